@@ -21,6 +21,7 @@ COLOURS = {
     "white": (246, 246, 246),
 }
 SHAPES = ("circle", "square", "triangle", "star", "diamond", "cross")
+RIM = np.float32(0.55)  # how bright the rim is, a share of the colour
 RADII = {"small": 6.6, "medium": 10.2, "large": 15.2}
 
 # the reach of each shape, as a multiple of the radius: shapes of one size cover about the same area
@@ -55,37 +56,44 @@ def _distance(shape: str, x: np.ndarray, y: np.ndarray, r: float) -> np.ndarray:
     u, v = radius * np.cos(angle), radius * np.sin(angle)
     inner_u, inner_v = 0.45 * r * np.cos(np.pi / 5), 0.45 * r * np.sin(np.pi / 5)
     along_u, along_v = inner_u - r, inner_v
-    return ((v - 0.0) * along_u * -1.0 + (u - r) * along_v) / np.hypot(along_u, along_v)
+    return ((u - r) * along_v - v * along_u) / np.hypot(along_u, along_v)
 
 
 @lru_cache(maxsize=20_000)
-def stamp(shape: str, radius: float, quarter_x: int, quarter_y: int, scale: float) -> tuple[np.ndarray, np.ndarray, int]:
-    """Coverage float32 [n, n, 1] in 0..1, solid bool [n, n] and its area, of a shape whose centre lies `quarter`/4 past the middle pixel."""
+def stamp(shape: str, radius: float, quarter_x: int, quarter_y: int, scale: float):
+    """A shape whose centre lies a number of quarters of a pixel past the middle pixel.
+
+    Returns what it lets through float32 [n, n, 1] in 0..1, its ink float32 [n, n, 1] in 0..1 (darker at the rim,
+    so that two objects of one colour stay apart), solid bool [n, n] and the number of solid pixels.
+    """
     r = reach(shape, radius) * scale
     half = int(np.ceil(r)) + 1
     axis = np.arange(-half, half + 1, dtype=np.float32)
     x, y = np.meshgrid(axis - quarter_x / 4, axis - quarter_y / 4)
-    cover = np.clip(0.5 - _distance(shape, x, y, r), 0.0, 1.0).astype(np.float32)
+    distance = _distance(shape, x, y, r)
+    cover = np.clip(0.5 - distance, 0.0, 1.0).astype(np.float32)
+    inner = np.clip(0.5 - distance - 0.9 * scale, 0.0, 1.0).astype(np.float32)
     solid = cover > 0.5
-    return cover[:, :, None], solid, int(solid.sum())
+    ink = cover * RIM + inner * (1 - RIM)
+    return (1 - cover)[:, :, None], ink[:, :, None], solid, int(solid.sum())
 
 
 def place_stamp(shape: str, radius: float, x: float, y: float, size: int):
     """Where a shape at image position x, y (units) falls on a frame of `size` pixels.
 
-    Returns (rows slice, columns slice, cover, solid, area); the slices are empty when it lies outside.
+    Returns (rows slice, columns slice, let_through, ink, solid, area); the slices are empty when it lies outside.
     """
     scale = size / UNIT
     quarters_x, quarters_y = round((x * scale - 0.5) * 4), round((y * scale - 0.5) * 4)
-    cover, solid, area = stamp(shape, radius, quarters_x & 3, quarters_y & 3, scale)
-    half = cover.shape[0] // 2
+    let_through, ink, solid, area = stamp(shape, radius, quarters_x & 3, quarters_y & 3, scale)
+    half = solid.shape[0] // 2
     left, top = (quarters_x >> 2) - half, (quarters_y >> 2) - half
     x0, x1 = max(left, 0), max(min(left + 2 * half + 1, size), 0)
     y0, y1 = max(top, 0), max(min(top + 2 * half + 1, size), 0)
     if x1 <= x0 or y1 <= y0:
-        return slice(0, 0), slice(0, 0), cover[:0, :0], solid[:0, :0], area
+        return slice(0, 0), slice(0, 0), ink[:0, :0], ink[:0, :0], solid[:0, :0], area
     inside = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
-    return slice(y0, y1), slice(x0, x1), cover[inside], solid[inside], area
+    return slice(y0, y1), slice(x0, x1), let_through[inside], ink[inside], solid[inside], area
 
 
 # ---- background

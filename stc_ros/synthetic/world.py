@@ -399,7 +399,7 @@ class World:
         for other in self._things:
             if other is not thing and not other.leaving:
                 other_x, other_y = other.target
-                apart = 0.92 * (other.reach + thing.reach)
+                apart = 1.05 * (other.reach + thing.reach)
                 if (x - other_x) ** 2 + (y - other_y) ** 2 < apart * apart:
                     return False
         return True
@@ -407,15 +407,15 @@ class World:
     # ---- seeing
 
     def _layout(self, size: int):
-        """ids uint8 [size, size] and, per object back to front, its (thing, rows, columns, cover, area)."""
+        """ids uint8 [size, size] and, per object back to front, its (thing, rows, columns, let_through, ink, area)."""
         if size not in self._layouts:
             ids = np.zeros((size, size), np.uint8)
             laid = []
             for thing in self._things:
                 x, y = thing.x - self._camera[0], thing.y - self._camera[1]
-                rows, cols, cover, solid, area = place_stamp(thing.shape, thing.radius, x, y, size)
+                rows, cols, let_through, ink, solid, area = place_stamp(thing.shape, thing.radius, x, y, size)
                 ids[rows, cols][solid] = thing.id
-                laid.append((thing, rows, cols, cover, area))
+                laid.append((thing, rows, cols, let_through, ink, area))
             self._layouts[size] = (ids, laid)
         return self._layouts[size]
 
@@ -426,10 +426,11 @@ class World:
     def render(self, size: int = UNIT) -> np.ndarray:
         """The frame, uint8 [size, size, 3] RGB."""
         light = crop_background(self._texture, *self._camera, size)
-        for thing, rows, cols, cover, _ in self._layout(size)[1]:
+        for thing, rows, cols, let_through, ink, _ in self._layout(size)[1]:
             box = light[rows, cols]
-            box += cover * (_PAINT[thing.colour] - box)
-        gain = self._habits.gain * (1.0 + min(max(self._drift, -0.35), 0.35))
+            box *= let_through
+            box += ink * _PAINT[thing.colour]
+        gain = self._habits.gain * (1.0 + min(max(self._drift, -0.25), 0.35))
         return expose(light, gain, self._habits.noise, self.seed * 8191 + self.frame * 31 + 1)
 
     def truth(self) -> Truth:
@@ -437,8 +438,8 @@ class World:
         ids, laid = self._layout(UNIT)
         counts = np.bincount(ids.ravel(), minlength=256)
         seen = []
-        for thing, _, _, _, area in laid:
-            if not thing.entered:
+        for thing, _, _, _, _, area in laid:
+            if not thing.entered and not counts[thing.id]:
                 continue
             x, y = (thing.x - self._camera[0]) / UNIT, (thing.y - self._camera[1]) / UNIT
             place, clear = place_of(x, y)
