@@ -375,7 +375,7 @@ class World:
             else:
                 names = [n for n in names if n[0] == like.colour] or names
         colour, shape = rng.choice(names)
-        size = rng.choice(list(RADII))
+        size = rng.choices(("small", "medium", "large"), (27, 33, 40))[0]  # large ones find room less often
         thing = _Thing(self._next_id, colour, shape, size, RADII[size] * rng.choice((0.95, 1.0, 1.05)))
         self._next_id = self._next_id % 255 + 1
         return thing
