@@ -1,0 +1,111 @@
+"""A question's way through the language model: prefill it behind what is remembered, then decode piece by piece."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from stc_ros.memory.window import Recall, Window
+from stc_ros.models.base import VideoModel
+
+
+class StreamError(RuntimeError):
+    """A stream cannot do what it was asked to."""
+
+
+class NothingSeen(StreamError):
+    """There is no frame to speak of yet."""
+
+
+class QuestionError(StreamError):
+    """The question is empty or too long."""
+
+
+class ModelFailure(StreamError):
+    """The model computed something that is no number."""
+
+
+@dataclass(slots=True)
+class AnswerReport:
+    """What an answer rests on, and how fast it came. Complete when the answer has ended."""
+
+    text: str
+    first_stamp: int                        # ns: oldest frame in the window when it was asked
+    last_stamp: int                         # ns: newest
+    frames_seen: int                        # frames in the window
+    time_to_first_token_s: float = 0.0
+    tokens: int = 0
+    tokens_per_second: float = 0.0          # behind the first token
+    finished: bool = False                  # the model ended it, not the limit and not the caller
+
+
+class Answer(Iterator[str]):
+    """Pieces of text, greedily decoded. It knows the memory as it was when it was asked, whatever is seen meanwhile.
+
+    `close()` ends it early. Raises `QuestionError` at once, `ModelFailure` while it is read.
+    """
+
+    def __init__(self, model: VideoModel, memory: Window, question: str, max_new_tokens: int):
+        question = question.strip()
+        if not question:
+            raise QuestionError('the question is empty')
+        ids = model.words.tail(question)
+        room = memory.reserve - 1 - len(ids)
+        if room < 1:
+            raise QuestionError(f'the question has {len(ids)} tokens; at most {memory.reserve - 2} fit')
+        self._asked = time.perf_counter()
+        self.report = AnswerReport('', memory.frames[0].stamp, memory.frames[-1].stamp, len(memory.frames))
+        with torch.inference_mode():
+            recall = Recall(memory)
+        self._pieces = self._decode(model, recall, ids, min(room, max_new_tokens))
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """End the answer; its memory is given back."""
+        self._pieces.close()
+
+    def _decode(self, model: VideoModel, recall: Recall, ids: list[int], limit: int) -> Iterator[str]:
+        with torch.inference_mode():            # never across a yield: the caller's code runs there
+            hidden = recall.run(torch.cat((model.newline[None, None], model.decoder.embed(ids)), dim=1))
+        written: list[int] = []
+        while (token := self._next_token(model, hidden)) not in model.words.stops:
+            self._time(len(written) + 1)
+            written.append(token)
+            yield from self._say(model.words.decode(written), partial=True)
+            if len(written) == limit:
+                break
+            with torch.inference_mode():
+                hidden = recall.run(model.decoder.embed([token]))
+        else:
+            self.report.finished = True
+        yield from self._say(model.words.decode(written))
+
+    def _next_token(self, model: VideoModel, hidden: torch.Tensor) -> int:
+        with torch.inference_mode():
+            logits = model.decoder.logits(hidden[:, -1])[0]
+            best = int(logits.argmax())
+            if not torch.isfinite(logits[best]):
+                raise ModelFailure('the language model computed NaN or infinity')
+        return best
+
+    def _time(self, tokens: int) -> None:
+        now = time.perf_counter()
+        if tokens == 1:
+            self.report.time_to_first_token_s = now - self._asked
+        else:
+            decoding = now - self._asked - self.report.time_to_first_token_s
+            self.report.tokens_per_second = (tokens - 1) / max(decoding, 1e-9)
+        self.report.tokens = tokens
+
+    def _say(self, text: str, partial: bool = False) -> Iterator[str]:
+        """What `text` adds to what was said; nothing yet while its last character is incomplete."""
+        said = self.report.text
+        if text == said or not text.startswith(said) or (partial and text.endswith('\ufffd')):
+            return
+        self.report.text = text
+        yield text[len(said):]

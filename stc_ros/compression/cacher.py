@@ -1,0 +1,135 @@
+"""STC-Cacher: vision tokens that look as they did keep their features, only the others are computed.
+
+Source: "Accelerating Streaming Video Large Language Models via Hierarchical Token Compression", arXiv 2512.00891, §3.3.
+In every layer the keys are computed for all tokens and compared with the reference's. The tokens chosen get fresh queries,
+values, attention and MLP; the others take these from the reference, while the residual stream is always the present
+frame's. `paper` chooses the `update_ratio` least similar tokens, `similarity` those below `cache_similarity`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+
+from stc_ros.models.tower import Block, Tower
+from stc_ros.settings import Settings
+
+
+@dataclass(slots=True)
+class Reference:
+    """One layer's keys, values, attention and MLP outputs of the last refreshed frame, each [T, d]."""
+
+    key: torch.Tensor
+    value: torch.Tensor
+    attention: torch.Tensor
+    mlp: torch.Tensor
+
+
+@dataclass(slots=True)
+class CacherState:
+    """What a cacher remembers of one stream. A new value forgets everything."""
+
+    references: list[Reference] = field(default_factory=list)
+    frames_since_refresh: int = 0
+
+    def fits(self, x: torch.Tensor) -> bool:
+        """Whether the references are of the kind of `x` [F, T, d]."""
+        if not self.references:
+            return False
+        key = self.references[0].key
+        return key.shape == x.shape[1:] and key.dtype == x.dtype and key.device == x.device
+
+
+def encode(tower: Tower, state: CacherState, x: torch.Tensor, settings: Settings, refresh: bool = False):
+    """Run the tower's blocks on embedded patches `x` [F, T, d], reusing what `state` holds, and update `state`.
+
+    The F frames of a call share one reference and one mode: a refresh when `refresh` is asked, when there is no reference
+    of this shape, dtype and device, or when `cache_interval` calls have passed since the last; else a selective pass.
+    Returns the last block's output [F, T, d] and, as float32 [F, T], the share of the layers in which each token was
+    recomputed.
+    """
+    due = state.frames_since_refresh >= settings.cache_interval
+    if settings.cacher == 'off':
+        state.references.clear()
+    if settings.cacher == 'off' or refresh or due or not state.fits(x):
+        state.frames_since_refresh = 1
+        references = []
+        for block in tower.blocks:
+            x, reference = compute(block, x)
+            references.append(reference)
+        if settings.cacher != 'off':
+            state.references = references
+        return x, torch.ones(x.shape[:2], device=x.device)
+    state.frames_since_refresh += 1
+    recomputed = torch.zeros(x.shape[:2], device=x.device)
+    for block, reference in zip(tower.blocks, state.references):
+        x, chosen = compute_changed(block, x, reference, settings, tower.class_tokens)
+        recomputed += chosen
+    return x, recomputed / len(tower.blocks)
+
+
+def compute(block: Block, x: torch.Tensor) -> tuple[torch.Tensor, Reference]:
+    """The plain layer on x [F, T, d] -> its output, and the last frame's reference (copied: it must not hold the rest)."""
+    h = block.norm1(x)
+    key, value = block.k(h), block.v(h)
+    attention = block.attend(block.q(h), key, value)
+    x = x + attention
+    mlp = block.mlp(block.norm2(x))
+    return x + mlp, Reference(*(t[-1].clone() if len(x) > 1 else t[0] for t in (key, value, attention, mlp)))
+
+
+def compute_changed(block: Block, x: torch.Tensor, reference: Reference, settings: Settings, class_tokens: int = 0):
+    """The layer on x [F, T, d], computed only for the tokens whose keys left the reference's.
+
+    Returns its output [F, T, d] and the tokens chosen, bool [F, T].
+    """
+    h = block.norm1(x)
+    key = block.k(h)
+    chosen = choose(key, reference.key, settings, class_tokens)
+    index, valid = rows_of(chosen)                                                  # [F, k] each
+    if index.shape[1] == 0:
+        return x + reference.attention + reference.mlp, chosen
+    frame = torch.arange(len(x), device=x.device)[:, None].expand_as(index)
+    put = (frame[valid], index[valid])
+
+    picked = h[frame, index]                                                        # [F, k, d]
+    value = reference.value.expand_as(x).clone()
+    value[put] = block.v(picked)[valid]
+    attention = reference.attention.expand_as(x).clone()
+    attention[put] = block.attend(block.q(picked), key, value)[valid]
+    x = x + attention
+    mlp = reference.mlp.expand_as(x).clone()
+    mlp[put] = block.mlp(block.norm2(x[put]))
+    return x + mlp, chosen
+
+
+def choose(key: torch.Tensor, reference: torch.Tensor, settings: Settings, class_tokens: int = 0) -> torch.Tensor:
+    """Which tokens to recompute, bool [F, T], from keys [F, T, d] and the reference's keys [T, d].
+
+    Similarity is the cosine over all heads together, in float32. `paper`: the max(1, floor(T * update_ratio)) least
+    similar tokens. `similarity`: those whose similarity is below `cache_similarity`; at 1 every token, because a cosine
+    cannot tell the smallest changes from none. Class tokens are always chosen.
+    """
+    tokens = key.shape[1]
+    if settings.cacher == 'similarity' and settings.cache_similarity >= 1:
+        return torch.ones(key.shape[:2], dtype=torch.bool, device=key.device)
+    similarity = F.cosine_similarity(key.float(), reference.float(), dim=-1)        # [F, T]
+    if settings.cacher == 'similarity':
+        chosen = similarity.clamp(min=0) < settings.cache_similarity
+    else:
+        count = max(1, min(tokens, int(tokens * settings.update_ratio)))
+        similarity[:, :class_tokens] = -2
+        least = similarity.topk(count, dim=1, largest=False).indices
+        chosen = torch.zeros_like(similarity, dtype=torch.bool).scatter_(1, least, True)
+    chosen[:, :class_tokens] = True
+    return chosen
+
+
+def rows_of(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """bool [F, T] -> indices of the chosen tokens [F, k], padded to the largest count, and which of them are real."""
+    counts = chosen.sum(1)
+    widest = int(counts.max())
+    index = torch.argsort(chosen.int(), dim=1, descending=True, stable=True)[:, :widest]
+    return index, torch.arange(widest, device=chosen.device) < counts[:, None]

@@ -1,0 +1,173 @@
+"""What the language model keeps of the past: the prompt's sinks and a window of the newest frames, in a ring.
+
+Keys are stored as the model made them, un-rotated. A token's position is its distance from the window's oldest frame, so
+positions stay in the trained range however long the stream is (StreamingLLM, arXiv 2309.17453; ReKV, arXiv 2503.00540).
+Nothing is allocated after the first frame.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+
+from stc_ros.models.decoder import Decoder, rotate
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSpan:
+    """A frame in the window: when it was, how many tokens it keeps, and how many positions it takes."""
+
+    stamp: int
+    tokens: int
+    start: int          # position of its first token, counted from the beginning of the stream
+    extent: int
+
+
+class Window:
+    """Keys and values of one stream, un-rotated, [layers, key heads, slots, head]. Slots: first the sinks, then a ring.
+
+    `tokens` is the most visual tokens kept, `budget` the most bytes, an answer's copy included. Raises `ValueError` when
+    the budget does not hold even one token beside the sinks.
+    """
+
+    def __init__(self, decoder: Decoder, head: list[int], tokens: int, budget: int, dtype: torch.dtype):
+        self.decoder = decoder
+        self.sinks = len(head)
+        self.reserve = min(decoder.max_positions // 5, 4096)            # positions for a question and its answer
+        self.position_limit = decoder.max_positions - self.reserve
+        self.token_bytes = 2 * decoder.layers * decoder.key_heads * decoder.head_size * dtype.itemsize
+        affordable = (budget // self.token_bytes - self.reserve) // 2   # the window, and an answer's copy of it
+        self.capacity = min(self.sinks + tokens, affordable, self.position_limit)
+        if self.capacity <= self.sinks:
+            raise ValueError(f'a memory of {budget} bytes holds no visual token; this model needs '
+                             f'{self.token_bytes} bytes a token: raise memory_mib')
+        shape = (decoder.layers, 1, decoder.key_heads, self.capacity, decoder.head_size)
+        device = decoder.cos.device
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.places = torch.zeros(self.capacity, dtype=torch.long, device=device)   # position in the stream, by slot
+        self.filled = torch.zeros(self.capacity, dtype=torch.bool, device=device)
+        self.frames: deque[FrameSpan] = deque()
+        self.next_slot = self.next_place = self.used = 0                # `used`: slots ever filled; the rest is not read
+        sinks = torch.arange(self.sinks, device=device)
+        self._prefill(decoder.embed(head), sinks, sinks)
+        self.next_slot = self.next_place = self.sinks
+
+    @property
+    def tokens(self) -> int:
+        """Visual tokens kept now."""
+        return sum(f.tokens for f in self.frames)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that the window's keys and values take, full or not."""
+        return self.capacity * self.token_bytes
+
+    def clear(self) -> None:
+        """Forget every frame."""
+        self.frames.clear()
+        self.filled[self.sinks:] = False
+        self.next_slot = self.next_place = self.used = self.sinks
+
+    def add(self, embeddings: torch.Tensor, offsets: torch.Tensor, extent: int, stamp: int) -> None:
+        """Prefill one frame.
+
+        embeddings [1, b, D] in raster order; offsets [b] ascending, each token's place inside the frame; extent: how
+        many positions the frame takes. The oldest frames leave when tokens or positions run out. Raises `ValueError` for
+        a frame larger than the whole window.
+        """
+        count = len(offsets)
+        ring = self.capacity - self.sinks
+        if count > ring or extent > self.position_limit - self.sinks:
+            raise ValueError(f'a frame of {count} tokens does not fit a window of {ring}: raise memory_tokens or '
+                             'memory_mib, or prune more')
+        while self.tokens + count > ring or self.end + extent > self.position_limit:
+            self._forget_oldest()
+        self.frames.append(FrameSpan(stamp, count, self.next_place, extent))
+        if count:
+            slots = self.sinks + (self.next_slot - self.sinks + torch.arange(count, device=offsets.device)) % ring
+            self._prefill(embeddings, slots, offsets)
+        self.next_slot = self.sinks + (self.next_slot - self.sinks + count) % ring
+        self.next_place += extent
+
+    def order(self) -> torch.Tensor:
+        """Slots of everything kept, oldest first: sinks, then frames. [n]"""
+        ring = self.capacity - self.sinks
+        back = torch.arange(self.tokens, 0, -1, device=self.places.device)
+        return torch.cat((torch.arange(self.sinks, device=back.device),
+                          self.sinks + (self.next_slot - self.sinks - back) % ring))
+
+    def positions(self) -> torch.Tensor:
+        """Position of every slot inside the trained range, [slots]; empty slots get 0."""
+        positions = self.places - self._slide
+        positions[:self.sinks] = self.places[:self.sinks]
+        return positions.where(self.filled, 0)
+
+    @property
+    def end(self) -> int:
+        """The first position behind the newest frame."""
+        return self.next_place - self._slide
+
+    @property
+    def _slide(self) -> int:
+        """How far the oldest frame slides so that it stands right behind the sinks."""
+        return (self.frames[0].start if self.frames else self.next_place) - self.sinks
+
+    def _forget_oldest(self) -> None:
+        oldest = self.order()[self.sinks:self.sinks + self.frames[0].tokens]
+        self.filled[oldest] = False
+        self.frames.popleft()
+
+    def _prefill(self, embeddings: torch.Tensor, slots: torch.Tensor, offsets: torch.Tensor) -> None:
+        """Run the model on new tokens over all that is kept, and write their keys and values into `slots`."""
+        self.places[slots] = self.next_place + offsets
+        self.filled[slots] = True
+        self.used = used = max(self.used, min(self.capacity, self.next_slot + len(offsets)))
+        positions = self.positions()[:used]
+        cos, sin = self.decoder.rotation(positions)
+        mask = self.filled[:used] & (positions <= positions[slots][:, None])        # [b, used]: causal by position
+
+        def write(layer: int, keys: torch.Tensor, values: torch.Tensor):
+            self.keys[layer][:, :, slots] = keys
+            self.values[layer][:, :, slots] = values
+            return rotate(self.keys[layer][:, :, :used], cos, sin), self.values[layer][:, :, :used]
+
+        self.decoder.run(embeddings, positions[slots], write, mask)
+
+
+class Recall:
+    """A copy of a window for one answer: rotated keys in order of time, with room for question and answer.
+
+    The window goes on; the answer knows what was there when it was asked.
+    """
+
+    def __init__(self, window: Window):
+        self.decoder = window.decoder
+        order = window.order()
+        cos, sin = self.decoder.rotation(window.positions()[order])
+        shape = list(window.keys.shape)
+        shape[3] = len(order) + window.reserve
+        self.keys, self.values = window.keys.new_empty(shape), window.values.new_empty(shape)
+        self.keys[:, :, :, :len(order)] = rotate(window.keys[:, :, :, order], cos, sin)
+        self.values[:, :, :, :len(order)] = window.values[:, :, :, order]
+        self.length = len(order)
+        self.position = window.end
+
+    def run(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Append `embeddings` [1, t, D] behind all that is known -> hidden states [1, t, D]."""
+        count = embeddings.shape[1]
+        start, end = self.length, self.length + count
+        positions = torch.arange(self.position, self.position + count, device=embeddings.device)
+        cos, sin = self.decoder.rotation(positions)
+        mask = None if count == 1 else torch.ones(count, end, dtype=torch.bool, device=embeddings.device).tril(start)
+
+        def write(layer: int, keys: torch.Tensor, values: torch.Tensor):
+            self.keys[layer][:, :, start:end] = rotate(keys, cos, sin)
+            self.values[layer][:, :, start:end] = values
+            return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+
+        hidden = self.decoder.run(embeddings, positions, write, mask)
+        self.length, self.position = end, self.position + count
+        return hidden

@@ -1,0 +1,50 @@
+"""Models: `load_model(settings)` gives the one that a user named, or the embedded one."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from stc_ros.settings import Settings
+
+TINY = Path(__file__).parent / 'tiny'
+TINY_NOTES = ('The embedded model knows only its synthetic world: coloured shapes that move. On other pictures its words '
+              'mean nothing. Name a real one with model:=llava-hf/llava-onevision-qwen2-0.5b-ov-hf or a local folder.')
+
+
+def load_model(settings: Settings):
+    """Load `settings.model` (empty: the embedded one) -> `VideoModel`.
+
+    Raises `stc_ros.models.base.ModelError`, with the remedy, when it cannot be had.
+    """
+    if missing := [name for name in ('torch', 'transformers') if importlib.util.find_spec(name) is None]:
+        raise ImportError(f'{" and ".join(missing)} not installed in this Python: pip install stc_ros, or run ./dev build')
+    import torch
+
+    from stc_ros.models.base import ModelError
+    from stc_ros.models.llava_onevision import load
+
+    device = pick_device(settings.device)
+    if settings.dtype == 'auto':
+        dtype = torch.float32 if device.type == 'cpu' else torch.bfloat16
+    else:
+        dtype = getattr(torch, settings.dtype)
+    if not settings.model and not (TINY / 'model.safetensors').is_file():
+        raise ModelError(f'the embedded model is missing from {TINY}: train it with ./dev train-tiny, or name a model')
+    return load(settings.model or str(TINY), device, dtype, notes='' if settings.model else TINY_NOTES)
+
+
+def pick_device(name: str):
+    """"auto" or a torch device's name -> `torch.device` that exists here. Raises `ModelError`."""
+    import torch
+
+    from stc_ros.models.base import ModelError
+
+    if name == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f'device {name!r} cannot be used: {str(error).splitlines()[0]}') from None
+    return device

@@ -1,0 +1,46 @@
+"""What a model family offers to the stream, and nothing about how a stream uses it.
+
+A `VideoModel` is a value: weights and functions, no state of any camera. Two streams may share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from stc_ros.models.decoder import Decoder
+from stc_ros.models.pixels import Pixels
+from stc_ros.models.tower import Tower
+from stc_ros.models.words import Words
+
+
+class ModelError(RuntimeError):
+    """A model cannot be loaded or does not work. The message names the cause and the remedy."""
+
+
+@dataclass(slots=True)
+class VideoModel:
+    """Parts of a streaming video language model, in the order in which a frame passes through them."""
+
+    name: str
+    pixels: Pixels                                      # uint8 [H, W, 3] -> float [1, 3, h, w]
+    tower: Tower                                        # [F, 3, h, w] -> patches [F, T, d] -> features [F, T, d]
+    project: Callable[[torch.Tensor], torch.Tensor]     # [F, T, d] -> visual tokens [F, n, D]
+    token_grid: tuple[int, int]                         # rows, cols of the n visual tokens
+    newline: torch.Tensor                               # [D], stands between the last frame and the question
+    decoder: Decoder                                    # embeddings [1, t, D] -> hidden states, logits
+    words: Words                                        # text <-> token ids, the chat format
+    narration_prompt: str = 'Describe what is happening now, and what has changed in the last {seconds} seconds.'
+    demo_questions: tuple[str, ...] = ('What is in the picture?', 'What is moving?', 'What has changed?')
+    notes: str = ''                                     # what a user should know of this model
+    weights: object = field(default=None, repr=False)   # the transformers model, for comparisons
+
+    @property
+    def device(self) -> torch.device:
+        return self.newline.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.newline.dtype

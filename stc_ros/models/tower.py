@@ -1,0 +1,81 @@
+"""A pre-LN vision transformer whose blocks we run ourselves, so that a cacher can leave tokens out.
+
+SigLIP and CLIP share the names of their layers' parts; both are taken from transformers unchanged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+@dataclass(slots=True)
+class Block:
+    """One encoder layer's parts. `x + attention(norm1 x)`, then `x + mlp(norm2 x)`; no mask, no rotation."""
+
+    norm1: nn.Module
+    q: nn.Linear
+    k: nn.Linear
+    v: nn.Linear
+    out: nn.Linear
+    norm2: nn.Module
+    mlp: nn.Module
+    heads: int
+
+    @classmethod
+    def of(cls, layer: nn.Module) -> Block:
+        """From a transformers SigLIP or CLIP encoder layer."""
+        a = layer.self_attn
+        return cls(layer.layer_norm1, a.q_proj, a.k_proj, a.v_proj, a.out_proj, layer.layer_norm2, layer.mlp,
+                   a.num_heads)
+
+    def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """query [F, k, d], key and value [F, T, d] -> what the attention adds to the residual, [F, k, d]."""
+        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (query, key, value))
+        mixed = F.scaled_dot_product_attention(q, k, v)                # [F, heads, k, d / heads]
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+@dataclass(slots=True)
+class Tower:
+    """Patch embedding, blocks, and what the language model is shown of the last block's output."""
+
+    embeddings: nn.Module
+    before: nn.Module | None            # CLIP normalises before its first block
+    blocks: list[Block]
+    grid: tuple[int, int]               # rows, cols of the patches
+    class_tokens: int = 0               # leading tokens that are no patch; a cacher always recomputes them
+    drop_class_token: bool = False      # vision_feature_select_strategy "default"
+
+    @property
+    def tokens(self) -> int:
+        return self.class_tokens + self.grid[0] * self.grid[1]
+
+    def embed(self, pixels: torch.Tensor) -> torch.Tensor:
+        """[F, 3, h, w] -> [F, T, d]."""
+        x = self.embeddings(pixels)
+        return x if self.before is None else self.before(x)
+
+    def finish(self, x: torch.Tensor) -> torch.Tensor:
+        """[F, T, d] -> [F, T', d]: hidden_states[-1], before any last norm, as LLaVA-OneVision takes it."""
+        return x[:, self.class_tokens:] if self.drop_class_token else x
+
+
+def build_tower(vision: nn.Module, feature_layer: int, select: str) -> Tower:
+    """A `Tower` from a transformers SigLIP or CLIP vision model.
+
+    `feature_layer` is the index into hidden_states (negative), `select` "full" or "default". Raises `ValueError` for a
+    layer that is not one of the tower's.
+    """
+    body = getattr(vision, 'vision_model', vision)                      # transformers 4 nested it
+    config = vision.config
+    count = len(body.encoder.layers)
+    used = count + 1 + feature_layer if feature_layer < 0 else feature_layer
+    if not 0 < used <= count:
+        raise ValueError(f'vision_feature_layer {feature_layer} of a tower with {count} layers')
+    side = config.image_size // config.patch_size
+    return Tower(body.embeddings, getattr(body, 'pre_layrnorm', None), [Block.of(b) for b in body.encoder.layers[:used]],
+                 (side, side), int(hasattr(body.embeddings, 'class_embedding')), select == 'default')

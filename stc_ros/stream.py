@@ -1,0 +1,174 @@
+"""One camera's stream: see frames, ask questions. The whole pipeline, front to back.
+
+    gate (resize, scene) -> tower with cacher -> projector -> pruner -> prefill into the window -> answers
+
+A `Stream` holds all that one camera leaves behind and shares only the model with others. All calls belong to one thread;
+frames may be seen between the pieces of an answer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from stc_ros.answer import Answer, NothingSeen, QuestionError, StreamError
+from stc_ros.compression.cacher import CacherState, encode
+from stc_ros.compression.pruner import PrunerState, prune
+from stc_ros.compression.scene import difference, thumbnail
+from stc_ros.memory.window import Window
+from stc_ros.models.base import VideoModel
+from stc_ros.settings import SettingError, Settings
+from stc_ros.timing import Stopwatch
+
+__all__ = ['Answer', 'FrameReport', 'NothingSeen', 'QuestionError', 'Stream', 'StreamError', 'StreamStats']
+
+REMEMBERED_TIMES = 512          # frames over which median and p99 are taken
+
+
+@dataclass(frozen=True, slots=True)
+class FrameReport:
+    """What became of one frame."""
+
+    stamp: int                      # ns
+    index: int                      # 0 for the first frame since the last reset
+    grid: tuple[int, int]           # rows, cols of the vision patches
+    token_grid: tuple[int, int]     # rows, cols of the visual tokens before pruning
+    recomputed: np.ndarray          # float32 [rows * cols]: share of the vision layers that recomputed each patch
+    kept: np.ndarray                # int64 [b]: raster indices of the visual tokens kept
+    tokens: int                     # vision tokens
+    tokens_recomputed: float        # of them, recomputed (mean over the layers)
+    visual_tokens: int              # tokens before the pruner
+    tokens_kept: int                # and behind it
+    ms: dict[str, float]            # gate, vision, prune, prefill: milliseconds
+    scene_change: bool
+    memory_tokens: int              # visual tokens in the window
+    memory_bytes: int
+
+
+@dataclass(slots=True)
+class StreamStats:
+    """Sums since the last reset; `ms` holds the newest frames' times by stage."""
+
+    frames: int = 0
+    scene_changes: int = 0
+    tokens: int = 0
+    tokens_recomputed: float = 0.0
+    visual_tokens: int = 0
+    tokens_kept: int = 0
+    answers: int = 0
+    ms: dict[str, deque] = field(default_factory=dict)
+
+    @property
+    def recomputed_share(self) -> float:
+        return self.tokens_recomputed / self.tokens if self.tokens else 0.0
+
+    @property
+    def kept_share(self) -> float:
+        return self.tokens_kept / self.visual_tokens if self.visual_tokens else 0.0
+
+    def milliseconds(self) -> dict[str, dict[str, float]]:
+        """By stage: median and p99."""
+        return {stage: {'median': float(np.median(times)), 'p99': float(np.percentile(times, 99))}
+                for stage, times in self.ms.items()}
+
+    def count(self, report: FrameReport) -> None:
+        self.frames += 1
+        self.scene_changes += report.scene_change
+        for name in ('tokens', 'tokens_recomputed', 'visual_tokens', 'tokens_kept'):
+            setattr(self, name, getattr(self, name) + getattr(report, name))
+        for stage, ms in report.ms.items():
+            self.ms.setdefault(stage, deque(maxlen=REMEMBERED_TIMES)).append(ms)
+
+
+class Stream:
+    """What a model has seen of one camera.
+
+    model: a `VideoModel`, which other streams may share. settings: checked `Settings`. Raises `SettingError` when the
+    memory's budget holds no visual token.
+    """
+
+    def __init__(self, model: VideoModel, settings: Settings | None = None):
+        self.model = model
+        self.settings = settings or Settings()
+        with torch.inference_mode():
+            try:
+                self.memory = Window(model.decoder, model.words.head(), self.settings.memory_tokens,
+                                     self.settings.memory_mib << 20, model.dtype)
+            except ValueError as error:
+                raise SettingError(str(error)) from None
+        self.reset()
+
+    @torch.inference_mode()
+    def reset(self) -> None:
+        """Forget everything seen."""
+        self.cacher = CacherState()
+        self.pruner = PrunerState()
+        self.thumbnail: torch.Tensor | None = None
+        self.memory.clear()
+        self._stats = StreamStats()
+
+    def configure(self, settings: Settings) -> None:
+        """Apply other settings from the next frame on. Raises `SettingError` when a fixed one differs."""
+        if names := settings.fixed_changes(self.settings):
+            raise SettingError(f'{", ".join(names)} cannot change while the stream runs: start anew')
+        if settings.pruner != self.settings.pruner:
+            self.pruner = PrunerState()
+        self.settings = settings
+
+    @torch.inference_mode()
+    def see(self, frame: np.ndarray, stamp: int) -> FrameReport:
+        """Take in a frame, uint8 RGB [H, W, 3], of time `stamp` in nanoseconds.
+
+        Raises `ValueError` for another shape or type; the stream is then as it was. After any other exception (out of
+        memory, say) `reset` it.
+        """
+        model, settings = self.model, self.settings
+        watch = Stopwatch(model.device)
+        image = model.pixels.resize(frame)
+        thumb = thumbnail(image)
+        scene_change = self.thumbnail is not None and difference(thumb, self.thumbnail) > settings.scene_change
+        self.thumbnail = thumb
+        if scene_change:
+            self.pruner = PrunerState()
+        watch.mark('gate')
+
+        patches = model.tower.embed(model.pixels.normalise(image, model.device, model.dtype))       # [1, T, d]
+        features, recomputed = encode(model.tower, self.cacher, patches, settings, refresh=scene_change)
+        watch.mark('vision')
+
+        tokens = model.project(model.tower.finish(features))[0]                                     # [n, D]
+        kept = prune(self.pruner, tokens, settings)                                                 # [b]
+        watch.mark('prune')
+
+        compact = settings.compact_positions
+        offsets = torch.arange(len(kept), device=kept.device) if compact else kept
+        self.memory.add(tokens[kept][None], offsets, len(kept) if compact else len(tokens), stamp)
+        watch.mark('prefill')
+
+        recomputed = recomputed[0, model.tower.class_tokens:].cpu().numpy()
+        report = FrameReport(
+            stamp=stamp, index=self._stats.frames, grid=model.tower.grid, token_grid=model.token_grid,
+            recomputed=recomputed, kept=kept.cpu().numpy(), tokens=len(recomputed),
+            tokens_recomputed=float(recomputed.sum()), visual_tokens=len(tokens), tokens_kept=len(kept), ms=watch.read(),
+            scene_change=scene_change, memory_tokens=self.memory.tokens, memory_bytes=self.memory.bytes)
+        self._stats.count(report)
+        return report
+
+    def ask(self, question: str, max_new_tokens: int | None = None) -> Answer:
+        """Ask about what is in the window -> an iterator of text pieces, whose `report` tells what it rests on.
+
+        The stream is not changed: question and answer are forgotten. Raises `NothingSeen` before the first frame and
+        `QuestionError` for an empty or too long question.
+        """
+        if not self.memory.frames:
+            raise NothingSeen('no frame has been seen yet: is a camera publishing?')
+        answer = Answer(self.model, self.memory, question, max_new_tokens or self.settings.max_new_tokens)
+        self._stats.answers += 1
+        return answer
+
+    def stats(self) -> StreamStats:
+        """Sums since the last reset."""
+        return self._stats

@@ -1,0 +1,93 @@
+"""The pruner against its formulas written out, and the rules every choice of tokens must keep."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings as hypothesis_settings, strategies as st
+
+from stc_ros.compression.pruner import PrunerState, budget, gaussians, prune
+from stc_ros.settings import Settings
+
+
+def frames(count=5, tokens=49, width=24, seed=0):
+    torch.manual_seed(seed)
+    background = torch.randn(tokens, width)
+    out = []
+    for t in range(count):
+        frame = background.clone() + 0.01 * torch.randn(tokens, width)
+        frame[(7 * t) % tokens] = 3 * torch.randn(width)
+        out.append(frame)
+    return out
+
+
+@pytest.mark.parametrize('name', ['off', 'paper', 'released'])
+def test_ratio_zero_keeps_everything_in_order(name):
+    for x in frames():
+        assert torch.equal(prune(PrunerState(), x, Settings(pruner=name, prune_ratio=0.0)), torch.arange(49))
+
+
+@hypothesis_settings(deadline=None, max_examples=40)
+@given(ratio=st.floats(0, 0.95), tokens=st.integers(1, 60), name=st.sampled_from(['paper', 'released']),
+       constant=st.booleans())
+def test_every_choice_is_exact_unique_sorted_and_in_range(ratio, tokens, name, constant):
+    state, chosen = PrunerState(), Settings(pruner=name, prune_ratio=ratio)
+    for x in frames(3, tokens, 8):
+        x = torch.ones_like(x) if constant else x
+        kept = prune(state, x, chosen).tolist()
+        assert len(kept) == budget(tokens, ratio) and kept == sorted(set(kept))
+        assert kept[0] >= 0 and kept[-1] < tokens
+        again = prune(PrunerState(list(state.means) and type(state.means)(state.means), state.total, state.count), x, chosen)
+        assert len(again) == len(kept)
+
+
+def test_the_papers_novelty():
+    """alpha (1 - cos(z, mean of past means)) + (1 - alpha) (1 - cos(z, frame mean)), the present frame not in the past."""
+    state, chosen, past = PrunerState(), Settings(pruner='paper', prune_ratio=0.7, novelty_balance=0.3, novelty_history=3), []
+    for x in frames(7):
+        space = [1 - float(F.cosine_similarity(z, x.mean(0), dim=0)) for z in x]
+        scores = space
+        if past:
+            anchor = sum(past[-3:]) / len(past[-3:])
+            scores = [0.3 * (1 - float(F.cosine_similarity(z, anchor, dim=0))) + 0.7 * s for z, s in zip(x, space)]
+        expected = sorted(sorted(range(len(x)), key=lambda i: -scores[i])[:budget(len(x), 0.7)])
+        assert prune(state, x, chosen).tolist() == expected
+        past.append(x.mean(0))
+
+
+def test_what_appeared_is_kept():
+    state, chosen = PrunerState(), Settings(pruner='paper', prune_ratio=0.9)
+    for t, x in enumerate(frames(6)):
+        wall = 2 * torch.ones(24)       # what all tokens have in common; the newcomer lacks it
+        x = torch.where((torch.arange(49) == 7 * t)[:, None], x, x + wall)
+        assert 7 * t in prune(state, x, chosen).tolist()
+
+
+def test_the_released_score():
+    """Half the channels, least variance first, Gaussian similarities to a history with no end; fewest points win."""
+    state, chosen, history = PrunerState(), Settings(pruner='released', prune_ratio=0.6), []
+    for x in frames(4):
+        order = sorted(range(24), key=lambda c: float(((x[:, c] - x[:, c].mean()) ** 2).mean()))[:12]
+        y = x[:, order]
+        history.append(y.mean(0))
+        memory = F.normalize(torch.stack(history).mean(0), dim=0)
+        unit = F.normalize(y, dim=1)
+        score = [sum(float(torch.exp(-(z - c).square().sum() / (2 * 2.0 ** p))) for c in (memory, unit.mean(0))
+                     for p in (-3, -2, -1, 0, 1)) for z in unit]
+        expected = sorted(sorted(range(49), key=lambda i: score[i])[:budget(49, 0.6)])
+        assert prune(state, x, chosen).tolist() == expected
+
+
+def test_gaussians_lie_in_their_range():
+    y = torch.randn(100, 6)
+    assert torch.all(gaussians(y, y[0]) > 0) and gaussians(y, y[0])[0] == pytest.approx(5)
+
+
+def test_the_past_is_bounded():
+    state, chosen = PrunerState(), Settings(pruner='paper', novelty_history=4)
+    for x in frames(40):
+        prune(state, x, chosen)
+    assert len(state.means) == 4
+    state, chosen = PrunerState(), Settings(pruner='released')
+    for x in frames(40):
+        prune(state, x, chosen)
+    assert state.total.shape == (12,) and state.count == 40
