@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from stc_ros.synthetic.render import COLOURS, RADII, SHAPES
 from stc_ros.synthetic.view import View
-from stc_ros.synthetic.world import EDGES, PLACES
+from stc_ros.synthetic.world import EDGES, PLACES, at_place
 
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six")
 PLURALS = {s: s + ("es" if s.endswith("s") else "s") for s in SHAPES}
@@ -221,11 +221,11 @@ def _alone(objects):
         yield from _only(objects, lambda o: o.place)
 
 
-@_form("place", "what is at the {place} ?", NAMED)
+@_form("place", "what is {at_place} ?", NAMED)
 def what_is_at(v):
     if v.clear:
         for o in _alone(v.seen):
-            yield {"place": o.place}, _name(o), (o.id,), v.t
+            yield {"at_place": at_place(o.place)}, _name(o), (o.id,), v.t
 
 
 @_form("place", "where is the moving {shape} ?", PLACES, temporal=True)
@@ -461,7 +461,7 @@ def place_of_left(v):
             yield _slots(e), first.place, (e.id,), v.history[e.id][0][0]
 
 
-@_form("memory", "what was at the {place} at first ?", NAMED, temporal=True)
+@_form("memory", "what was {at_place} at first ?", NAMED, temporal=True)
 def what_was_at(v):
     if v.whole and all(o.visible for o in v.first):
         for o in _alone(v.first):
@@ -469,7 +469,7 @@ def what_was_at(v):
             if now is None and o.id not in v.gone:
                 continue
             if now is None or now.place != o.place or now.colour != o.colour:
-                yield {"place": o.place}, _name(o), (o.id,), v.start
+                yield {"at_place": at_place(o.place)}, _name(o), (o.id,), v.start
 
 
 # ---- order

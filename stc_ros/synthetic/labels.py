@@ -23,18 +23,22 @@ def patch_labels(clip: Clip, grid: int) -> tuple[np.ndarray, np.ndarray]:
     if grid < 1 or size % grid:
         raise ValueError(f"a grid of {grid} does not divide a frame of {size} pixels; choose a divisor of {size}")
     side = size // grid
-    known = np.unique(clip.ids)
-    known = known[known > 0]
-    best = np.zeros((frames, grid, grid), np.int32)
-    ids = np.zeros((frames, grid, grid), np.uint8)
-    for id in known:  # a dozen at most
-        mask = clip.ids == id
-        count = mask.reshape(frames * grid, side, grid, side).sum(axis=(1, 3), dtype=np.int32)
-        count = count.reshape(frames, grid, grid)
-        more = count > best
-        ids[more] = id
-        best[more] = count[more]
-    return ids, best.astype(np.float32) / (side * side)
+    where = np.flatnonzero(clip.ids)
+    owner = clip.ids.ravel()[where]
+    known = np.unique(owner)
+    number = np.zeros(256, np.int64)
+    number[known] = np.arange(len(known))
+    axis = np.arange(size) // side
+    patch_of_pixel = (axis[:, None] * grid + axis).ravel()
+    patch = where // (size * size) * (grid * grid) + patch_of_pixel[where % (size * size)]
+    places = frames * grid * grid
+    kinds = max(len(known), 1)
+    count = np.bincount(patch * kinds + number[owner], minlength=places * kinds).reshape(places, kinds)
+    best = count.argmax(axis=1)
+    most = count[np.arange(places), best]
+    ids = np.where(most > 0, known[best], 0).astype(np.uint8) if len(known) else np.zeros(places, np.uint8)
+    cover = (most / (side * side)).astype(np.float32)
+    return ids.reshape(frames, grid, grid), cover.reshape(frames, grid, grid)
 
 
 def object_codes(clip: Clip) -> dict[str, np.ndarray]:

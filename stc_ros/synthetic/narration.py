@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from stc_ros.synthetic.forms import COLOUR, SHAPE, SIZE
-from stc_ros.synthetic.world import CLEAR_SHARE, DIRECTIONS, PLACES, Clip, Event, Seen
+from stc_ros.synthetic.world import CLEAR_SHARE, DIRECTIONS, PLACES, Clip, Event, Seen, at_place
 
 PROMPT = "what do you see , and what changed in the last {frames} frames ?"
 MOST_EVENTS = 6  # the latest ones
@@ -38,9 +38,8 @@ class Clause:
     def text(self) -> str:
         """The clause in words."""
         if self.kind == "object":
-            at = "in the center" if self.place == "center" else f"at the {self.place}"
             motion = "stays" if self.detail == "stays" else f"moves {self.detail}"
-            return f"a {self.size} {self.colour} {self.shape} {at} {motion}"
+            return f"a {self.size} {self.colour} {self.shape} {at_place(self.place)} {motion}"
         if self.kind == "scene":
             return SCENE_CHANGED
         return f"the {self.colour} {self.shape} {self.kind}" + (f" {self.detail}" if self.detail else "")

@@ -13,7 +13,7 @@ behind another it is still there.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -377,8 +377,11 @@ class World:
         colour, shape = rng.choice(names)
         size = rng.choices(("small", "medium", "large"), (27, 33, 40))[0]  # large ones find room less often
         thing = _Thing(self._next_id, colour, shape, size, RADII[size] * rng.choice((0.95, 1.0, 1.05)))
-        self._next_id = self._next_id % 255 + 1
-        return thing
+        taken = {t.id for t in self._things}
+        while True:
+            self._next_id = self._next_id % 255 + 1
+            if self._next_id not in taken:
+                return thing
 
     def _free_spot(self, thing: _Thing):
         rng = self._rng
@@ -461,11 +464,22 @@ def place_of(x: float, y: float) -> tuple[str, bool]:
     return PLACES[3 * row + column], clear
 
 
-def record(profile: str, seed: int, frames: int = 16, size: int = UNIT) -> Clip:
-    """The first `frames` frames of a stream. Raises ValueError for an unknown profile or no frames."""
-    if frames < 1:
-        raise ValueError(f"a clip needs at least one frame, not {frames}")
+def at_place(place: str) -> str:
+    """A place with its preposition: "at the top left", "in the center"."""
+    return "in the center" if place == "center" else f"at the {place}"
+
+
+def record(profile: str, seed: int, frames: int = 16, size: int = UNIT, skip: int = 0) -> Clip:
+    """`frames` frames of a stream after the first `skip`; in the clip, frames are counted from 0 again.
+
+    A stream begins at rest with every object in full view; with `skip` a clip begins in the middle of things.
+    Raises ValueError for an unknown profile, no frames or a negative skip.
+    """
+    if frames < 1 or skip < 0:
+        raise ValueError(f"a clip needs at least one frame and no negative skip, not {frames} frames after {skip}")
     world = World(profile, seed)
+    for _ in range(skip):
+        world.step()
     pixels = np.empty((frames, size, size, 3), np.uint8)
     ids = np.empty((frames, size, size), np.uint8)
     truths = []
@@ -474,5 +488,11 @@ def record(profile: str, seed: int, frames: int = 16, size: int = UNIT) -> Clip:
             world.step()
         pixels[t] = world.render(size)
         ids[t] = world.ids(size)
-        truths.append(world.truth())
+        truth = world.truth()
+        truths.append(_counted_from(truth, skip) if skip else truth)
     return Clip(profile, int(seed), pixels, ids, tuple(truths))
+
+
+def _counted_from(truth: Truth, skip: int) -> Truth:
+    events = tuple(replace(e, frame=e.frame - skip) for e in truth.events if e.frame > skip)
+    return replace(truth, frame=truth.frame - skip, events=events)
