@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from stc_ros.synthetic.render import COLOURS, RADII, SHAPES
 from stc_ros.synthetic.view import View
-from stc_ros.synthetic.world import EDGES, PLACES, at_place
+from stc_ros.synthetic.truth import EDGES, PLACES, at_place
 
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six")
 PLURALS = {s: s + ("es" if s.endswith("s") else "s") for s in SHAPES}

@@ -8,7 +8,7 @@
 import numpy as np
 
 from stc_ros.synthetic.forms import COLOUR, SHAPE, SIZE, WAYS
-from stc_ros.synthetic.world import PLACES, Clip
+from stc_ros.synthetic.truth import PLACES, Clip
 
 _WORDS = {"colour": COLOUR, "shape": SHAPE, "size": SIZE, "moves": WAYS, "place": PLACES}
 

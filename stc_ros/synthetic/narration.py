@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from stc_ros.synthetic.forms import COLOUR, SHAPE, SIZE
-from stc_ros.synthetic.world import CLEAR_SHARE, DIRECTIONS, PLACES, Clip, Event, Seen, at_place
+from stc_ros.synthetic.truth import CLEAR_SHARE, DIRECTIONS, PLACES, Clip, Event, Seen, at_place
 
 PROMPT = "what do you see , and what changed in the last {frames} frames ?"
 MOST_EVENTS = 6  # the latest ones

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from stc_ros.synthetic.forms import FORMS, TYPES, Form
 from stc_ros.synthetic.view import View
-from stc_ros.synthetic.world import Clip
+from stc_ros.synthetic.truth import Clip
 
 # How readily an answer is taken where the world offers it too often; 1 unless named.
 _TAKE = {

@@ -5,7 +5,7 @@ Objects that show less than half, and events without a clear frame before them, 
 forms of question that would be ambiguous then stay away.
 """
 
-from stc_ros.synthetic.world import CLEAR_SHARE, Clip, Event, Seen
+from stc_ros.synthetic.truth import CLEAR_SHARE, Clip, Event, Seen
 
 REACH = 32  # frames, the newest included, in which evidence may lie
 _GUARD = 4  # frames before the start in which nothing may happen, as a viewer may remember a little more

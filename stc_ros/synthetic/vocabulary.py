@@ -5,7 +5,7 @@ import re
 from stc_ros.synthetic.forms import FORMS, PLURALS
 from stc_ros.synthetic.narration import NOTHING, PROMPT, SCENE_CHANGED
 from stc_ros.synthetic.render import COLOURS, RADII, SHAPES
-from stc_ros.synthetic.world import DIRECTIONS, PLACES
+from stc_ros.synthetic.truth import DIRECTIONS, PLACES
 
 _FRAMES = ("8", "16", "32")  # what the {frames} of the narration's prompt is filled with
 _GRAMMAR = "a at in the stays moves left entered turned , ."  # what joins the clauses of the narration
