@@ -4,4 +4,4 @@ from stc_ros.synthetic.profiles import PROFILES
 from stc_ros.synthetic.truth import Clip, Event, Seen, Truth
 from stc_ros.synthetic.world import World, record
 
-__all__ = ["PROFILES", "Clip", "Event", "Seen", "Truth", "World", "record"]
+__all__ = ['PROFILES', 'Clip', 'Event', 'Seen', 'Truth', 'World', 'record']

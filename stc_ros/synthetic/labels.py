@@ -10,7 +10,7 @@ import numpy as np
 from stc_ros.synthetic.forms import COLOUR, SHAPE, SIZE, WAYS
 from stc_ros.synthetic.truth import PLACES, Clip
 
-_WORDS = {"colour": COLOUR, "shape": SHAPE, "size": SIZE, "moves": WAYS, "place": PLACES}
+_WORDS = {'colour': COLOUR, 'shape': SHAPE, 'size': SIZE, 'moves': WAYS, 'place': PLACES}
 
 
 def patch_labels(clip: Clip, grid: int) -> tuple[np.ndarray, np.ndarray]:
@@ -21,7 +21,7 @@ def patch_labels(clip: Clip, grid: int) -> tuple[np.ndarray, np.ndarray]:
     """
     frames, size, _ = clip.ids.shape
     if grid < 1 or size % grid:
-        raise ValueError(f"a grid of {grid} does not divide a frame of {size} pixels; choose a divisor of {size}")
+        raise ValueError(f'a grid of {grid} does not divide a frame of {size} pixels; choose a divisor of {size}')
     side = size // grid
     where = np.flatnonzero(clip.ids)
     owner = clip.ids.ravel()[where]
@@ -49,7 +49,7 @@ def object_codes(clip: Clip) -> dict[str, np.ndarray]:
     """
     frames = len(clip)
     codes = {key: np.full((frames, 256), -1, np.int8) for key in _WORDS}
-    numbers = {key: np.zeros((frames, 256), np.float32) for key in ("x", "y", "share")}
+    numbers = {key: np.zeros((frames, 256), np.float32) for key in ('x', 'y', 'share')}
     index = {key: {word: i for i, word in enumerate(words)} for key, words in _WORDS.items()}
     for t, truth in enumerate(clip.truths):
         for o in truth.objects:

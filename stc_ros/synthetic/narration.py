@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from stc_ros.synthetic.forms import COLOUR, SHAPE, SIZE
 from stc_ros.synthetic.truth import CLEAR_SHARE, DIRECTIONS, PLACES, Clip, Event, Seen, at_place
 
-PROMPT = "what do you see , and what changed in the last {frames} frames ?"
+PROMPT = 'what do you see , and what changed in the last {frames} frames ?'
 MOST_EVENTS = 6  # the latest ones
-NOTHING = "nothing"
-SCENE_CHANGED = "the scene changed"
-_ORDER = {"large": 0, "medium": 1, "small": 2}
+NOTHING = 'nothing'
+SCENE_CHANGED = 'the scene changed'
+_ORDER = {'large': 0, 'medium': 1, 'small': 2}
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,20 @@ class Clause:
     """One statement. `kind`: "object", "left", "entered", "turned", "scene", or "unreadable"."""
 
     kind: str
-    colour: str = ""  # before the change where the object turned another colour
-    shape: str = ""
-    size: str = ""
-    place: str = ""
-    detail: str = ""  # of an object "stays" or where it moves; the new colour after "turned"
+    colour: str = ''  # before the change where the object turned another colour
+    shape: str = ''
+    size: str = ''
+    place: str = ''
+    detail: str = ''  # of an object "stays" or where it moves; the new colour after "turned"
 
     def text(self) -> str:
         """The clause in words."""
-        if self.kind == "object":
-            motion = "stays" if self.detail == "stays" else f"moves {self.detail}"
-            return f"a {self.size} {self.colour} {self.shape} {at_place(self.place)} {motion}"
-        if self.kind == "scene":
+        if self.kind == 'object':
+            motion = 'stays' if self.detail == 'stays' else f'moves {self.detail}'
+            return f'a {self.size} {self.colour} {self.shape} {at_place(self.place)} {motion}'
+        if self.kind == 'scene':
             return SCENE_CHANGED
-        return f"the {self.colour} {self.shape} {self.kind}" + (f" {self.detail}" if self.detail else "")
+        return f'the {self.colour} {self.shape} {self.kind}' + (f' {self.detail}' if self.detail else '')
 
 
 def facts(clip: Clip, t: int, since: int) -> list[Clause]:
@@ -53,59 +53,59 @@ def facts(clip: Clip, t: int, since: int) -> list[Clause]:
 
 
 def _about(o: Seen) -> Clause:
-    return Clause("object", o.colour, o.shape, o.size, o.place, "stays" if o.moves == "still" else o.moves)
+    return Clause('object', o.colour, o.shape, o.size, o.place, 'stays' if o.moves == 'still' else o.moves)
 
 
 def _events(clip: Clip, t: int, since: int) -> list[Clause]:
     events = [e for e in clip.events if since < e.frame <= t]
-    cuts = [i for i, e in enumerate(events) if e.kind == "cut"]
+    cuts = [i for i, e in enumerate(events) if e.kind == 'cut']
     told = [c for c in map(_event, events[cuts[-1] + 1 :] if cuts else events) if c][-MOST_EVENTS:]
-    return [Clause("scene"), *told] if cuts else told
+    return [Clause('scene'), *told] if cuts else told
 
 
 def _event(e: Event) -> Clause | None:
-    if e.kind == "changed colour":
-        return Clause("turned", e.detail, e.shape, detail=e.colour)
-    return Clause(e.kind, e.colour, e.shape) if e.kind in ("left", "entered") else None
+    if e.kind == 'changed colour':
+        return Clause('turned', e.detail, e.shape, detail=e.colour)
+    return Clause(e.kind, e.colour, e.shape) if e.kind in ('left', 'entered') else None
 
 
 def tell(clip: Clip, t: int, since: int) -> str:
     """What frame t shows and what happened in frames since+1..t. Raises IndexError for a frame that the clip lacks."""
     if not 0 <= t < len(clip):
-        raise IndexError(f"frame {t} is not in a clip of {len(clip)} frames")
+        raise IndexError(f'frame {t} is not in a clip of {len(clip)} frames')
     clauses = facts(clip, t, since)
-    seen = " , ".join(c.text() for c in clauses if c.kind == "object") or NOTHING
-    happened = " , ".join(c.text() for c in clauses if c.kind != "object")
-    return f"{seen} . {happened} ." if happened else f"{seen} ."
+    seen = ' , '.join(c.text() for c in clauses if c.kind == 'object') or NOTHING
+    happened = ' , '.join(c.text() for c in clauses if c.kind != 'object')
+    return f'{seen} . {happened} .' if happened else f'{seen} .'
 
 
 def _any(words) -> str:
-    return "(" + "|".join(sorted(words, key=len, reverse=True)) + ")"
+    return '(' + '|'.join(sorted(words, key=len, reverse=True)) + ')'
 
 
 _OBJECT = re.compile(
-    rf"a {_any(SIZE)} {_any(COLOUR)} {_any(SHAPE)} (?:at|in) the {_any(PLACES)} (?:(stays)|moves {_any(DIRECTIONS)})"
+    rf'a {_any(SIZE)} {_any(COLOUR)} {_any(SHAPE)} (?:at|in) the {_any(PLACES)} (?:(stays)|moves {_any(DIRECTIONS)})'
 )
-_EVENT = re.compile(rf"the {_any(COLOUR)} {_any(SHAPE)} (?:(left|entered)|(turned) {_any(COLOUR)})")
+_EVENT = re.compile(rf'the {_any(COLOUR)} {_any(SHAPE)} (?:(left|entered)|(turned) {_any(COLOUR)})')
 
 
 def parse(text: str) -> list[Clause]:
     """The clauses of a text, spaces before punctuation or not; what does not fit the grammar is "unreadable"."""
     clauses = []
-    for piece in re.split(r"[,.]", text.lower()):
-        piece = " ".join(piece.split())
+    for piece in re.split(r'[,.]', text.lower()):
+        piece = ' '.join(piece.split())
         if not piece or piece == NOTHING:
             continue
         if piece == SCENE_CHANGED:
-            clauses.append(Clause("scene"))
+            clauses.append(Clause('scene'))
         elif found := _OBJECT.fullmatch(piece):
             size, colour, shape, place, stays, way = found.groups()
-            clauses.append(Clause("object", colour, shape, size, place, stays or way))
+            clauses.append(Clause('object', colour, shape, size, place, stays or way))
         elif found := _EVENT.fullmatch(piece):
             colour, shape, kind, turned, after = found.groups()
-            clauses.append(Clause(kind or turned, colour, shape, detail=after or ""))
+            clauses.append(Clause(kind or turned, colour, shape, detail=after or ''))
         else:
-            clauses.append(Clause("unreadable"))
+            clauses.append(Clause('unreadable'))
     return clauses
 
 
@@ -120,7 +120,7 @@ class Score:
     clauses_said: int = 0
     clauses_true: int = 0
 
-    def __add__(self, other: "Score") -> "Score":
+    def __add__(self, other: 'Score') -> 'Score':
         return Score(*(a + b for a, b in zip(self._counts(), other._counts(), strict=True)))
 
     def _counts(self):
@@ -150,7 +150,7 @@ def score(said: str, truth: str) -> Score:
 
 
 def _object_keys(clauses: list[Clause]):
-    return [(c.colour, c.shape) for c in clauses if c.kind == "object"]
+    return [(c.colour, c.shape) for c in clauses if c.kind == 'object']
 
 
 def _clause_keys(clauses: list[Clause]):

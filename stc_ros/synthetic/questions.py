@@ -14,21 +14,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stc_ros.synthetic.forms import FORMS, TYPES, Form
-from stc_ros.synthetic.view import View
 from stc_ros.synthetic.truth import Clip
+from stc_ros.synthetic.view import View
 
 # How readily an answer is taken where the world offers it too often; 1 unless named.
 _TAKE = {
-    ("count_colour", "zero"): 0.35, ("count_colour", "one"): 0.6,
-    ("count_shape", "zero"): 0.4, ("count_shape", "one"): 0.6,
-    ("count_size", "zero"): 0.6, ("count_size", "one"): 0.7,
-    ("count_moving", "zero"): 0.6, ("count_moving", "one"): 0.4,
-    ("count_left", "zero"): 0.2, ("count_left", "one"): 0.6,
-    ("count_entered", "zero"): 0.4, ("count_entered", "one"): 0.5,
-    ("count_changed", "zero"): 0.3, ("count_changed", "one"): 0.4,
-    ("was_there", "no"): 0.65, ("did_leave", "no"): 0.38, ("is_moving", "no"): 0.85,
-    ("which_way", "still"): 0.15, ("which_way_shape", "still"): 0.12,
-    ("what_moves", "nothing"): 0.3, ("what_left", "nothing"): 0.06, ("what_changed", "nothing"): 0.07,
+    ('count_colour', 'zero'): 0.35, ('count_colour', 'one'): 0.6,
+    ('count_shape', 'zero'): 0.4, ('count_shape', 'one'): 0.6,
+    ('count_size', 'zero'): 0.6, ('count_size', 'one'): 0.7,
+    ('count_moving', 'zero'): 0.6, ('count_moving', 'one'): 0.4,
+    ('count_left', 'zero'): 0.2, ('count_left', 'one'): 0.6,
+    ('count_entered', 'zero'): 0.4, ('count_entered', 'one'): 0.5,
+    ('count_changed', 'zero'): 0.3, ('count_changed', 'one'): 0.4,
+    ('was_there', 'no'): 0.65, ('did_leave', 'no'): 0.38, ('is_moving', 'no'): 0.85,
+    ('which_way', 'still'): 0.15, ('which_way_shape', 'still'): 0.12,
+    ('what_moves', 'nothing'): 0.3, ('what_left', 'nothing'): 0.06, ('what_changed', 'nothing'): 0.07,
 }
 
 
@@ -54,7 +54,7 @@ def ask_about(
     Raises ValueError for an unknown type and IndexError for a frame that the clip lacks.
     """
     if not 0 <= t < len(clip):
-        raise IndexError(f"frame {t} is not in a clip of {len(clip)} frames")
+        raise IndexError(f'frame {t} is not in a clip of {len(clip)} frames')
     unknown = set(types or ()) - set(TYPES)
     if unknown:
         raise ValueError(f"no type of question is called {sorted(unknown)[0]!r}; choose from {', '.join(TYPES)}")

@@ -1,4 +1,4 @@
-"""Pixels: seamless-edged shapes over muted textures, as a camera with noise and exposure would see them.
+"""Pixels: smooth-edged shapes over muted textures, as a camera with noise and exposure would see them.
 
 All lengths are in units of a 112-pixel frame (`UNIT`), so that a world looks alike at every size.
 A shape is a signed distance, evaluated only inside its bounding box and cached per quarter pixel.
@@ -12,20 +12,20 @@ UNIT = 112  # a frame is this many units wide and high
 MARGIN = 24  # units of background beyond each edge, for the camera to move in
 
 COLOURS = {
-    "red": (222, 40, 36),
-    "green": (44, 176, 52),
-    "blue": (40, 72, 232),
-    "yellow": (238, 214, 30),
-    "purple": (176, 52, 206),
-    "cyan": (44, 210, 216),
-    "white": (246, 246, 246),
+    'red': (222, 40, 36),
+    'green': (44, 176, 52),
+    'blue': (40, 72, 232),
+    'yellow': (238, 214, 30),
+    'purple': (176, 52, 206),
+    'cyan': (44, 210, 216),
+    'white': (246, 246, 246),
 }
-SHAPES = ("circle", "square", "triangle", "star", "diamond", "cross")
+SHAPES = ('circle', 'square', 'triangle', 'star', 'diamond', 'cross')
 RIM = np.float32(0.55)  # how bright the rim is, a share of the colour
-RADII = {"small": 6.6, "medium": 10.2, "large": 15.2}
+RADII = {'small': 6.6, 'medium': 10.2, 'large': 15.2}
 
 # the reach of each shape, as a multiple of the radius: shapes of one size cover about the same area
-_REACH = {"circle": 1.0, "square": 0.89, "triangle": 1.36, "star": 1.36, "diamond": 1.2, "cross": 1.1}
+_REACH = {'circle': 1.0, 'square': 0.89, 'triangle': 1.36, 'star': 1.36, 'diamond': 1.2, 'cross': 1.1}
 
 
 def reach(shape: str, radius: float) -> float:
@@ -36,16 +36,16 @@ def reach(shape: str, radius: float) -> float:
 def _distance(shape: str, x: np.ndarray, y: np.ndarray, r: float) -> np.ndarray:
     """Signed distance (negative inside) from points to the edge of a shape of reach `r` centred on 0; y is down."""
     ax, ay = np.abs(x), np.abs(y)
-    if shape == "circle":
+    if shape == 'circle':
         return np.hypot(x, y) - r
-    if shape == "square":
+    if shape == 'square':
         return np.maximum(ax, ay) - r
-    if shape == "diamond":
+    if shape == 'diamond':
         return (ax + ay - r) * np.sqrt(0.5)
-    if shape == "cross":
+    if shape == 'cross':
         arm = 0.36 * r
         return np.minimum(np.maximum(ax - r, ay - arm), np.maximum(ax - arm, ay - r))
-    if shape == "triangle":  # equilateral, point up, centred on its middle height
+    if shape == 'triangle':  # equilateral, point up, centred on its middle height
         low = y - 0.75 * r
         slope = (ax * 1.5 - (y + 0.75 * r) * 0.866) / np.hypot(1.5, 0.866)
         return np.maximum(low, slope)
@@ -98,24 +98,27 @@ def place_stamp(shape: str, radius: float, x: float, y: float, size: int):
 
 # ---- background
 
-_KINDS = ("gradient", "checks", "stripes", "blobs", "blobs")
+_KINDS = ('gradient', 'checks', 'stripes', 'blobs', 'blobs')
 
 
 @lru_cache(maxsize=32)
 def texture(seed: int, size: int) -> np.ndarray:
-    """A muted background, float32 [n, n, 3] in 0..255 with n = size * (112 + 2 * MARGIN) / 112, the same at every size."""
+    """A muted background, the same at every size.
+
+    float32 [n, n, 3] in 0..255 with n = size * (112 + 2 * MARGIN) / 112: the frame and MARGIN around it.
+    """
     rng = np.random.default_rng((seed, 77))
     n = round(size * (UNIT + 2 * MARGIN) / UNIT)
     axis = ((np.arange(n, dtype=np.float32) + 0.5) * (UNIT / size)).astype(np.float32)  # units
     kind = _KINDS[rng.integers(len(_KINDS))]
     angle, period, phase = rng.uniform(0, np.pi), rng.uniform(9, 30), rng.uniform(0, 40, 2)
-    if kind == "gradient":
+    if kind == 'gradient':
         field = np.cos(angle) * axis[None, :] + np.sin(angle) * axis[:, None]
         field = (field - field.mean()) / (np.abs(field - field.mean()).max())
-    elif kind == "stripes":
+    elif kind == 'stripes':
         wave = np.sin((np.cos(angle) * axis[None, :] + np.sin(angle) * axis[:, None]) * (2 * np.pi / period) + phase[0])
         field = np.clip(wave * period / 4, -1, 1)
-    elif kind == "checks":
+    elif kind == 'checks':
         across = np.clip(np.sin(axis * (np.pi / period) + phase[0]) * period / 2.5, -1, 1)
         down = np.clip(np.sin(axis * (np.pi / period) + phase[1]) * period / 2.5, -1, 1)
         field = across[None, :] * down[:, None]
@@ -144,7 +147,7 @@ def _blobs(rng: np.random.Generator, axis: np.ndarray, knots: int) -> np.ndarray
 
 
 def crop_background(seed: int, camera_x: float, camera_y: float, size: int) -> np.ndarray:
-    """The background that a camera shifted by camera_x, camera_y (units) sees: float32 [size, size, 3], a fresh array."""
+    """The background that a camera shifted by camera_x, camera_y (units) sees: a new float32 [size, size, 3]."""
     full = texture(seed, size)
     scale = size / UNIT
     x = min(max((MARGIN + camera_x) * scale, 0.0), full.shape[1] - size - 1.001)

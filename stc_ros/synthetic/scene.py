@@ -15,23 +15,23 @@ from stc_ros.synthetic.truth import DIRECTIONS, EDGES
 GONE_SHARE = 0.1  # up to this share in the picture an object has left
 REMEMBERED = 40  # frames for which the name of an object that left is not given to another
 ROOM = 4.0  # objects come to rest at least this far from the borders between cells
-SIZE_WEIGHTS = {"small": 27, "medium": 33, "large": 40}  # large ones find room less often
-OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
+SIZE_WEIGHTS = {'small': 27, 'medium': 33, 'large': 40}  # large ones find room less often
+OPPOSITE = {'left': 'right', 'right': 'left', 'up': 'down', 'down': 'up'}
 
 
 class Thing:
     """An object of the world. Position in units of the world; `steps` still to go in its motion."""
 
-    __slots__ = ("id", "colour", "shape", "size", "radius", "reach", "x", "y", "direction", "speed", "steps",
-                 "leaving", "entered", "moves", "moved_for")
+    __slots__ = ('id', 'colour', 'shape', 'size', 'radius', 'reach', 'x', 'y', 'direction', 'speed', 'steps',
+                 'leaving', 'entered', 'moves', 'moved_for')
 
     def __init__(self, id, colour, shape, size, radius):
         self.id, self.colour, self.shape, self.size, self.radius = id, colour, shape, size, radius
         self.reach = reach(shape, radius)
         self.x = self.y = 0.0
-        self.direction, self.speed, self.steps = "still", 0.0, 0
+        self.direction, self.speed, self.steps = 'still', 0.0, 0
         self.leaving, self.entered = False, False
-        self.moves, self.moved_for = "still", 0
+        self.moves, self.moved_for = 'still', 0
 
     @property
     def target(self):
@@ -44,7 +44,7 @@ class Thing:
     def advance(self) -> str:
         """One step; returns "started" or "stopped" when that is what it did."""
         before = self.moves
-        self.moves = self.direction if self.steps else "still"
+        self.moves = self.direction if self.steps else 'still'
         if self.steps:
             dx, dy = DIRECTIONS[self.direction]
             self.x += dx * self.speed
@@ -52,8 +52,8 @@ class Thing:
             self.steps -= 1
         self.moved_for = self.moved_for + 1 if self.moves == before else 1
         if self.moves == before:
-            return ""
-        return "stopped" if self.moves == "still" else "started"
+            return ''
+        return 'stopped' if self.moves == 'still' else 'started'
 
 
 class Scene:
@@ -98,18 +98,18 @@ class Scene:
         return thing.x - self.camera.x, thing.y - self.camera.y
 
     def _advance(self, thing: Thing) -> None:
-        edge = EDGES.get(OPPOSITE.get(thing.direction, ""), "")
+        edge = EDGES.get(OPPOSITE.get(thing.direction, ''), '')
         change = thing.advance()
         inside = self._inside(thing)
         if not thing.entered:
             if inside >= 0.5:
                 thing.entered = True
-                self.happened.append(("entered", thing, edge))
+                self.happened.append(('entered', thing, edge))
             return
         if inside <= GONE_SHARE:
             self.things.remove(thing)
             self._names[thing.colour, thing.shape] = self.frame
-            self.happened.append(("left", thing, self._edge_of(thing)))
+            self.happened.append(('left', thing, self._edge_of(thing)))
         elif change:
             self.happened.append((change, thing, thing.direction))
 
@@ -122,26 +122,26 @@ class Scene:
 
     def _edge_of(self, thing: Thing) -> str:
         x, y = self.in_picture(thing)
-        return min(("left", x), ("right", UNIT - x), ("top", y), ("bottom", UNIT - y), key=lambda e: e[1])[0]
+        return min(('left', x), ('right', UNIT - x), ('top', y), ('bottom', UNIT - y), key=lambda e: e[1])[0]
 
     def _happen(self) -> None:
         """Lets one thing happen, of those that can."""
         habits = dict(self._profile.habits)
         fewest, most = self._profile.objects
         if len(self.things) >= most:
-            habits.pop("enter")
+            habits.pop('enter')
         if sum(not t.leaving for t in self.things) <= fewest:
-            habits.pop("leave")
+            habits.pop('leave')
         if sum(t.steps > 0 for t in self.things) >= self._profile.movers:
-            habits = {"recolour": 1.0} if self._rng.random() < 0.25 else {}
+            habits = {'recolour': 1.0} if self._rng.random() < 0.25 else {}
         while habits:
             kind = self._rng.choices(list(habits), list(habits.values()))[0]
-            if getattr(self, "_try_" + kind)():
+            if getattr(self, '_try_' + kind)():
                 return
             habits.pop(kind)
 
     def _resting(self) -> list[Thing]:
-        found = [t for t in self.things if t.entered and not t.steps and t.moves == "still" and t.moved_for >= 3]
+        found = [t for t in self.things if t.entered and not t.steps and t.moves == 'still' and t.moved_for >= 3]
         self._rng.shuffle(found)
         return found
 
@@ -164,7 +164,7 @@ class Scene:
                     old = thing.colour
                     self._names[old, thing.shape] = self.frame
                     thing.colour = self._rng.choice(free)
-                    self.happened.append(("changed colour", thing, old))
+                    self.happened.append(('changed colour', thing, old))
                     return True
         return False
 
@@ -180,10 +180,10 @@ class Scene:
         camera_x, camera_y = self.camera.x, self.camera.y
         out = thing.reach + 1.0
         start_x, start_y = {
-            "right": (camera_x - out, spot[1]),
-            "left": (camera_x + UNIT + out, spot[1]),
-            "down": (spot[0], camera_y - out),
-            "up": (spot[0], camera_y + UNIT + out),
+            'right': (camera_x - out, spot[1]),
+            'left': (camera_x + UNIT + out, spot[1]),
+            'down': (spot[0], camera_y - out),
+            'up': (spot[0], camera_y + UNIT + out),
         }[direction]
         far = abs(spot[0] - start_x) + abs(spot[1] - start_y)
         steps = max(round(far / speed), 1)

@@ -5,10 +5,10 @@ from functools import cached_property
 
 import numpy as np
 
-DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
-EDGES = {"left": "left", "right": "right", "up": "top", "down": "bottom"}  # where a mover leaves
-PLACES = ("top left", "top", "top right", "left", "center", "right", "bottom left", "bottom", "bottom right")
-KINDS = ("entered", "left", "changed colour", "started", "stopped", "cut")
+DIRECTIONS = {'left': (-1, 0), 'right': (1, 0), 'up': (0, -1), 'down': (0, 1)}
+EDGES = {'left': 'left', 'right': 'right', 'up': 'top', 'down': 'bottom'}  # where a mover leaves
+PLACES = ('top left', 'top', 'top right', 'left', 'center', 'right', 'bottom left', 'bottom', 'bottom right')
+KINDS = ('entered', 'left', 'changed colour', 'started', 'stopped', 'cut')
 
 CLEAR_SHARE = 0.5  # from this visible share on an object counts as visible
 BORDER = 3.0 / 112  # nearer than this to a border between cells, a place is not clear
@@ -21,9 +21,9 @@ class Event:
     frame: int
     kind: str  # one of KINDS
     id: int = 0  # 0 for a cut
-    colour: str = ""  # as it is after the event
-    shape: str = ""
-    detail: str = ""  # entered, left: the edge; changed colour: the colour before; started, stopped: the direction
+    colour: str = ''  # as it is after the event
+    shape: str = ''
+    detail: str = ''  # entered, left: the edge; changed colour: the colour before; started, stopped: the direction
 
 
 @dataclass(frozen=True)
@@ -98,4 +98,4 @@ def place_of(x: float, y: float) -> tuple[str, bool]:
 
 def at_place(place: str) -> str:
     """A place with its preposition: "at the top left", "in the center"."""
-    return "in the center" if place == "center" else f"at the {place}"
+    return 'in the center' if place == 'center' else f'at the {place}'

@@ -19,7 +19,7 @@ class View:
     def __init__(self, clip: Clip, t: int):
         truth = clip.truths[t]
         scene_start = t
-        while scene_start > 0 and t - scene_start < REACH + _GUARD and clip.truths[scene_start - 1].scene == truth.scene:
+        while scene_start > max(0, t - REACH - _GUARD) and clip.truths[scene_start - 1].scene == truth.scene:
             scene_start -= 1
         self.t = t
         self.start = start = max(scene_start, t - REACH + 1)
@@ -29,36 +29,32 @@ class View:
 
         self.history: dict[int, list[tuple[int, Seen]]] = {}  # id -> the frames that show it well
         self.touched: set[Name] = {(o.colour, o.shape) for o in truth.objects}  # names that any pixel ever had
-        self.known: set[Name] = set()  # names of objects that showed well
         self.shapes_of: dict[str, set[int]] = {}  # shape -> ids of all objects with it, however little they showed
-        self.cells_clear_at_start = True
         for frame in range(scene_start, t + 1):
             for o in clip.truths[frame].objects:
-                name = (o.colour, o.shape)
-                self.touched.add(name)
+                self.touched.add((o.colour, o.shape))
                 self.shapes_of.setdefault(o.shape, set()).add(o.id)
                 if frame >= start and o.share >= CLEAR_SHARE:
                     self.history.setdefault(o.id, []).append((frame, o))
-                    self.known.add(name)
         self.first = clip.truths[start].objects
 
         events = [e for e in clip.events if scene_start < e.frame <= t and e.id]
         self.whole = all(e.frame > start + 1 for e in events) or scene_start == start
         self._events = [e for e in events if e.frame > start]
-        self.left = self._known_before("left")
-        self.changed = self._known_before("changed colour")
-        self.entered = [e for e in self._events if e.kind == "entered" and e.id in self.history]
-        self.started = self._known_before("started")
-        self.stopped = self._known_before("stopped")
+        self.left = self._known_before('left')
+        self.changed = self._known_before('changed colour')
+        self.entered = [e for e in self._events if e.kind == 'entered' and e.id in self.history]
+        self.started = self._known_before('started')
+        self.stopped = self._known_before('stopped')
         counted = len(self.left) + len(self.changed) + len(self.entered)
-        self.murky = counted != sum(e.kind in ("left", "changed colour", "entered") for e in self._events)
+        self.murky = counted != sum(e.kind in ('left', 'changed colour', 'entered') for e in self._events)
 
         self.now = {o.id: o for o in self.seen}
         self.gone = {e.id: e for e in self.left}
-        self.recoloured = {e.id for e in self._events if e.kind == "changed colour"}
+        self.recoloured = {e.id for e in self._events if e.kind == 'changed colour'}
         moving = [o for o in self.seen if self._motion_known(o)]
-        self.moving = [o for o in moving if o.moves != "still"]
-        self.still = [o for o in moving if o.moves == "still"]
+        self.moving = [o for o in moving if o.moves != 'still']
+        self.still = [o for o in moving if o.moves == 'still']
         self.motion_clear = self.clear and len(moving) == len(self.seen) > 0
 
     def _known_before(self, kind: str) -> list[Event]:

@@ -32,10 +32,10 @@ class World:
     Raises ValueError for an unknown profile.
     """
 
-    def __init__(self, profile: str = "busy", seed: int = 0):
+    def __init__(self, profile: str = 'busy', seed: int = 0):
         self.profile, self.seed = profile, int(seed)
         self._profile = profile_named(profile)
-        self._rng = random.Random(f"{profile}/{self.seed}")
+        self._rng = random.Random(f'{profile}/{self.seed}')
         self.frame = 0
         self.scene = 0
         self._events: list[Event] = []
@@ -52,7 +52,7 @@ class World:
         scene.age += 1
         if scene.age >= FIRST_CUT and rng.random() < self._profile.cut:
             self.scene += 1
-            self._events.append(Event(self.frame, "cut"))
+            self._events.append(Event(self.frame, 'cut'))
             self._scene = Scene(self._profile, rng, self.frame, scene.next_id)
             return
         scene.advance(self.frame)
@@ -114,7 +114,7 @@ def record(profile: str, seed: int, frames: int = 16, size: int = UNIT, skip: in
     Raises ValueError for an unknown profile, no frames or a negative skip.
     """
     if frames < 1 or skip < 0:
-        raise ValueError(f"ask for at least one frame and a skip of 0 or more, not {frames} frames after {skip}")
+        raise ValueError(f'ask for at least one frame and a skip of 0 or more, not {frames} frames after {skip}')
     world = World(profile, seed)
     for _ in range(skip):
         world.step()
