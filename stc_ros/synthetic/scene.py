@@ -9,8 +9,8 @@ import random
 
 from stc_ros.synthetic.camera import Camera
 from stc_ros.synthetic.profiles import Profile
-from stc_ros.synthetic.render import COLOURS, MARGIN, RADII, SHAPES, UNIT, reach
-from stc_ros.synthetic.truth import DIRECTIONS, EDGES
+from stc_ros.synthetic.render import COLOURS, MARGIN, RADII, SHAPES, UNIT, place_stamp, reach
+from stc_ros.synthetic.truth import CLEAR_SHARE, DIRECTIONS, EDGES
 
 GONE_SHARE = 0.1  # up to this share in the picture an object has left
 REMEMBERED = 40  # frames for which the name of an object that left is not given to another
@@ -102,7 +102,7 @@ class Scene:
         change = thing.advance()
         inside = self._inside(thing)
         if not thing.entered:
-            if inside >= 0.5:
+            if inside >= CLEAR_SHARE:
                 thing.entered = True
                 self.happened.append(('entered', thing, edge))
             return
@@ -114,11 +114,12 @@ class Scene:
             self.happened.append((change, thing, thing.direction))
 
     def _inside(self, thing: Thing) -> float:
-        """The share of the box of an object that is in the picture."""
-        x, y, r = *self.in_picture(thing), thing.reach
-        wide = min(x + r, UNIT) - max(x - r, 0.0)
-        high = min(y + r, UNIT) - max(y - r, 0.0)
-        return max(wide, 0.0) * max(high, 0.0) / (4 * r * r)
+        """The share of an object that is in the picture, hidden or not."""
+        x, y = self.in_picture(thing)
+        if thing.reach < min(x, y) and max(x, y) < UNIT - thing.reach:
+            return 1.0
+        *_, solid, area = place_stamp(thing.shape, thing.radius, x, y, UNIT)
+        return solid.sum() / area
 
     def _edge_of(self, thing: Thing) -> str:
         x, y = self.in_picture(thing)

@@ -8,7 +8,8 @@ forms of question that would be ambiguous then stay away.
 from stc_ros.synthetic.truth import CLEAR_SHARE, Clip, Event, Seen
 
 REACH = 32  # frames, the newest included, in which evidence may lie
-_GUARD = 4  # frames before the start in which nothing may happen, as a viewer may remember a little more
+_GUARD = 2  # frames before the start that a viewer may still remember: nothing may enter, leave or change there
+_LASTING = ('left', 'entered', 'changed colour')
 
 Name = tuple[str, str]  # colour, shape
 
@@ -39,7 +40,8 @@ class View:
         self.first = clip.truths[start].objects
 
         events = [e for e in clip.events if scene_start < e.frame <= t and e.id]
-        self.whole = all(e.frame > start + 1 for e in events) or scene_start == start
+        lasting = [e for e in events if e.kind in _LASTING]
+        self.whole = scene_start == start or all(e.frame > start + 1 for e in lasting)  # nothing lies on the brink
         self._events = [e for e in events if e.frame > start]
         self.left = self._known_before('left')
         self.changed = self._known_before('changed colour')
@@ -47,7 +49,7 @@ class View:
         self.started = self._known_before('started')
         self.stopped = self._known_before('stopped')
         counted = len(self.left) + len(self.changed) + len(self.entered)
-        self.murky = counted != sum(e.kind in ('left', 'changed colour', 'entered') for e in self._events)
+        self.murky = counted != sum(e.frame > start for e in lasting)
 
         self.now = {o.id: o for o in self.seen}
         self.gone = {e.id: e for e in self.left}
