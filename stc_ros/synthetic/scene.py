@@ -14,6 +14,7 @@ from stc_ros.synthetic.truth import CLEAR_SHARE, DIRECTIONS, EDGES
 
 GONE_SHARE = 0.1  # up to this share in the picture an object has left
 REMEMBERED = 40  # frames for which the name of an object that left is not given to another
+SWIFT = 5.0  # objects enter and leave at least this fast: half an object is hard to name
 ROOM = 4.0  # objects come to rest at least this far from the borders between cells
 SIZE_WEIGHTS = {'small': 27, 'medium': 33, 'large': 40}  # large ones find room less often
 OPPOSITE = {'left': 'right', 'right': 'left', 'up': 'down', 'down': 'up'}
@@ -152,7 +153,7 @@ class Scene:
     def _try_leave(self) -> bool:
         for thing in self._resting():
             direction = self._rng.choice(list(DIRECTIONS))
-            speed = max(self._speed(), 4.0)
+            speed = max(self._speed(), SWIFT)
             thing.go(direction, speed, 1 + int((UNIT + 2 * MARGIN + 40) / speed), leaving=True)
             return True
         return False
@@ -177,7 +178,7 @@ class Scene:
         spot = self._free_spot(thing)
         if spot is None:
             return False
-        speed = max(self._speed(), 4.0)
+        speed = max(self._speed(), SWIFT)
         camera_x, camera_y = self.camera.x, self.camera.y
         out = thing.reach + 1.0
         start_x, start_y = {

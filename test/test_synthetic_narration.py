@@ -1,0 +1,129 @@
+"""Narration follows its grammar both ways, and patches carry the labels of what they show."""
+
+import random
+
+import numpy as np
+import pytest
+from stories import seen, story, two_leave
+
+from stc_ros.synthetic import PROFILES, record
+from stc_ros.synthetic.forms import COLOUR, SHAPE, WAYS
+from stc_ros.synthetic.labels import object_codes, patch_labels
+from stc_ros.synthetic.narration import PROMPT, Score, facts, parse, score, tell
+from stc_ros.synthetic.vocabulary import VOCABULARY, words_of
+
+
+def test_a_story_is_told():
+    assert tell(two_leave(), 11, 3) == (
+        'a large white circle at the top left stays , a medium red star at the bottom moves up , '
+        'a small white square in the center moves right . '
+        'the blue star left , the red circle turned white , the green star left , the red star entered .'
+    )
+
+
+def test_only_what_happened_since_is_told():
+    assert tell(two_leave(), 11, 8).endswith('moves right . the red star entered .')
+    assert tell(two_leave(), 11, 10).endswith('in the center moves right .')
+
+
+def test_nothing_to_see_is_said():
+    clip = story([[seen(1, 'red', 'circle', 'left')], []], [(1, 'left', 1, 'red', 'circle', 'left')])
+    assert tell(clip, 1, 0) == 'nothing . the red circle left .'
+    assert tell(clip, 1, 1) == 'nothing .'
+
+
+def test_after_a_cut_the_change_of_scene_is_told_and_no_older_event():
+    frames = [[seen(1, 'red', 'circle', 'left')]] * 3 + [[]] * 2 + [[seen(2, 'blue', 'cross', 'top', 'small')]] * 3
+    clip = story(frames, [(3, 'left', 1, 'red', 'circle', 'left'), (5, 'cut')], [0] * 5 + [1] * 3)
+    assert tell(clip, 7, 0) == 'a small blue cross at the top stays . the scene changed .'
+
+
+@pytest.mark.parametrize('profile', PROFILES)
+def test_what_is_told_can_be_read_back(profile):
+    known = set(VOCABULARY)
+    for seed in range(12):
+        clip = record(profile, seed, 40)
+        for t in (0, 9, 25, 39):
+            text = tell(clip, t, t - 16)
+            assert parse(text) == facts(clip, t, t - 16)
+            assert parse(text.replace(' ,', ',').replace(' .', '.').capitalize()) == facts(clip, t, t - 16)
+            assert set(words_of(text)) <= known
+            assert score(text, text).clause_f1 == score(text, text).object_f1 == 1.0
+
+
+def test_every_visible_object_is_told_large_ones_first_and_left_to_right():
+    for seed in range(12):
+        clip = record('busy', seed, 20)
+        objects = {(o.colour, o.shape): o for o in clip.truths[19].visible}
+        told = [objects[c.colour, c.shape] for c in parse(tell(clip, 19, 19))]
+        assert len(told) == len(objects)
+        rank = {'large': 0, 'medium': 1, 'small': 2}
+        assert told == sorted(told, key=lambda o: (rank[o.size], o.x))
+
+
+def test_a_score_counts_objects_and_clauses():
+    truth = 'a large red circle at the left stays , a small blue star at the top moves up . the green cross left .'
+    said = 'a large red circle at the right stays , a small blue star at the top moves up . the green cross left .'
+    assert score(said, truth) == Score(2, 2, 2, 2, 3, 3)
+    assert score(said, truth).object_f1 == 1.0 and score(said, truth).clause_f1 == pytest.approx(2 / 3)
+    assert score('nothing .', truth) == Score(0, 0, 2, 0, 0, 3)
+    assert score('', 'nothing .').object_f1 == score('nothing .', 'nothing .').clause_f1 == 1.0
+
+
+def test_what_is_said_twice_or_makes_no_sense_costs_precision():
+    truth = 'a large red circle at the left stays .'
+    twice = 'a large red circle at the left stays , a large red circle at the left stays .'
+    assert score(twice, truth) == Score(1, 2, 1, 1, 2, 1)
+    babble = 'a large red circle at the left stays , a red red at the .'
+    assert score(babble, truth) == Score(1, 1, 1, 1, 2, 1)
+    assert [c.kind for c in parse(babble)] == ['object', 'unreadable']
+
+
+def test_scores_add_up():
+    total = score('nothing .', 'a large red circle at the left stays .') + score('nothing .', 'nothing .')
+    assert total == Score(0, 0, 1, 0, 0, 1) and total.object_f1 == 0.0
+
+
+def test_the_prompt_and_its_numbers_are_in_the_vocabulary():
+    for frames in (8, 16, 32):
+        assert set(words_of(PROMPT.format(frames=frames))) <= set(VOCABULARY)
+
+
+def test_a_frame_that_is_not_there_cannot_be_told():
+    with pytest.raises(IndexError, match='clip of 2 frames'):
+        tell(record('static', 1, 2), 2, 0)
+
+
+@pytest.mark.parametrize('grid', [7, 14])
+def test_patches_are_labelled_with_what_covers_most_of_them(grid):
+    clip = record('busy', 4, 6)
+    ids, cover = patch_labels(clip, grid)
+    assert ids.shape == cover.shape == (6, grid, grid) and ids.dtype == np.uint8 and cover.dtype == np.float32
+    side, draw = 112 // grid, random.Random(0)
+    for _ in range(300):
+        t, r, c = draw.randrange(6), draw.randrange(grid), draw.randrange(grid)
+        patch = clip.ids[t, r * side : (r + 1) * side, c * side : (c + 1) * side].ravel()
+        counts = np.bincount(patch, minlength=256)[1:]
+        assert cover[t, r, c] == pytest.approx(counts.max() / side**2)
+        assert ids[t, r, c] == (0 if counts.max() == 0 else counts.argmax() + 1)
+    assert np.array_equal(cover > 0, ids > 0) and 0.02 < (ids > 0).mean() < 0.9
+
+
+def test_patches_of_an_empty_clip_are_background():
+    ids, cover = patch_labels(story([[], []]), 14)
+    assert not ids.any() and not cover.any() and ids.shape == (2, 14, 14)
+
+
+def test_a_grid_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match='divisor of 112'):
+        patch_labels(record('static', 1, 1), 13)
+
+
+def test_codes_say_what_the_truths_say():
+    clip = two_leave()
+    codes = object_codes(clip)
+    assert [COLOUR[codes['colour'][t, 1]] for t in (5, 6)] == ['red', 'white']
+    assert SHAPE[codes['shape'][0, 3]] == 'star' and codes['shape'][4, 3] == -1
+    assert [WAYS[codes['moves'][t, 2]] for t in (0, 1)] == ['still', 'right']
+    assert codes['x'][0, 2] == pytest.approx(1 / 6) and codes['share'][4, 3] == 0
+    assert codes['colour'].shape == (12, 256) and codes['colour'][:, 0].max() == -1
