@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-CACHERS = ('off', 'paper', 'similarity')
-PRUNERS = ('off', 'paper', 'released')
+CACHERS = ('off', 'paper', 'similarity', 'compact')
+PRUNERS = ('off', 'paper', 'released', 'stc')
 DTYPES = ('auto', 'float32', 'bfloat16', 'float16')
 TRANSPORTS = ('raw', 'compressed')
 
@@ -72,17 +72,22 @@ class Settings:
     # STC-Cacher
     cacher: str = knob('similarity', 'How vision features are reused from frame to frame.', choices=CACHERS)
     cache_similarity: float = knob(
-        0.85, 'A vision token whose key is at least this similar (cosine) to its cached counterpart is reused '
-              '(cacher: similarity). 1 recomputes every token, 0 reuses all between refreshes.', low=0.0, high=1.0)
+        0.85, 'A vision token at least this similar to its cached counterpart is reused: by its key, in each layer '
+              '(cacher: similarity), or by its pixels, for all layers (compact). 1 recomputes all that changed at all, '
+              '0 reuses all between refreshes.', low=0.0, high=1.0)
     update_ratio: float = knob(0.25, 'Share of the vision tokens recomputed in each layer (cacher: paper).',
                                low=0.0, high=1.0)
-    cache_interval: int = knob(4, 'Every how many frames all vision tokens are recomputed; 1 is always.',
-                               unit='frames', low=1, high=64)
+    cache_interval: int = knob(4, 'Every how many frames all vision tokens are recomputed; 1 is always (cacher: paper, '
+                                  'similarity).', unit='frames', low=1, high=64)
+    refresh_period: int = knob(32, 'Within how many frames every vision token is recomputed, a few in each (cacher: '
+                                   'compact).', unit='frames', low=1, high=1024)
+    heartbeat: int = knob(8, 'Of frames in a row that show nothing new, every how many-th is looked at all the same; 1 '
+                             'is every one (cacher: compact).', unit='frames', low=1, high=1024)
     # STC-Pruner
     pruner: str = knob('paper', 'How visual tokens are chosen for the language model.', choices=PRUNERS)
     prune_ratio: float = knob(0.67, "Share of a frame's visual tokens that never reaches the language model.",
                               low=0.0, high=0.95)
-    novelty_balance: float = knob(0.5, 'Weight of novelty in time against novelty in space (pruner: paper).',
+    novelty_balance: float = knob(0.5, 'Weight of novelty in time against novelty in space (pruner: paper, stc).',
                                   low=0.0, high=1.0)
     novelty_history: int = knob(16, 'How many past frames the pruner compares with (pruner: paper).',
                                 unit='frames', low=1, high=256)
@@ -126,7 +131,8 @@ class Settings:
 
 _TYPES = {'str': str, 'float': float, 'int': int, 'bool': bool}
 KNOBS: dict[str, Knob] = {
-    f.name: Knob(name=f.name, type=_TYPES[f.type], default=f.default, **f.metadata) for f in dataclasses.fields(Settings)
+    f.name: Knob(name=f.name, type=_TYPES[f.type], default=f.default, **f.metadata)
+    for f in dataclasses.fields(Settings)
 }
 
 
@@ -136,7 +142,8 @@ def add_arguments(parser, names=None) -> None:
         kind = {'type': _boolean, 'metavar': '{true,false}'} if each.type is bool else {'type': each.type}
         if each.choices:
             kind['choices'] = each.choices
-        parser.add_argument('--' + each.name.replace('_', '-'), default=each.default, help=describe(each).replace('%', '%%'), **kind)
+        parser.add_argument('--' + each.name.replace('_', '-'), default=each.default,
+                            help=describe(each).replace('%', '%%'), **kind)
 
 
 def from_arguments(arguments) -> Settings:

@@ -1,9 +1,9 @@
 """One camera's stream: see frames, ask questions. The whole pipeline, front to back.
 
-    gate (resize, scene) -> tower with cacher -> projector -> pruner -> prefill into the window -> answers
+    resize, scene -> gate, tower with cacher -> projector, pruner -> prefill into the window -> answers
 
-A `Stream` holds all that one camera leaves behind and shares only the model with others. All calls belong to one thread;
-frames may be seen between the pieces of an answer.
+A `Stream` holds all that one camera leaves behind and shares only the model with others. All calls belong to one
+thread; frames may be seen between the pieces of an answer.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from stc_ros.answer import Answer, NothingSeen, QuestionError, StreamError
-from stc_ros.compression.cacher import CacherState, encode
-from stc_ros.compression.pruner import PrunerState, prune
+from stc_ros.compression.pruner import make_pruner
 from stc_ros.compression.scene import difference, thumbnail
+from stc_ros.compression.vision import VisionState, look
 from stc_ros.memory.window import Window
 from stc_ros.models.base import VideoModel
 from stc_ros.settings import SettingError, Settings
@@ -104,8 +104,8 @@ class Stream:
     @torch.inference_mode()
     def reset(self) -> None:
         """Forget everything seen."""
-        self.cacher = CacherState()
-        self.pruner = PrunerState()
+        self.vision = VisionState()
+        self.pruner = make_pruner(self.settings.pruner)
         self.thumbnail: torch.Tensor | None = None
         self.memory.clear()
         self._stats = StreamStats()
@@ -115,7 +115,7 @@ class Stream:
         if names := settings.fixed_changes(self.settings):
             raise SettingError(f'{", ".join(names)} cannot change while the stream runs: start anew')
         if settings.pruner != self.settings.pruner:
-            self.pruner = PrunerState()
+            self.pruner = make_pruner(settings.pruner)
         self.settings = settings
 
     @torch.inference_mode()
@@ -132,28 +132,33 @@ class Stream:
         scene_change = self.thumbnail is not None and difference(thumb, self.thumbnail) > settings.scene_change
         self.thumbnail = thumb
         if scene_change:
-            self.pruner = PrunerState()
+            self.pruner = make_pruner(settings.pruner)
         watch.mark('gate')
 
-        patches = model.tower.embed(model.pixels.normalise(image, model.device, model.dtype))       # [1, T, d]
-        features, recomputed = encode(model.tower, self.cacher, patches, settings, refresh=scene_change)
+        sight = look(model, self.vision, image, settings, refresh=scene_change)
         watch.mark('vision')
 
-        tokens = model.project(model.tower.finish(features))[0]                                     # [n, D]
-        kept = prune(self.pruner, tokens, settings)                                                 # [b]
+        places = model.token_grid[0] * model.token_grid[1]
+        chosen = None if sight is None else self.pruner.select(sight, settings)         # b of n tokens
         watch.mark('prune')
 
-        compact = settings.compact_positions
-        offsets = torch.arange(len(kept), device=kept.device) if compact else kept
-        self.memory.add(tokens[kept][None], offsets, len(kept) if compact else len(tokens), stamp)
+        if chosen is None:
+            self.memory.pass_time(places, stamp)
+        elif settings.compact_positions:
+            self.memory.add(chosen.tokens[None], torch.arange(len(chosen.index), device=model.device),
+                            len(chosen.index), stamp)
+        else:
+            self.memory.add(chosen.tokens[None], chosen.index, places, stamp)
         watch.mark('prefill')
 
-        recomputed = recomputed[0, model.tower.class_tokens:].cpu().numpy()
+        patches = model.tower.grid[0] * model.tower.grid[1]
+        recomputed = np.zeros(patches, np.float32) if sight is None else sight.recomputed.cpu().numpy()
+        kept = np.empty(0, np.int64) if chosen is None else chosen.index.cpu().numpy()
         report = FrameReport(
             stamp=stamp, index=self._stats.frames, grid=model.tower.grid, token_grid=model.token_grid,
-            recomputed=recomputed, kept=kept.cpu().numpy(), tokens=len(recomputed),
-            tokens_recomputed=float(recomputed.sum()), visual_tokens=len(tokens), tokens_kept=len(kept), ms=watch.read(),
-            scene_change=scene_change, memory_tokens=self.memory.tokens, memory_bytes=self.memory.bytes)
+            recomputed=recomputed, kept=kept, tokens=patches, tokens_recomputed=float(recomputed.sum()),
+            visual_tokens=places, tokens_kept=len(kept), ms=watch.read(), scene_change=scene_change,
+            memory_tokens=self.memory.tokens, memory_bytes=self.memory.bytes)
         self._stats.count(report)
         return report
 

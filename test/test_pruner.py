@@ -3,10 +3,27 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings as hypothesis_settings, strategies as st
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
-from stc_ros.compression.pruner import PrunerState, budget, gaussians, prune
-from stc_ros.settings import Settings
+from stc_ros.compression.pruner import budget, gaussians, make_pruner
+from stc_ros.compression.vision import Sight
+from stc_ros.settings import PRUNERS, Settings
+
+
+class Shown(Sight):
+    """A sight whose tokens are given, the projector's last layer the identity."""
+
+    def __init__(self, tokens, changed=None):
+        self.tokens = self.hidden = tokens
+        self.changed = torch.ones(len(tokens)) if changed is None else changed
+
+
+def prune(pruner, tokens, settings):
+    selection = pruner.select(Shown(tokens), settings)
+    assert torch.equal(selection.tokens, tokens[selection.index])
+    return selection.index
 
 
 def frames(count=5, tokens=49, width=24, seed=0):
@@ -20,29 +37,30 @@ def frames(count=5, tokens=49, width=24, seed=0):
     return out
 
 
-@pytest.mark.parametrize('name', ['off', 'paper', 'released'])
+@pytest.mark.parametrize('name', PRUNERS)
 def test_ratio_zero_keeps_everything_in_order(name):
+    pruner = make_pruner(name)
     for x in frames():
-        assert torch.equal(prune(PrunerState(), x, Settings(pruner=name, prune_ratio=0.0)), torch.arange(49))
+        assert torch.equal(prune(pruner, x, Settings(pruner=name, prune_ratio=0.0)), torch.arange(49))
 
 
 @hypothesis_settings(deadline=None, max_examples=40)
 @given(ratio=st.floats(0, 0.95), tokens=st.integers(1, 60), name=st.sampled_from(['paper', 'released']),
        constant=st.booleans())
 def test_every_choice_is_exact_unique_sorted_and_in_range(ratio, tokens, name, constant):
-    state, chosen = PrunerState(), Settings(pruner=name, prune_ratio=ratio)
+    pruner, again, chosen = make_pruner(name), make_pruner(name), Settings(pruner=name, prune_ratio=ratio)
     for x in frames(3, tokens, 8):
         x = torch.ones_like(x) if constant else x
-        kept = prune(state, x, chosen).tolist()
+        kept = prune(pruner, x, chosen).tolist()
         assert len(kept) == budget(tokens, ratio) and kept == sorted(set(kept))
         assert kept[0] >= 0 and kept[-1] < tokens
-        again = prune(PrunerState(list(state.means) and type(state.means)(state.means), state.total, state.count), x, chosen)
-        assert len(again) == len(kept)
+        assert prune(again, x, chosen).tolist() == kept
 
 
 def test_the_papers_novelty():
-    """alpha (1 - cos(z, mean of past means)) + (1 - alpha) (1 - cos(z, frame mean)), the present frame not in the past."""
-    state, chosen, past = PrunerState(), Settings(pruner='paper', prune_ratio=0.7, novelty_balance=0.3, novelty_history=3), []
+    """alpha (1 - cos(z, mean of past means)) + (1 - alpha) (1 - cos(z, frame mean)); the present is not in the past."""
+    state, past = make_pruner('paper'), []
+    chosen = Settings(pruner='paper', prune_ratio=0.7, novelty_balance=0.3, novelty_history=3)
     for x in frames(7):
         space = [1 - float(F.cosine_similarity(z, x.mean(0), dim=0)) for z in x]
         scores = space
@@ -55,7 +73,7 @@ def test_the_papers_novelty():
 
 
 def test_what_appeared_is_kept():
-    state, chosen = PrunerState(), Settings(pruner='paper', prune_ratio=0.9)
+    state, chosen = make_pruner('paper'), Settings(pruner='paper', prune_ratio=0.9)
     for t, x in enumerate(frames(6)):
         wall = 2 * torch.ones(24)       # what all tokens have in common; the newcomer lacks it
         x = torch.where((torch.arange(49) == 7 * t)[:, None], x, x + wall)
@@ -64,7 +82,7 @@ def test_what_appeared_is_kept():
 
 def test_the_released_score():
     """Half the channels, least variance first, Gaussian similarities to a history with no end; fewest points win."""
-    state, chosen, history = PrunerState(), Settings(pruner='released', prune_ratio=0.6), []
+    state, chosen, history = make_pruner('released'), Settings(pruner='released', prune_ratio=0.6), []
     for x in frames(4):
         order = sorted(range(24), key=lambda c: float(((x[:, c] - x[:, c].mean()) ** 2).mean()))[:12]
         y = x[:, order]
@@ -83,11 +101,11 @@ def test_gaussians_lie_in_their_range():
 
 
 def test_the_past_is_bounded():
-    state, chosen = PrunerState(), Settings(pruner='paper', novelty_history=4)
+    state, chosen = make_pruner('paper'), Settings(pruner='paper', novelty_history=4)
     for x in frames(40):
         prune(state, x, chosen)
     assert len(state.means) == 4
-    state, chosen = PrunerState(), Settings(pruner='released')
+    state, chosen = make_pruner('released'), Settings(pruner='released')
     for x in frames(40):
         prune(state, x, chosen)
     assert state.total.shape == (12,) and state.count == 40

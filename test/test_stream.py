@@ -34,8 +34,8 @@ def test_plain_mode_equals_transformers_forward_and_generate(model):
     pixels = torch.cat([model.pixels.normalise(model.pixels.resize(f), 'cpu', torch.float32) for f in frames])[None]
     video = WORDS.index('<video>')
     ids = torch.tensor([[*model.words.head(), *[video] * (4 * 9 + 1), *model.words.tail('what is moving ?')]])
-    out = stock.generate(input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values_videos=pixels, max_new_tokens=12,
-                         do_sample=False, pad_token_id=0)[0, ids.shape[1]:].tolist()
+    out = stock.generate(input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values_videos=pixels,
+                         max_new_tokens=12, do_sample=False, pad_token_id=0)[0, ids.shape[1]:].tolist()
     assert text == model.words.decode(out) and len(text) > 0
     assert answer.report.tokens == len([i for i in out if i not in model.words.stops])
     # and the numbers behind the words
@@ -94,7 +94,8 @@ def test_two_streams_in_turn_equal_each_alone(model):
     for x, y in zip(one, two):
         a.see(x, 0), b.see(y, 0)
     for mixed, single in ((a, alone[0]), (b, alone[1])):
-        assert torch.equal(mixed.memory.keys, single.memory.keys) and torch.equal(mixed.memory.values, single.memory.values)
+        assert torch.equal(mixed.memory.keys, single.memory.keys)
+        assert torch.equal(mixed.memory.values, single.memory.values)
 
 
 def test_reset_is_a_fresh_start(model):

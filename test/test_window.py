@@ -111,14 +111,15 @@ def test_positions_limit_the_window_where_tokens_do_not(model):
 
 @torch.inference_mode()
 def test_what_remains_in_the_ring_is_what_was_written(model):
-    """After the ring has gone round, each slot still holds its own frame's keys: an answer equals that of a copy in order."""
+    """After the ring has gone round, an answer equals that of a copy whose slots stand in order."""
     memory = fill(window(model, tokens=40), 9, tokens=7)
     question = torch.randn(1, 3, 48)
     order = memory.order()
     assert not torch.equal(order, order.sort().values)          # it has gone round
     straight = window(model, tokens=40)
     n = len(order)
-    straight.keys[:, :, :, :n], straight.values[:, :, :, :n] = memory.keys[:, :, :, order], memory.values[:, :, :, order]
+    straight.keys[:, :, :, :n] = memory.keys[:, :, :, order]
+    straight.values[:, :, :, :n] = memory.values[:, :, :, order]
     straight.places[:n], straight.filled[:n] = memory.places[order], True
     straight.frames, straight.next_place = memory.frames.copy(), memory.next_place
     straight.next_slot = straight.used = n

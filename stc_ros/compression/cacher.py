@@ -1,9 +1,10 @@
 """STC-Cacher: vision tokens that look as they did keep their features, only the others are computed.
 
-Source: "Accelerating Streaming Video Large Language Models via Hierarchical Token Compression", arXiv 2512.00891, §3.3.
-In every layer the keys are computed for all tokens and compared with the reference's. The tokens chosen get fresh queries,
-values, attention and MLP; the others take these from the reference, while the residual stream is always the present
-frame's. `paper` chooses the `update_ratio` least similar tokens, `similarity` those below `cache_similarity`.
+Source: "Accelerating Streaming Video Large Language Models via Hierarchical Token Compression", arXiv 2512.00891,
+§3.3. In every layer the keys are computed for all tokens and compared with the reference's. The tokens chosen get
+fresh queries, values, attention and MLP; the others take these from the reference, while the residual stream is
+always the present frame's. `paper` chooses the `update_ratio` least similar tokens, `similarity` those below
+`cache_similarity`.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ class CacherState:
 def encode(tower: Tower, state: CacherState, x: torch.Tensor, settings: Settings, refresh: bool = False):
     """Run the tower's blocks on embedded patches `x` [F, T, d], reusing what `state` holds, and update `state`.
 
-    The F frames of a call share one reference and one mode: a refresh when `refresh` is asked, when there is no reference
-    of this shape, dtype and device, or when `cache_interval` calls have passed since the last; else a selective pass.
-    Returns the last block's output [F, T, d] and, as float32 [F, T], the share of the layers in which each token was
-    recomputed.
+    The F frames of a call share one reference and one mode: a refresh when `refresh` is asked, when there is no
+    reference of this shape, dtype and device, or when `cache_interval` calls have passed since the last; else a
+    selective pass. Returns the last block's output [F, T, d] and, as float32 [F, T], the share of the layers in which
+    each token was recomputed.
     """
     due = state.frames_since_refresh >= settings.cache_interval
     if settings.cacher == 'off':
@@ -71,7 +72,7 @@ def encode(tower: Tower, state: CacherState, x: torch.Tensor, settings: Settings
 
 
 def compute(block: Block, x: torch.Tensor) -> tuple[torch.Tensor, Reference]:
-    """The plain layer on x [F, T, d] -> its output, and the last frame's reference (copied: it must not hold the rest)."""
+    """The plain layer on x [F, T, d] -> its output, and the last frame's reference (a copy of its own)."""
     h = block.norm1(x)
     key, value = block.k(h), block.v(h)
     attention = block.attend(block.q(h), key, value)

@@ -1,27 +1,42 @@
-"""STC-Pruner: of a frame's visual tokens, only those that are new in time or in space reach the language model.
+"""Choosing, among a frame's visual tokens, those that the language model gets to read.
 
-Source: "Accelerating Streaming Video Large Language Models via Hierarchical Token Compression", arXiv 2512.00891, §3.4
-(`paper`), and the variant that its authors' release computes (`released`, for parity only).
+One class per method; an instance is what the method remembers of one stream. STC-Pruner ("Accelerating Streaming Video
+Large Language Models via Hierarchical Token Compression", arXiv 2512.00891, §3.4) is `Paper`, and `Released` what its
+authors' release computes (for parity only). `stc` is ours, in delta.py.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 
+from stc_ros.compression.vision import Sight
 from stc_ros.settings import Settings
 
 
-@dataclass(slots=True)
-class PrunerState:
-    """Mean visual tokens of past frames, newest last, float32 [D] each. A new value forgets everything."""
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Tokens [b, D] for the language model, and the raster index of each, int64 [b] ascending and unique."""
 
-    means: deque = field(default_factory=deque)
-    total: torch.Tensor | None = None       # `released`: sum of all means so far (its history has no end) ...
-    count: int = 0                          # ... and how many they were
+    index: torch.Tensor
+    tokens: torch.Tensor
+
+
+class Pruner(Protocol):
+    """A method of choosing. `select` is called once per frame, in order of time, and knows only frames so far."""
+
+    def select(self, sight: Sight, settings: Settings) -> Selection: ...
+
+
+def make_pruner(name: str) -> Pruner:
+    """The pruner that a setting names, with an empty memory. Raises `KeyError`."""
+    from stc_ros.compression.delta import Delta
+
+    return {'off': Off, 'paper': Paper, 'released': Released, 'stc': Delta}[name]()
 
 
 def budget(tokens: int, prune_ratio: float) -> int:
@@ -29,50 +44,75 @@ def budget(tokens: int, prune_ratio: float) -> int:
     return max(1, round(tokens * (1 - prune_ratio)))
 
 
-def prune(state: PrunerState, tokens: torch.Tensor, settings: Settings) -> torch.Tensor:
-    """Choose among one frame's visual tokens [n, D] -> indices of those kept, int64 [b], ascending (raster order).
-
-    Updates `state`. With pruner `off` or prune_ratio 0 every token is kept.
-    """
-    keep = budget(len(tokens), settings.prune_ratio)
-    if settings.pruner == 'off':
-        return torch.arange(len(tokens), device=tokens.device)
-    novelty = SCORES[settings.pruner](state, tokens.float(), settings)
-    return novelty.topk(keep).indices.sort().values
+def take(sight: Sight, index: torch.Tensor) -> Selection:
+    """The tokens at `index` [b] in any order, put into raster order."""
+    index = index.sort().values
+    return Selection(index, sight.read(index))
 
 
-def novelty_paper(state: PrunerState, tokens: torch.Tensor, settings: Settings) -> torch.Tensor:
-    """Novelty [n] of tokens [n, D]: alpha (1 - cos(z, a_t)) + (1 - alpha) (1 - cos(z, a_s)).
+def take_best(sight: Sight, novelty: torch.Tensor, settings: Settings) -> Selection:
+    """The tokens of highest `novelty` [n], as many as `prune_ratio` leaves."""
+    return take(sight, novelty.topk(budget(len(novelty), settings.prune_ratio)).indices)
+
+
+class Off:
+    """Every token."""
+
+    def select(self, sight: Sight, settings: Settings) -> Selection:
+        return Selection(torch.arange(len(sight.tokens), device=sight.tokens.device), sight.tokens)
+
+
+class Paper:
+    """alpha (1 - cos(z, a_t)) + (1 - alpha) (1 - cos(z, a_s)), the highest are kept.
 
     a_s is the mean of the frame, a_t the mean of the last `novelty_history` frames' means without the present one; the
     first frame has no past, so only space counts.
     """
-    mean = tokens.mean(0)
-    novelty = 1 - F.cosine_similarity(tokens, mean, dim=-1)
-    if state.means:
-        past = torch.stack(tuple(state.means)).mean(0)
-        alpha = settings.novelty_balance
-        novelty = alpha * (1 - F.cosine_similarity(tokens, past, dim=-1)) + (1 - alpha) * novelty
-    state.means.append(mean)
-    while len(state.means) > settings.novelty_history:
-        state.means.popleft()
-    return novelty
+
+    def __init__(self):
+        self.means: deque[torch.Tensor] = deque()       # float32 [D] each, newest last
+
+    def select(self, sight: Sight, settings: Settings) -> Selection:
+        return take_best(sight, self.novelty(sight.tokens.float(), settings), settings)
+
+    def novelty(self, tokens: torch.Tensor, settings: Settings) -> torch.Tensor:
+        """Tokens [n, D] -> novelty [n]; the frame joins the past."""
+        mean = tokens.mean(0)
+        novelty = 1 - F.cosine_similarity(tokens, mean, dim=-1)
+        if self.means:
+            past = torch.stack(tuple(self.means)).mean(0)
+            alpha = settings.novelty_balance
+            novelty = alpha * (1 - F.cosine_similarity(tokens, past, dim=-1)) + (1 - alpha) * novelty
+        self.means.append(mean)
+        while len(self.means) > settings.novelty_history:
+            self.means.popleft()
+        return novelty
 
 
-def novelty_released(state: PrunerState, tokens: torch.Tensor, settings: Settings) -> torch.Tensor:
-    """Novelty [n] of tokens [n, D] as the authors' release scores it, its misaligned memory included.
+class Released:
+    """The authors' release, its misaligned memory included.
 
     Only the half of the channels that vary least in this frame count, in order of their variance, so that a slot of the
     history means another channel in every frame. Novelty is minus the sum of five Gaussian similarities to the frame's
     mean and to the mean of all history, the present frame included.
     """
-    channels = tokens.var(0, unbiased=False).argsort()[:tokens.shape[1] // 2]
-    y = tokens[:, channels]
-    mean = y.mean(0)
-    state.total = mean if state.total is None else state.total + mean
-    state.count += 1
-    y = F.normalize(y, dim=-1)
-    return -gaussians(y, F.normalize(state.total / state.count, dim=-1)) - gaussians(y, y.mean(0))
+
+    def __init__(self):
+        self.total: torch.Tensor | None = None          # sum of all frames' means so far; this history has no end
+        self.count = 0
+
+    def select(self, sight: Sight, settings: Settings) -> Selection:
+        return take_best(sight, self.novelty(sight.tokens.float()), settings)
+
+    def novelty(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens [n, D] -> novelty [n]; the frame joins the past."""
+        channels = tokens.var(0, unbiased=False).argsort()[:tokens.shape[1] // 2]
+        y = tokens[:, channels]
+        mean = y.mean(0)
+        self.total = mean if self.total is None else self.total + mean
+        self.count += 1
+        y = F.normalize(y, dim=-1)
+        return -gaussians(y, F.normalize(self.total / self.count, dim=-1)) - gaussians(y, y.mean(0))
 
 
 def gaussians(y: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
@@ -80,6 +120,3 @@ def gaussians(y: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
     distance = (y - center).square().sum(-1, keepdim=True)
     width = 2.0 ** torch.arange(-3, 2, device=y.device)
     return torch.exp(-distance / (2 * width)).sum(-1)
-
-
-SCORES = {'paper': novelty_paper, 'released': novelty_released}

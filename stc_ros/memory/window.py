@@ -1,8 +1,8 @@
 """What the language model keeps of the past: the prompt's sinks and a window of the newest frames, in a ring.
 
-Keys are stored as the model made them, un-rotated. A token's position is its distance from the window's oldest frame, so
-positions stay in the trained range however long the stream is (StreamingLLM, arXiv 2309.17453; ReKV, arXiv 2503.00540).
-Nothing is allocated after the first frame.
+Keys are stored as the model made them, un-rotated. A token's position is its distance from the window's oldest frame,
+so positions stay in the trained range however long the stream is (StreamingLLM, arXiv 2309.17453; ReKV, arXiv
+2503.00540). Nothing is allocated after the first frame.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 
 from stc_ros.models.decoder import Decoder, rotate
+
+IDLE_FRAMES = 4         # a standstill takes no more positions than this many frames, or it would push out what was seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,8 @@ class FrameSpan:
 class Window:
     """Keys and values of one stream, un-rotated, [layers, key heads, slots, head]. Slots: first the sinks, then a ring.
 
-    `tokens` is the most visual tokens kept, `budget` the most bytes, an answer's copy included. Raises `ValueError` when
-    the budget does not hold even one token beside the sinks.
+    `tokens` is the most visual tokens kept, `budget` the most bytes, an answer's copy included. Raises `ValueError`
+    when the budget does not hold even one token beside the sinks.
     """
 
     def __init__(self, decoder: Decoder, head: list[int], tokens: int, budget: int, dtype: torch.dtype):
@@ -50,7 +52,7 @@ class Window:
         self.places = torch.zeros(self.capacity, dtype=torch.long, device=device)   # position in the stream, by slot
         self.filled = torch.zeros(self.capacity, dtype=torch.bool, device=device)
         self.frames: deque[FrameSpan] = deque()
-        self.next_slot = self.next_place = self.used = 0                # `used`: slots ever filled; the rest is not read
+        self.next_slot = self.next_place = self.used = 0                # `used`: slots ever filled
         sinks = torch.arange(self.sinks, device=device)
         self._prefill(decoder.embed(head), sinks, sinks)
         self.next_slot = self.next_place = self.sinks
@@ -75,8 +77,8 @@ class Window:
         """Prefill one frame.
 
         embeddings [1, b, D] in raster order; offsets [b] ascending, each token's place inside the frame; extent: how
-        many positions the frame takes. The oldest frames leave when tokens or positions run out. Raises `ValueError` for
-        a frame larger than the whole window.
+        many positions the frame takes. The oldest frames leave when tokens or positions run out. Raises `ValueError`
+        for a frame larger than the whole window.
         """
         count = len(offsets)
         ring = self.capacity - self.sinks
@@ -91,6 +93,14 @@ class Window:
             self._prefill(embeddings, slots, offsets)
         self.next_slot = self.sinks + (self.next_slot - self.sinks + count) % ring
         self.next_place += extent
+
+    def pass_time(self, extent: int, stamp: int) -> None:
+        """A frame that showed nothing new: no tokens, but its time, and positions for up to four such in a row."""
+        if self.frames and self.frames[-1].tokens == 0:
+            last = self.frames.pop()
+            self.next_place = last.start
+            extent = min(last.extent + extent, IDLE_FRAMES * extent)
+        self.add(self.keys.new_empty(1, 0, 0), self.places[:0], extent, stamp)
 
     def order(self) -> torch.Tensor:
         """Slots of everything kept, oldest first: sinks, then frames. [n]"""

@@ -8,8 +8,8 @@ from pathlib import Path
 from stc_ros.settings import Settings
 
 TINY = Path(__file__).parent / 'tiny'
-TINY_NOTES = ('The embedded model knows only its synthetic world: coloured shapes that move. On other pictures its words '
-              'mean nothing. Name a real one with model:=llava-hf/llava-onevision-qwen2-0.5b-ov-hf or a local folder.')
+TINY_NOTES = ('The embedded model knows only its synthetic world: coloured shapes that move. On other pictures its '
+              'words mean nothing. Name a real one with model:=llava-hf/llava-onevision-qwen2-0.5b-ov-hf or a local folder.')
 
 
 def load_model(settings: Settings):
@@ -18,7 +18,7 @@ def load_model(settings: Settings):
     Raises `stc_ros.models.base.ModelError`, with the remedy, when it cannot be had.
     """
     if missing := [name for name in ('torch', 'transformers') if importlib.util.find_spec(name) is None]:
-        raise ImportError(f'{" and ".join(missing)} not installed in this Python: pip install stc_ros, or run ./dev build')
+        raise ImportError(f'{" and ".join(missing)} not installed in this Python: run ./dev build')
     import torch
 
     from stc_ros.models.base import ModelError

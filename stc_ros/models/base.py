@@ -27,7 +27,9 @@ class VideoModel:
     name: str
     pixels: Pixels                                      # uint8 [H, W, 3] -> float [1, 3, h, w]
     tower: Tower                                        # [F, 3, h, w] -> patches [F, T, d] -> features [F, T, d]
-    project: Callable[[torch.Tensor], torch.Tensor]     # [F, T, d] -> visual tokens [F, n, D]
+    project_in: Callable[[torch.Tensor], torch.Tensor]  # features [.., d] -> [.., D], up to the projector's last layer
+    project_out: Callable[[torch.Tensor], torch.Tensor]  # [.., D] -> [.., D], its last layer, which is affine
+    pool: Callable[[torch.Tensor], torch.Tensor]        # patches [F, T, D] -> visual tokens [F, n, D], averages
     token_grid: tuple[int, int]                         # rows, cols of the n visual tokens
     newline: torch.Tensor                               # [D], stands between the last frame and the question
     decoder: Decoder                                    # embeddings [1, t, D] -> hidden states, logits

@@ -1,9 +1,9 @@
 """Runs a transformers language model over keys that are stored un-rotated and given their positions when attended to.
 
-No forward is replaced. transformers lets an attention function be registered, lets a cache hand over any keys, and passes
-extra arguments through to both; the model's own rotation is set to the identity, and ours happens here and in the cache.
-A stream can so run for ever inside the trained range of positions (idea: ReKV, arXiv 2503.00540; StreamingLLM,
-arXiv 2309.17453).
+No forward is replaced. transformers lets an attention function be registered, lets a cache hand over any keys, and
+passes extra arguments through to both; the model's own rotation is set to the identity, and ours happens here and in
+the cache. A stream can so run for ever inside the trained range of positions (idea: ReKV, arXiv 2503.00540;
+StreamingLLM, arXiv 2309.17453).
 """
 
 from __future__ import annotations

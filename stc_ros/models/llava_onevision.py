@@ -51,12 +51,12 @@ def build(weights: LlavaOnevisionForConditionalGeneration, tokenizer, processor:
     tower = build_tower(body.vision_tower, layer, config.vision_feature_select_strategy)
     rows, cols = (math.ceil(side / 2) for side in tower.grid)
 
-    def project(features: torch.Tensor) -> torch.Tensor:
-        """[F, T, d] -> [F, rows * cols, D]: projector, then bilinear pooling to half the grid."""
-        x = body.multi_modal_projector(features)
+    def pool(x: torch.Tensor) -> torch.Tensor:
+        """[F, T, D] -> [F, rows * cols, D]: bilinear to half the grid. Averages commute with an affine layer."""
         x = x.unflatten(1, tower.grid).permute(0, 3, 1, 2).contiguous()
         return F.interpolate(x, (rows, cols), mode='bilinear').flatten(2).transpose(1, 2)
 
+    projector = body.multi_modal_projector
     stops = weights.generation_config.eos_token_id
     stops = {stops} if isinstance(stops, int) else set(stops or ())
     end = tokenizer.convert_tokens_to_ids('<|im_end|>')
@@ -69,7 +69,8 @@ def build(weights: LlavaOnevisionForConditionalGeneration, tokenizer, processor:
     weights.requires_grad_(False)
     return VideoModel(
         name=name, pixels=Pixels.from_config(processor or {}, config.vision_config.image_size), tower=tower,
-        project=project, token_grid=(rows, cols), newline=body.image_newline.data,
+        project_in=lambda x: projector.act(projector.linear_1(x)), project_out=projector.linear_2, pool=pool,
+        token_grid=(rows, cols), newline=body.image_newline.data,
         decoder=Decoder(body.language_model, weights.lm_head),
         words=Words(tokenizer, frozenset(stops | ({end} if end is not None else set()))), notes=notes, weights=weights,
         **extras)

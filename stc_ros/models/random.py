@@ -21,8 +21,8 @@ SIZES = {       # vision, text
     '7b': (SO400M, {'hidden_size': 3584, 'intermediate_size': 18944, 'num_attention_heads': 28,
                     'num_key_value_heads': 4, 'num_hidden_layers': 28, 'max_position_embeddings': 32768}),
 }
-WORDS = ('<unk> <|im_start|> <|im_end|> <image> <video> ? . , what is moving the a red blue circle square left right you '
-         'are helpful assistant system user').split()    # noqa: SIM905
+WORDS = ('<unk> <|im_start|> <|im_end|> <image> <video> ? . , what is moving the a red blue circle square left right '
+         'you are helpful assistant system user').split()    # noqa: SIM905
 
 
 def random_weights(size: str = 'toy', seed: int = 0, device='cpu', dtype=torch.float32):

@@ -77,5 +77,6 @@ def build_tower(vision: nn.Module, feature_layer: int, select: str) -> Tower:
     if not 0 < used <= count:
         raise ValueError(f'vision_feature_layer {feature_layer} of a tower with {count} layers')
     side = config.image_size // config.patch_size
-    return Tower(body.embeddings, getattr(body, 'pre_layrnorm', None), [Block.of(b) for b in body.encoder.layers[:used]],
-                 (side, side), int(hasattr(body.embeddings, 'class_embedding')), select == 'default')
+    blocks = [Block.of(layer) for layer in body.encoder.layers[:used]]
+    return Tower(body.embeddings, getattr(body, 'pre_layrnorm', None), blocks, (side, side), int(hasattr(body.embeddings, 'class_embedding')),
+                 select == 'default')

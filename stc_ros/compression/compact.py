@@ -1,0 +1,148 @@
+"""The compact cacher: a frame costs what has changed in it, and nothing more.
+
+Changed tokens are chosen once per frame, from the pixels, each against the picture at its own last recompute. All
+blocks then run on those tokens alone; they attend to the cached keys and values of the others, and their own are
+written back. So the cost is k / T of the plain tower in every part of it, where the paper's cacher (arXiv 2512.00891,
+§3.3) computes dense keys in every layer and dense frames every N. The stalest tokens ride along in every frame, so
+that no token is older than `refresh_period` frames and no frame is dearer than its change.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from stc_ros.models.tower import Block, Tower
+from stc_ros.settings import Settings
+
+DENSE_SHARE = 0.6       # from here on a dense pass costs hardly more, and leaves nothing stale
+FULL_SCALE = 64.0       # root mean square difference of a patch, in grey levels, that counts as similarity 0
+
+
+@dataclass(slots=True)
+class CompactState:
+    """What the cacher keeps of one stream; T counts the class tokens, P only the patches."""
+
+    image: torch.Tensor         # uint8 [1, 3, h, w]: every patch as it was at its last recompute
+    keys: torch.Tensor          # [layers, heads, T, head]
+    values: torch.Tensor        # [layers, heads, T, head]
+    features: torch.Tensor      # [1, T, d]: the last block's output
+    age: torch.Tensor           # int64 [P]: frames since each patch's last recompute
+    skipped: int = 0            # frames in a row that showed nothing new
+
+    def fits(self, tower: Tower, image: torch.Tensor, dtype: torch.dtype) -> bool:
+        """Whether this state is of such pictures and of that tower."""
+        return (self.image.shape == image.shape and self.image.device == image.device
+                and self.features.dtype == dtype and self.features.shape[1] == tower.tokens)
+
+
+def similarity(image: torch.Tensor, last: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """How alike the patches of two uint8 pictures [1, 3, h, w] are, float32 [P] in [0, 1].
+
+    1 - (root mean square difference) / 64 grey levels: 1 is the same to the last bit, 0.85 differs by ten levels.
+    """
+    height, width = image.shape[2] // grid[0], image.shape[3] // grid[1]
+    cut = (image[..., :grid[0] * height, :grid[1] * width], last[..., :grid[0] * height, :grid[1] * width])
+    square = (cut[0].float() - cut[1].float()).square().mean(1, keepdim=True)
+    return (1 - F.avg_pool2d(square, (height, width)).flatten().sqrt() / FULL_SCALE).clamp(min=0)
+
+
+def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, int], settings: Settings):
+    """Which patches to recompute -> indices int64 [k] ascending; None means all, an empty tensor none.
+
+    Changed is what is less similar than `cache_similarity` (at 1: what differs at all). The count is rounded up to a
+    bucket, so that shapes repeat; the room left goes to the stalest, at least P / refresh_period a frame. When nothing
+    changed the frame is skipped, but for every `heartbeat`-th in a row.
+    """
+    alike = similarity(image, state.image, grid)
+    changed = alike < settings.cache_similarity if settings.cache_similarity < 1 else alike < 1
+    patches, count = len(alike), int(changed.sum())
+    if count == 0 and state.skipped + 1 < settings.heartbeat:
+        return changed.nonzero()[:, 0]
+    wanted = bucket(count + math.ceil(patches / settings.refresh_period), patches)
+    if wanted >= DENSE_SHARE * patches:
+        return None
+    urgency = changed * (2.0 + settings.refresh_period) + state.age.clamp(max=settings.refresh_period) + (1 - alike)
+    return urgency.topk(wanted).indices.sort().values
+
+
+def bucket(count: int, patches: int) -> int:
+    """`count` rounded up to a multiple of about a twenty-fourth of all patches (16, 32, 64 ...), at most all."""
+    step = max(8, 1 << round(math.log2(patches / 24)))
+    return min(patches, math.ceil(count / step) * step)
+
+
+def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor, embed, settings: Settings,
+                   refresh: bool = False):
+    """See one picture, uint8 [1, 3, h, w] -> (state, patches recomputed bool [P]).
+
+    embed: gives the embedded tokens [1, T, d] of the picture; not called when nothing is recomputed. The features are
+    in `state.features`, which the next call overwrites. `refresh` recomputes everything.
+    """
+    patches = tower.grid[0] * tower.grid[1]
+    rows = None
+    if not refresh and state is not None and state.fits(tower, image, state.features.dtype):
+        rows = choose_changed(state, image, tower.grid, settings)
+    if rows is None:
+        state = compute_all(tower, image, embed())
+        return state, torch.ones(patches, dtype=torch.bool, device=image.device)
+    recomputed = torch.zeros(patches, dtype=torch.bool, device=image.device)
+    state.age += 1
+    state.skipped = state.skipped + 1 if len(rows) == 0 else 0
+    if len(rows):
+        recomputed[rows] = True
+        compute_rows(tower, state, embed(), rows)
+        state.image = replace_patches(state.image, image, recomputed.view(tower.grid))
+        state.age[rows] = 0
+    return state, recomputed
+
+
+def replace_patches(old: torch.Tensor, new: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """`old` [1, 3, h, w] with the patches `which` [rows, cols] taken from `new`; pixels beyond the grid stay."""
+    height, width = old.shape[2] // which.shape[0], old.shape[3] // which.shape[1]
+    mask = which.repeat_interleave(height, 0).repeat_interleave(width, 1)
+    mask = F.pad(mask, (0, old.shape[3] - mask.shape[1], 0, old.shape[2] - mask.shape[0]))
+    return torch.where(mask, new, old)
+
+
+def compute_all(tower: Tower, image: torch.Tensor, x: torch.Tensor) -> CompactState:
+    """The plain tower on x [1, T, d], every key and value kept."""
+    keys, values = [], []
+    for block in tower.blocks:
+        x, key, value = run_block(block, x, None, None, None)
+        keys.append(key)
+        values.append(value)
+    age = torch.zeros(tower.grid[0] * tower.grid[1], dtype=torch.long, device=image.device)
+    return CompactState(image, torch.stack(keys), torch.stack(values), x, age)
+
+
+def compute_rows(tower: Tower, state: CompactState, x: torch.Tensor, rows: torch.Tensor) -> None:
+    """The tower on the patches `rows` [k] (and the class tokens) of x [1, T, d]; results are written into `state`."""
+    rows = rows + tower.class_tokens
+    if tower.class_tokens:
+        rows = torch.cat((torch.arange(tower.class_tokens, device=rows.device), rows))
+    x = x[:, rows]
+    for block, key, value in zip(tower.blocks, state.keys, state.values):
+        x, _, _ = run_block(block, x, key, value, rows)
+    state.features.index_copy_(1, rows, x)
+
+
+def run_block(block: Block, x: torch.Tensor, keys, values, rows):
+    """A layer on x [1, k, d] over cached keys and values [heads, T, head], whose `rows` [k] it overwrites.
+
+    Without a cache, over x itself. Returns the output [1, k, d], keys and values.
+    """
+    h = block.norm1(x)
+    query, key, value = (linear(h)[0].unflatten(-1, (block.heads, -1)).transpose(0, 1)
+                         for linear in (block.q, block.k, block.v))      # [heads, k, head]
+    if rows is None:
+        keys, values = key, value
+    else:
+        keys.index_copy_(1, rows, key)
+        values.index_copy_(1, rows, value)
+    mixed = F.scaled_dot_product_attention(query[None], keys[None], values[None])
+    x = x + block.out(mixed.transpose(1, 2).flatten(2))
+    return x + block.mlp(block.norm2(x)), keys, values

@@ -1,0 +1,251 @@
+"""The compact cacher and the gate: exact where everything is recomputed, bounded and cheap elsewhere."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import CLIPVisionConfig, CLIPVisionModel
+from worlds import moving_square
+
+from stc_ros.compression.cacher import compute
+from stc_ros.compression.compact import bucket, choose_changed, compute_all, encode_compact, replace_patches, similarity
+from stc_ros.models.random import random_model
+from stc_ros.models.tower import build_tower
+from stc_ros.settings import Settings
+from stc_ros.stream import Stream
+
+COMPACT = Settings(cacher='compact', pruner='off', cache_similarity=0.9, refresh_period=16, heartbeat=8)
+
+
+@pytest.fixture(scope='module')
+def model():
+    model = random_model(seed=2)
+    for block in model.tower.blocks:
+        for linear in (block.q, block.k, block.v, block.out):
+            nn.init.normal_(linear.weight, std=0.2)
+    return model
+
+
+def pictures(model, frames):
+    return [model.pixels.resize(f) for f in frames]
+
+
+def embed(model, image):
+    return model.tower.embed(model.pixels.normalise(image, 'cpu', torch.float32))
+
+
+@torch.inference_mode()
+def plain(model, image):
+    x = embed(model, image)
+    for block in model.tower.blocks:
+        x, _ = compute(block, x)
+    return x
+
+
+@torch.inference_mode()
+def run(model, images, settings):
+    """[(features, patches recomputed)] for each picture."""
+    state, out = None, []
+    for image in images:
+        state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image), settings)
+        out.append((state.features.clone(), recomputed))
+    return out
+
+
+@pytest.mark.parametrize('change', [{'refresh_period': 1}, {'refresh_period': 1, 'cache_similarity': 0.0}], ids=str)
+def test_refreshing_everything_is_the_plain_tower(model, change):
+    images = pictures(model, moving_square(5))
+    for image, (y, recomputed) in zip(images, run(model, images, dataclasses.replace(COMPACT, heartbeat=1, **change))):
+        torch.testing.assert_close(y, plain(model, image), atol=1e-5, rtol=1e-5)
+        assert recomputed.all()
+
+
+def test_rows_of_everything_equal_the_plain_tower(model):
+    """The compact path itself, told to recompute every row over a cache of another picture."""
+    from stc_ros.compression.compact import compute_rows
+    first, second = pictures(model, moving_square(1) + moving_square(1, seed=9))
+    with torch.inference_mode():
+        state = compute_all(model.tower, first, embed(model, first))
+        compute_rows(model.tower, state, embed(model, second), torch.arange(36))
+    torch.testing.assert_close(state.features, plain(model, second), atol=1e-5, rtol=1e-5)
+
+
+def test_a_token_attends_to_the_cached_keys_and_values_of_the_others(model):
+    """One layer against a softmax written out: queries of the changed, keys and values of all, as last computed."""
+    from stc_ros.compression.compact import run_block
+    block, (first, second) = model.tower.blocks[0], pictures(model, moving_square(2, step=9))
+    rows = torch.tensor([3, 4, 20])
+    with torch.inference_mode():
+        x, y = embed(model, first)[0], embed(model, second)[0]
+        _, keys, values = run_block(block, x[None], None, None, None)
+        out, _, _ = run_block(block, y[None, rows], keys, values, rows)
+        mixed_input = block.norm1(torch.where(torch.isin(torch.arange(36), rows)[:, None], y, x))
+        k, v, q = block.k(mixed_input), block.v(mixed_input), block.q(mixed_input)
+        size = x.shape[1] // block.heads
+        for n, row in enumerate(rows):
+            heads = [torch.softmax(k[:, c] @ q[row, c] / size ** 0.5, 0) @ v[:, c]
+                     for c in (slice(h * size, (h + 1) * size) for h in range(block.heads))]
+            u = y[row] + block.out(torch.cat(heads))
+            torch.testing.assert_close(out[0, n], u + block.mlp(block.norm2(u)), atol=1e-5, rtol=1e-5)
+
+
+def test_only_what_changed_is_recomputed_and_it_is_all_of_it(model):
+    images = pictures(model, moving_square(6))
+    state = None
+    for image in images:
+        alike = None if state is None else similarity(image, state.image, model.tower.grid)
+        with torch.inference_mode():
+            state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image),
+                                               COMPACT)
+        if alike is not None:
+            assert recomputed[alike < 0.9].all()
+            assert recomputed.sum() == bucket(int((alike < 0.9).sum()) + 3, 36) < 36
+
+
+def test_similarity_is_what_the_docstring_says(model):
+    old = torch.zeros(1, 3, 24, 24, dtype=torch.uint8)
+    new = old.clone()
+    new[..., :4, :4], new[..., 4:8, :4] = 16, 64
+    new[..., 8:10, :4] = 32                                         # half of a patch: root mean square 22.6
+    alike = similarity(new, old, (6, 6)).view(6, 6)
+    expected = torch.ones(6, 6)
+    expected[:3, 0] = torch.tensor([0.75, 0.0, 1 - 32 / 2 ** 0.5 / 64])
+    torch.testing.assert_close(alike, expected)
+
+
+def test_patches_beyond_a_ragged_edge_do_not_shift():
+    """384 pixels hold 27 patches of 14, and 6 more that no patch covers."""
+    old, new = torch.zeros(1, 3, 384, 384, dtype=torch.uint8), torch.full((1, 3, 384, 384), 9, dtype=torch.uint8)
+    which = torch.zeros(27, 27, dtype=torch.bool)
+    which[26, 13] = True
+    mixed = replace_patches(old, new, which)
+    assert mixed[..., 26 * 14:27 * 14, 13 * 14:14 * 14].eq(9).all() and mixed.sum() == 9 * 3 * 14 * 14
+    alike = similarity(mixed, old, (27, 27)).view(27, 27)
+    assert (alike < 1).nonzero().tolist() == [[26, 13]]
+
+
+def test_every_patch_is_recomputed_within_the_refresh_period(model):
+    images = pictures(model, moving_square(60))
+    last = torch.zeros(36, dtype=torch.long)
+    for t, (_, recomputed) in enumerate(run(model, images, COMPACT)):
+        last[recomputed] = t
+        assert t - last.min() <= COMPACT.refresh_period
+
+
+def test_the_error_is_bounded_and_falls_with_similarity(model):
+    images = pictures(model, moving_square(24, step=2))
+    errors, shares = [], []
+    for tau in (0.2, 0.8, 0.97):
+        out = run(model, images, dataclasses.replace(COMPACT, cache_similarity=tau))
+        errors.append(np.mean([float((y - plain(model, i)).norm() / plain(model, i).norm()) for i, (y, _) in
+                               zip(images, out)]))
+        shares.append(np.mean([float(r.float().mean()) for _, r in out]))
+    assert errors[0] > errors[1] > errors[2] and errors[2] < 0.1 and shares[0] < shares[2] < 0.6
+
+
+def test_a_static_scene_costs_nothing_but_heartbeats(model):
+    images = pictures(model, moving_square(1)) * 17
+    work = [int(r.sum()) for _, r in run(model, images, COMPACT)]
+    assert work[0] == 36 and [t for t, n in enumerate(work) if n] == [0, 8, 16]
+    assert work[8] == bucket(3, 36)
+    exact = run(model, images, COMPACT)[-1][0]
+    torch.testing.assert_close(exact, plain(model, images[0]), atol=1e-5, rtol=1e-5)
+
+
+def test_a_slow_change_does_not_creep_in_unseen(model):
+    """Each step is below the threshold; against its own last recompute the sum is not."""
+    frame = moving_square(1)[0]
+    images = pictures(model, [np.clip(frame.astype(int) + 2 * t, 0, 255).astype(np.uint8) for t in range(30)])
+    state = None
+    with torch.inference_mode():
+        for image in images:
+            state, _ = encode_compact(model.tower, state, image, lambda image=image: embed(model, image),
+                                      dataclasses.replace(COMPACT, refresh_period=1000))
+            assert (image.float() - state.image.float()).abs().max() <= 0.1 * 64 * 3
+            assert similarity(image, state.image, model.tower.grid).min() >= 0.9
+
+
+def test_much_change_is_a_dense_pass(model):
+    images = pictures(model, moving_square(1) + moving_square(1, seed=5))
+    (_, _), (y, recomputed) = run(model, images, COMPACT)
+    assert recomputed.all()
+    torch.testing.assert_close(y, plain(model, images[1]), atol=1e-5, rtol=1e-5)
+
+
+def test_buckets_are_few_and_never_too_small():
+    for patches in (36, 196, 256, 576, 729):
+        sizes = {bucket(n, patches) for n in range(1, patches + 1)}
+        assert len(sizes) <= 32 and all(n <= bucket(n, patches) <= patches for n in range(1, patches + 1))
+
+
+def test_choice_is_none_for_all_and_empty_for_nothing(model):
+    first, cut = pictures(model, moving_square(1) + moving_square(1, seed=5))
+    with torch.inference_mode():
+        state = compute_all(model.tower, first, embed(model, first))
+    assert len(choose_changed(state, first, model.tower.grid, COMPACT)) == 0
+    assert choose_changed(state, cut, model.tower.grid, COMPACT) is None
+
+
+def test_class_tokens_are_always_recomputed():
+    torch.manual_seed(0)
+    clip = CLIPVisionModel(CLIPVisionConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+                                            num_attention_heads=2, image_size=24, patch_size=4)).eval()
+    tower = build_tower(clip, -1, 'full')
+    with torch.inference_mode():
+        x = torch.randn(1, 3, 24, 24)
+        image = torch.zeros(1, 3, 24, 24, dtype=torch.uint8)
+        state, _ = encode_compact(tower, None, image, lambda: tower.embed(x), COMPACT)
+        before = state.features.clone()
+        image = image.clone()
+        image[..., :4, :4] = 99
+        x[..., :4, :4] += 1
+        state, recomputed = encode_compact(tower, state, image, lambda: tower.embed(x), COMPACT)
+    moved = (state.features != before).any(-1)[0]
+    assert moved[0] and recomputed[0] and moved.sum() == 1 + recomputed.sum()
+
+
+# -- through the stream ------------------------------------------------------------------------------------------------
+
+def test_stream_with_compact_and_everything_refreshed_equals_the_plain_stream(model):
+    plain, same = Stream(model, Settings(cacher='off', pruner='off')), Stream(
+        model, dataclasses.replace(COMPACT, refresh_period=1, heartbeat=1))
+    for i, frame in enumerate(moving_square(6)):
+        for stream in (plain, same):
+            stream.see(frame, i)
+    n = int(plain.memory.filled.sum())
+    torch.testing.assert_close(same.memory.keys[:, :, :, :n], plain.memory.keys[:, :, :, :n], atol=1e-4, rtol=1e-4)
+
+
+def test_a_skipped_frame_adds_no_tokens_but_its_time(model):
+    stream = Stream(model, COMPACT)
+    frame = moving_square(1)[0]
+    reports = [stream.see(frame, 10 + i) for i in range(8)]
+    assert [r.tokens_kept for r in reports] == [9] + [0] * 7 and reports[-1].tokens_recomputed == 0
+    answer = stream.ask('what is moving ?', 4)
+    assert answer.report.last_stamp == 17 and answer.report.first_stamp == 10
+    assert stream.memory.end == stream.memory.sinks + 9 + 4 * 9       # a standstill counts as four frames at most
+    assert len(stream.memory.frames) == 2
+
+
+def test_a_standstill_does_not_push_out_what_was_seen(model):
+    stream = Stream(model, dataclasses.replace(COMPACT, heartbeat=1024))
+    frame = moving_square(1)[0]
+    for i in range(500):
+        stream.see(frame, i)
+    assert stream.memory.tokens == 9 and stream.memory.frames[0].stamp == 0
+
+
+def test_projecting_only_what_is_kept_equals_projecting_all(model):
+    """Pooling before the projector's last layer is exact, and so is the cached half of the projector."""
+    settings = dataclasses.replace(COMPACT, pruner='stc', prune_ratio=0.5)
+    stream = Stream(model, settings)
+    with torch.inference_mode():
+        for i, frame in enumerate(moving_square(6)):
+            added = []
+            stream.memory.add = lambda tokens, index, *_, added=added: added.append((tokens, index))
+            stream.see(frame, i)
+            features = model.tower.finish(stream.vision.compact.features)
+            whole = model.pool(model.project_out(model.project_in(features)))[0]
+            torch.testing.assert_close(added[0][0][0], whole[added[0][1]], atol=1e-5, rtol=1e-5)
