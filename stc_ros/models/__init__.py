@@ -9,7 +9,7 @@ from stc_ros.settings import Settings
 
 TINY = Path(__file__).parent / 'tiny'
 TINY_NOTES = ('The embedded model knows only its synthetic world: coloured shapes that move. On other pictures its '
-              'words mean nothing. Name a real one with model:=llava-hf/llava-onevision-qwen2-0.5b-ov-hf or a local folder.')
+              'words mean nothing. Name a real one with model:=llava-hf/llava-onevision-qwen2-0.5b-ov-hf or a folder.')
 
 
 def load_model(settings: Settings):

@@ -78,5 +78,5 @@ def build_tower(vision: nn.Module, feature_layer: int, select: str) -> Tower:
         raise ValueError(f'vision_feature_layer {feature_layer} of a tower with {count} layers')
     side = config.image_size // config.patch_size
     blocks = [Block.of(layer) for layer in body.encoder.layers[:used]]
-    return Tower(body.embeddings, getattr(body, 'pre_layrnorm', None), blocks, (side, side), int(hasattr(body.embeddings, 'class_embedding')),
-                 select == 'default')
+    return Tower(body.embeddings, getattr(body, 'pre_layrnorm', None), blocks, (side, side),
+                 class_tokens=int(hasattr(body.embeddings, 'class_embedding')), drop_class_token=select == 'default')
