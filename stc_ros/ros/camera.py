@@ -54,8 +54,8 @@ class Camera(Node):
         self.pictures = self._open(self._value('source'))
         overridable = QoSOverridingOptions.with_default_policies()
         self._raw = self.create_publisher(Image, 'image', NEWEST, qos_overriding_options=overridable)
-        self._jpeg = self.create_publisher(
-            CompressedImage, 'image/compressed', NEWEST, qos_overriding_options=overridable)
+        compressed = self.resolve_topic_name('image') + '/compressed'  # a remapping of `image` holds for it, too
+        self._jpeg = self.create_publisher(CompressedImage, compressed, NEWEST, qos_overriding_options=overridable)
 
     def publish(self, picture: np.ndarray) -> None:
         """Publish one picture, uint8 [H, W, 3] RGB, to those who listen."""
@@ -63,7 +63,7 @@ class Camera(Node):
         if self._raw.get_subscription_count():
             height, width, _ = picture.shape
             message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
-            message.data = array.array('B', picture.tobytes())  # an array is taken as it is, without a look at each byte
+            message.data = array.array('B', picture.tobytes())  # taken as it is; a list would be looked through
             self._send(self._raw, message, stamp)
         if self._jpeg.get_subscription_count():
             jpeg = io.BytesIO()
