@@ -1,0 +1,113 @@
+"""The service `ask` and the action `ask_stream`: a request in, exactly one typed reply out, before its deadline."""
+
+from __future__ import annotations
+
+from rclpy.action import ActionServer, CancelResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.qos import QoSProfile
+from rclpy.task import Future
+
+from stc_ros.action import AskStream
+from stc_ros.ros.messages import fill_answer
+from stc_ros.ros.questions import MAX_CHARACTERS, Error, Question, Reply
+from stc_ros.settings import KNOBS
+from stc_ros.srv import Ask
+
+SERVICE_DEPTH = 200         # the default of 10 loses requests that come at once, without a word
+MARGIN_S = 0.1              # time that a reply may take on its way; less for short timeouts
+
+
+class AskServer:
+    """Serves questions for a `StreamNode`. Coroutines wait for the worker, so that the executor never does."""
+
+    def __init__(self, node):
+        self._node = node
+        self._patience = Clock(clock_type=ClockType.STEADY_TIME)  # real time, also in simulation
+        self._goals: dict[bytes, Question] = {}
+        self.open = 0           # requests without a reply so far
+        # A coroutine holds its group until it ends: questions must not share one with anything else.
+        self._group = ReentrantCallbackGroup()
+        self._service = node.create_service(Ask, 'ask', self._serve, callback_group=self._group,
+                                            qos_profile=QoSProfile(depth=SERVICE_DEPTH))
+        self._action = ActionServer(
+            node, AskStream, 'ask_stream', self._execute, callback_group=self._group, cancel_callback=self._cancel,
+            goal_service_qos_profile=QoSProfile(depth=SERVICE_DEPTH),
+            result_service_qos_profile=QoSProfile(depth=SERVICE_DEPTH))
+
+    def destroy(self) -> None:
+        self._action.destroy()
+        self._node.destroy_service(self._service)
+
+    async def _serve(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
+        return fill_answer(response, await self._reply_to(request))
+
+    async def _execute(self, goal) -> AskStream.Result:
+        identity = bytes(goal.goal_id.uuid)
+
+        def publish(piece: str, tokens: int) -> None:
+            goal.publish_feedback(AskStream.Feedback(text=piece, tokens=tokens))
+
+        try:
+            reply = await self._reply_to(goal.request, publish, identity, goal.is_cancel_requested)
+        finally:
+            self._goals.pop(identity, None)
+        if reply.error is Error.NONE:
+            goal.succeed()
+        elif reply.error is Error.CANCELED:
+            goal.canceled()
+        else:
+            goal.abort()
+        return fill_answer(AskStream.Result(), reply)
+
+    def _cancel(self, goal) -> CancelResponse:
+        if question := self._goals.get(bytes(goal.goal_id.uuid)):
+            self._node.worker.end(question, Error.CANCELED)
+        return CancelResponse.ACCEPT
+
+    async def _reply_to(self, request, on_piece=None, identity: bytes | None = None, canceled: bool = False) -> Reply:
+        node, worker = self._node, self._node.worker
+        executor = node.executor
+        reply = Future(executor=executor)
+
+        def on_reply(value: Reply) -> None:
+            reply.set_result(value)
+            executor.wake()         # the coroutine goes on when the executor looks at it again
+
+        length = request.max_new_tokens or node.settings.max_new_tokens
+        question = Question(request.question, length, on_reply, on_piece)
+        timeout = request.timeout.sec + request.timeout.nanosec / 1e9 or node.settings.ask_timeout
+        refusal = (Error.CANCELED, '') if canceled else self._refusal(request, timeout)
+        if refusal:
+            worker.end(question, *refusal)
+            return await reply
+        if identity:
+            self._goals[identity] = question
+        worker.ask(question, node.settings.ask_queue)
+        self.open += 1
+        late = f'{timeout:g} s passed before the answer was complete'
+        deadline = node.create_timer(
+            timeout - min(MARGIN_S, timeout / 4), lambda: worker.end(question, Error.TIMEOUT, late),
+            callback_group=self._group, clock=self._patience)
+        try:
+            return await reply
+        finally:
+            self.open -= 1
+            node.destroy_timer(deadline)
+
+    def _refusal(self, request, timeout: float) -> tuple[Error, str] | None:
+        """Why a request is not even queued."""
+        limits = {'timeout': (timeout, 's', KNOBS['ask_timeout']),
+                  'max_new_tokens': (request.max_new_tokens, 'tokens', KNOBS['max_new_tokens'])}
+        for name, (value, unit, knob) in limits.items():
+            if value and not knob.low <= value <= knob.high:
+                return Error.INVALID_REQUEST, (f'{name} must lie in [{knob.low:g}, {knob.high:g}] {unit}, or be 0 for '
+                                               f'the default; it is {value:g}')
+        if not request.question.strip():
+            return Error.EMPTY_QUESTION, ''
+        if len(request.question) > MAX_CHARACTERS:
+            return Error.QUESTION_TOO_LONG, (f'the question has {len(request.question)} characters; '
+                                             f'at most {MAX_CHARACTERS} are read')
+        if not self._node.worker.alive:
+            return None             # the worker says why it cannot
+        return None if self._node.active else (Error.INACTIVE, '')

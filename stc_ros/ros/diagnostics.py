@@ -1,0 +1,71 @@
+"""The node's health as diagnostics: one status for the camera, one for the model."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+SILENT_AFTER_S = 5.0        # without a frame
+STUCK_AFTER_S = 30.0        # in one turn of the worker, once the model is loaded
+
+
+def camera_status(node, now: int) -> DiagnosticStatus:
+    """What comes in. now: the node's clock, in ns."""
+    worker = node.worker
+    counts, newest = worker.mailbox.counts(), worker.session.newest
+    input_rate, seen_rate = worker.mailbox.rates(now)
+    level, message = DiagnosticStatus.OK, f'{input_rate:.1f} frames/s, {seen_rate:.1f} seen'
+    if not node.active:
+        message = 'not active'
+    elif node.silent_s > SILENT_AFTER_S:
+        level, message = DiagnosticStatus.WARN, f'no frame for {node.silent_s:.0f} s'
+    elif counts.refused and not counts.seen:
+        level, message = DiagnosticStatus.ERROR, 'every frame was refused: see the log'
+    return _status(node, 'camera', level, message, {
+        'topic': node.image_topic,
+        'input rate [Hz]': f'{input_rate:.2f}', 'seen rate [Hz]': f'{seen_rate:.2f}',
+        'received': counts.received, 'seen': counts.seen, 'dropped': counts.dropped, 'refused': counts.refused,
+        'age of the newest frame [s]': f'{(now - newest.frame.stamp) / 1e9:.3f}' if newest else 'none',
+        'queue wait [ms]': f'{newest.queue_ms:.1f}' if newest else 'none'})
+
+
+def model_status(node) -> DiagnosticStatus:
+    """What is made of it."""
+    session, worker = node.worker.session, node.worker
+    busy = worker.busy_since
+    busy_s = time.monotonic() - busy if busy else 0.0
+    level, message = DiagnosticStatus.OK, 'watching' if node.active else node.state
+    if node.fault:
+        level, message = DiagnosticStatus.ERROR, node.fault
+    elif node.active and busy_s > STUCK_AFTER_S:
+        level, message = DiagnosticStatus.WARN, f'the model has worked on one thing for {busy_s:.0f} s'
+    elif session.failures:
+        level, message = DiagnosticStatus.WARN, f'{session.failures} failures, {session.resets} resets: see the log'
+    values = {
+        'state': node.state, 'model': node.settings.model or 'embedded', 'failures': session.failures,
+        'resets': session.resets, 'questions waiting': worker.waiting, 'answers': session.tally.answers,
+        'answers failed': session.tally.answers_failed, 'narrations': session.tally.narrations}
+    if seen := session.newest:
+        report = seen.report
+        values |= {
+            'recomputed share': f'{report.tokens_recomputed / max(report.tokens, 1):.3f}',
+            'kept share': f'{report.tokens_kept / max(report.visual_tokens, 1):.3f}',
+            **{f'{stage} [ms]': f'{ms:.2f}' for stage, ms in report.ms.items()},
+            'total [ms]': f'{seen.total_ms:.2f}', 'memory [tokens]': report.memory_tokens,
+            'memory [MiB]': f'{report.memory_bytes / 2**20:.1f}', 'memory budget [MiB]': seen.settings.memory_mib}
+    return _status(node, 'model', level, message, values | _gpu_memory())
+
+
+def _status(node, part: str, level: bytes, message: str, values: dict) -> DiagnosticStatus:
+    return DiagnosticStatus(level=level, name=f'{node.get_fully_qualified_name()}: {part}', message=message,
+                            hardware_id=node.settings.device,
+                            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+
+
+def _gpu_memory() -> dict[str, str]:
+    torch = sys.modules.get('torch')        # not imported here: that takes seconds
+    if torch is None or not hasattr(torch, 'cuda') or not torch.cuda.is_initialized():
+        return {}
+    return {'GPU memory [MiB]': f'{torch.cuda.memory_allocated() / 2**20:.0f}'}

@@ -1,0 +1,298 @@
+"""What the worker's thread does with a stream: see a frame, speak a piece, narrate, recover. Knows nothing of ROS."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stc_ros.ros.frames import FrameRefused
+from stc_ros.ros.mailbox import Mailbox
+from stc_ros.ros.questions import Error, Question, Reply
+from stc_ros.settings import Settings
+
+LATE_NS = 500_000_000       # a stamp this much older than the newest begins anew (a looped bag); less is a late frame
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A message turned into RGB: its header, header.stamp in ns, and uint8 [H, W, 3]."""
+
+    header: Any
+    stamp: int
+    image: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What became of a frame: the stream's report, the settings in force, and the milliseconds around the stream."""
+
+    frame: Frame
+    report: Any                 # stc_ros.stream.FrameReport
+    settings: Settings
+    queue_ms: float             # waited in the mailbox
+    total_ms: float             # decoding and all stages
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """A narration and the frames that it tells about: those since the narration before."""
+
+    header: Any                 # of the newest frame
+    first_stamp: int            # ns
+    frames: int
+    scene_change: bool
+
+
+class Outputs:
+    """What a session calls, on the worker's thread. The node fills these in."""
+
+    def seen(self, seen: Seen) -> None: ...
+    def told(self, telling: Telling, reply: Reply) -> None: ...
+    def refused(self, refusal: FrameRefused) -> None: ...
+    def failed(self, where: str, error: BaseException) -> None: ...
+    def was_reset(self, reason: str) -> None: ...
+    def died(self, error: BaseException) -> None: ...
+
+    def listeners(self) -> bool:
+        """Whether somebody wants narration."""
+        return True
+
+
+@dataclass(slots=True)
+class Tally:
+    """Since activation or reset."""
+
+    scene_changes: int = 0
+    narrations: int = 0
+    answers: int = 0
+    answers_failed: int = 0
+
+
+class Session:
+    """One stream and what is going on with it. All methods belong to the worker's thread.
+
+    load: settings -> stream. decode: message -> `Frame`, or raises `FrameRefused`. clock: the node's, in ns.
+    end: replies to a question (error, message, finished).
+    """
+
+    def __init__(self, load: Callable[[Settings], Any], decode: Callable[[Any], Frame], outputs: Outputs,
+                 clock: Callable[[], int], end: Callable[..., None]):
+        self._load, self._decode, self.outputs, self.clock, self._end = load, decode, outputs, clock, end
+        self.mailbox = Mailbox()
+        self.tally = Tally()
+        self.failures = 0
+        self.resets = 0
+        self.stream: Any = None
+        self.settings = Settings()
+        self.newest: Seen | None = None
+        self.question: Question | None = None       # in work
+        self.due: bool | None = None                # narration is due; True: because the scene changed
+        self.look_s = self.talk_s = 0.0             # how long the last frame took; talked since
+        self.looked_at = 0.0                        # s, monotonic: when the last frame was begun
+        self._answer: Any = None                    # the text of the question in work, piece by piece
+        self._telling: Telling | None = None        # when that question is a narration
+        self._untold = (0, 0)                       # first stamp and number of frames since the last narration
+
+    def start(self, settings: Settings) -> None:
+        """Load the model and start a stream. Raises what loading raises."""
+        self.free()
+        self.stream = self._load(settings)
+        self.settings = settings
+        self._forget()
+
+    def free(self) -> None:
+        """Give up the stream and the model."""
+        self.give_up()
+        self.stream = None
+        release_memory()
+
+    def give_up(self, error: Error = Error.SHUTDOWN, message: str = '') -> None:
+        """End the question in work, drop the frame that waits."""
+        if self.question:
+            self._end(self.question, error, message)
+        self._close()
+        self.mailbox.drop()
+        self.due = None
+
+    def configure(self, settings: Settings) -> None:
+        self.settings = settings
+        if self.stream:
+            self.stream.configure(settings)
+
+    def begin(self, in_work: int = 0) -> None:
+        """Start afresh, as at activation; `in_work` frames have been taken from the mailbox already."""
+        if self.stream:
+            self.stream.reset()
+        self.mailbox.clear(in_work)
+        self._forget()
+
+    def reset(self, reason: str, in_work: int = 0) -> None:
+        """Forget everything seen, and say so. An answer in work goes on with what it knows."""
+        self.begin(in_work)
+        self.resets += 1
+        self.outputs.was_reset(reason)
+
+    def see(self) -> None:
+        """Take the frame that waits into the stream."""
+        self.looked_at, began = time.monotonic(), self.clock()
+        message, received = self.mailbox.take()
+        try:
+            frame = self._decode(message)
+            self._check_order(frame)
+            report = self.stream.see(frame.image, frame.stamp)
+        except FrameRefused as refusal:
+            self.mailbox.refused()
+            self.outputs.refused(refusal)
+        except Exception as error:
+            self.mailbox.refused()
+            self._fail('seeing a frame', error)
+            self.reset(f'it failed at a frame: {describe(error)}')
+        else:
+            now = self.clock()
+            self.mailbox.seen(now)
+            self._note(Seen(frame, report, self.settings, (began - received) / 1e6,
+                            (time.monotonic() - self.looked_at) * 1e3))
+        self.look_s, self.talk_s = time.monotonic() - self.looked_at, 0.0
+
+    @property
+    def narrating(self) -> bool:
+        """Whether the question in work is the node's own."""
+        return self._telling is not None
+
+    def take_up(self, question: Question, telling: Telling | None = None) -> None:
+        """Begin to answer; a narration in work is put off."""
+        if self._telling:
+            self._untold = self._telling.first_stamp, self._telling.frames + self._untold[1]
+            self.due = self._telling.scene_change
+        self._close()
+        self.question, self._telling = question, telling
+        self.speak()
+
+    def narrate(self) -> None:
+        """Begin the narration that is due, if there is anything to tell."""
+        (first, frames), scene_change, self.due = self._untold, bool(self.due), None
+        if not frames:
+            return
+        newest = self.newest.frame
+        seconds = max(1, round((newest.stamp - first) / 1e9))
+        prompt = self.settings.narration_prompt or self.stream.model.narration_prompt
+        prompt = prompt.replace('{frames}', str(frames)).replace('{seconds}', str(seconds))
+        telling, self._untold = Telling(newest.header, first, frames, scene_change), (0, 0)
+        self.take_up(Question(prompt, self.settings.max_new_tokens, lambda reply: self._told(telling, reply),
+                              narrates=True), telling)
+
+    def speak(self) -> None:
+        """Produce the next piece of the question in work, or end it."""
+        question, began = self.question, time.monotonic()
+        try:
+            if self._answer is None:
+                self._ask(question)
+            piece = None if question.ended else next(self._answer, None)
+            if piece is not None:
+                question.add(piece, self._answer.report.tokens)
+            else:
+                finished = self._answer.report.finished
+                self._close()
+                self._end(question, finished=finished)
+        except Exception as error:
+            self._close()
+            self._end(question, *self._explain(error))
+        self.talk_s += time.monotonic() - began
+
+    def _ask(self, question: Question) -> None:
+        self._answer = self.stream.ask(question.text, question.max_new_tokens)
+        counts, report = self.mailbox.counts(), self._answer.report
+        question.begin(first_stamp=report.first_stamp, last_stamp=report.last_stamp, frames_seen=counts.seen,
+                       frames_dropped=counts.dropped, frame_age=(self.clock() - report.last_stamp) / 1e9)
+
+    def _explain(self, error: Exception) -> tuple[Error, str]:
+        """The error code and message for what stream.ask raised; recovers when memory ran out."""
+        from stc_ros.answer import NothingSeen, QuestionError  # here, because it imports torch
+
+        if isinstance(error, NothingSeen):
+            return Error.NO_FRAMES, Error.NO_FRAMES.value
+        if isinstance(error, QuestionError):
+            return Error.QUESTION_TOO_LONG, str(error)
+        self._fail('answering', error)
+        if out_of_memory(error):
+            self.reset(Error.OUT_OF_MEMORY.value)
+            return Error.OUT_OF_MEMORY, Error.OUT_OF_MEMORY.value
+        return Error.MODEL_FAILURE, f'the model failed: {describe(error)}'
+
+    def _check_order(self, frame: Frame) -> None:
+        """A stamp far in the past begins anew, as a looped bag does; one that is a little late is refused."""
+        late = self.newest.frame.stamp - frame.stamp if self.newest else 0
+        if late > LATE_NS:
+            self.reset(f'header.stamp went back by {late / 1e9:.1f} s, as when a bag starts over', in_work=1)
+        elif late > 0:
+            raise FrameRefused('order', f'the image is {late / 1e6:.0f} ms older than the one before')
+
+    def _note(self, seen: Seen) -> None:
+        """Remember and publish what became of a frame."""
+        first, frames = self._untold
+        self._untold = first if frames else seen.frame.stamp, frames + 1
+        self.newest = seen
+        if seen.report.scene_change:
+            self.tally.scene_changes += 1
+            if self.outputs.listeners():
+                self.due = True
+        self._publish(self.outputs.seen, seen)
+
+    def _told(self, telling: Telling, reply: Reply) -> None:
+        if reply.error is Error.NONE and reply.answer.strip():
+            self.tally.narrations += 1
+            self._publish(self.outputs.told, telling, reply)
+        elif reply.error is Error.QUESTION_TOO_LONG:
+            self.outputs.failed('narrating', ValueError(f'narration_prompt: {reply.message}'))
+
+    def _publish(self, output: Callable[..., None], *values) -> None:
+        try:
+            output(*values)
+        except Exception as error:
+            self._fail('publishing', error)
+
+    def _fail(self, where: str, error: Exception) -> None:
+        self.failures += 1
+        self.outputs.failed(where, error)
+        if out_of_memory(error):
+            if self.question:
+                self._end(self.question, Error.OUT_OF_MEMORY)
+            self._close()
+            release_memory()
+
+    def _close(self) -> None:
+        if self._answer is not None:
+            self._answer.close()
+        self.question = self._answer = self._telling = None
+
+    def _forget(self) -> None:
+        self.newest, self.due, self._untold = None, None, (0, 0)
+        self.tally = Tally()
+        self.look_s = self.talk_s = self.looked_at = 0.0
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a device's or the machine's memory ran out."""
+    text = str(error).lower()
+    return (isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError'
+            or isinstance(error, RuntimeError) and any(phrase in text for phrase in (
+                'out of memory', 'not enough memory', "can't allocate memory")))
+
+
+def release_memory() -> None:
+    """Give back what no tensor uses any more."""
+    gc.collect()
+    torch = sys.modules.get('torch')
+    if torch and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line."""
+    return f'{type(error).__name__}: {str(error) or "no message"}'.splitlines()[0]

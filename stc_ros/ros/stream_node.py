@@ -1,0 +1,272 @@
+"""The lifecycle node `stc_stream`: a camera topic in, narration, statistics and answers out."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from stc_ros.ros import diagnostics, frames
+from stc_ros.ros.ask import AskServer
+from stc_ros.ros.outputs import Publishers
+from stc_ros.ros.parameters import Parameters
+from stc_ros.ros.session import Frame, describe
+from stc_ros.ros.silence import causes_of_silence
+from stc_ros.ros.worker import Worker
+from stc_ros.settings import Settings
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+NEWEST_ONLY = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
+PAUSE_S = 5.0               # longest wait for the turn in work when the node is deactivated
+SAY_SILENCE_AGAIN = 6       # a camera that stays silent is named after 5 s, 30 s, 180 s, ...
+
+
+def load_stream(settings: Settings):
+    """The real thing: a model and a stream on it. Imports torch, so it is called on the worker's thread only."""
+    frames.check_converter()
+    from stc_ros.models import load_model
+    from stc_ros.stream import Stream
+
+    return Stream(load_model(settings), settings)
+
+
+def transition(to: str):
+    """A lifecycle callback that moves to state `to` if it succeeds; rclpy would swallow what it raises."""
+    def decorate(callback):
+        @functools.wraps(callback)
+        def guarded(self, state) -> TransitionCallbackReturn:
+            try:
+                result = callback(self, state)
+            except Exception:
+                self.get_logger().error(traceback.format_exc())
+                return TransitionCallbackReturn.ERROR
+            if result == SUCCESS:
+                self.state = to
+            return result
+        return guarded
+    return decorate
+
+
+class StreamNode(LifecycleNode):
+    """Configure loads the model, activate watches the camera, deactivate keeps the weights, cleanup frees them.
+
+    load: settings -> stream (tests give their own). Raises `SettingError` when a parameter's start value is refused.
+    """
+
+    def __init__(self, load: Callable[[Settings], Any] = load_stream, **options):
+        super().__init__('stc_stream', **options)
+        self.state = 'unconfigured'
+        self.fault = ''                             # why the node does not work; empty if it does
+        self._load = load
+        self._knobs = Parameters(self, self._apply)
+        autostart = self.declare_parameter('autostart', True).value
+        compressed = self.settings.image_transport == 'compressed'
+        self._image_type = CompressedImage if compressed else Image
+        self.image_topic = self.resolve_topic_name('image') + ('/compressed' if compressed else '')
+        self._outputs = Publishers(self)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._subscription = self._ask_server = self._narration_timer = None
+        self._loading: Future | None = None
+        self._closing = threading.Event()
+        self._frame_at = self._named_silence_s = 0.0    # s, monotonic: newest frame; silence that has been named
+        self.worker = self._new_worker()
+        self.create_service(Trigger, '~/reset', self._on_reset)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0, self._report_health, clock=self._steady)
+        self._jumps = self.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
+            post_callback=self._on_jump_back)
+        if autostart:
+            self._starter = self.create_timer(0.0, self._begin_loading, clock=self._steady)
+
+    @property
+    def settings(self) -> Settings:
+        return self._knobs.settings
+
+    @property
+    def active(self) -> bool:
+        return self.state == 'active'
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the newest frame, or since activation."""
+        return time.monotonic() - self._frame_at
+
+    def now(self) -> int:
+        """The node's clock, in ns."""
+        return self.get_clock().now().nanoseconds
+
+    def close(self) -> None:
+        """Reply to all questions and stop working; to be called before the executor is shut down."""
+        self._closing.set()
+        self._outputs.close()
+        self.worker.stop()
+
+    @property
+    def open_questions(self) -> int:
+        """Requests without a reply so far."""
+        return self._ask_server.open if self._ask_server else 0
+
+    def destroy_node(self) -> None:
+        self._jumps.unregister()
+        if self._ask_server:
+            self._ask_server.destroy()
+        super().destroy_node()
+
+    # Lifecycle
+
+    @transition(to='inactive')
+    def on_configure(self, state) -> TransitionCallbackReturn:
+        loading = self._loading or self._start_loading()
+        while not loading.done() and not self._closing.is_set():
+            wait([loading], timeout=0.1)
+        if self._closing.is_set():
+            return FAILURE
+        if error := loading.exception():
+            self._loading, self.fault = None, f'the model cannot be loaded: {describe(error)}'
+            self.get_logger().error(self.fault)
+            return FAILURE
+        return SUCCESS
+
+    @transition(to='active')
+    def on_activate(self, state) -> TransitionCallbackReturn:
+        if not self.worker.alive:
+            return TransitionCallbackReturn.ERROR
+        self.worker.resume()
+        self._outputs.forget_trouble()
+        self._ask_server = self._ask_server or AskServer(self)      # not before: a service that is there should work
+        self._frame_at, self._named_silence_s = time.monotonic(), 0.0
+        self._subscription = self.create_subscription(
+            self._image_type, self.image_topic, self._on_image, NEWEST_ONLY, raw=True,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        self._set_narration_timer(self.settings.narration_period)
+        self.get_logger().info(f'watching {self.image_topic}')
+        return SUCCESS
+
+    @transition(to='inactive')
+    def on_deactivate(self, state) -> TransitionCallbackReturn:
+        self._stop_watching()
+        if not self.worker.alive:
+            return TransitionCallbackReturn.ERROR
+        self.worker.pause().result(timeout=PAUSE_S)
+        return SUCCESS
+
+    @transition(to='unconfigured')
+    def on_cleanup(self, state) -> TransitionCallbackReturn:
+        self._loading = None
+        self.worker.unload().result(timeout=PAUSE_S)
+        return SUCCESS
+
+    @transition(to='finalized')
+    def on_shutdown(self, state) -> TransitionCallbackReturn:
+        self._stop_watching()
+        self.worker.stop()
+        return SUCCESS
+
+    @transition(to='unconfigured')
+    def on_error(self, state) -> TransitionCallbackReturn:
+        """Back to the beginning, with a new thread; the old one ends with its turn, if it still runs."""
+        self._stop_watching()
+        self.worker.stop()
+        self.worker, self._loading = self._new_worker(), None
+        return SUCCESS
+
+    def _begin_loading(self) -> None:
+        """Start by itself, without holding up the executor while the model is loaded."""
+        self.destroy_timer(self._starter)
+        self._start_loading().add_done_callback(lambda _: self.executor.create_task(self._start))
+
+    def _start(self) -> None:
+        if self.state == 'unconfigured' and not self._closing.is_set() and self.trigger_configure() == SUCCESS:
+            self.trigger_activate()
+
+    def _start_loading(self) -> Future:
+        settings = self.settings
+        self.get_logger().info(f'loading {settings.model or "the embedded model"} ...')
+        began = time.monotonic()
+        self._loading, self.fault = self.worker.load(settings), ''
+        self._loading.add_done_callback(lambda done: done.cancelled() or done.exception() or self.get_logger().info(
+            f'model loaded in {time.monotonic() - began:.1f} s'))
+        return self._loading
+
+    def _new_worker(self) -> Worker:
+        return Worker(self._load, self._decode, self._outputs, self.now)
+
+    def _stop_watching(self) -> None:
+        if self.active:
+            self.state = 'inactive'         # from here on questions are refused
+        if self._subscription:
+            self.destroy_subscription(self._subscription)
+        self._subscription = None
+        self._set_narration_timer(0.0)
+
+    def worker_died(self, error: BaseException) -> None:
+        """Called on the dying thread: its questions are replied to; leave the active state through an error."""
+        self.fault = f'the worker thread died: {describe(error)}'
+        if self.active:
+            self.executor.create_task(self.trigger_deactivate)
+
+    # Callbacks
+
+    def _on_image(self, serialized: bytes) -> None:
+        self._frame_at, self._named_silence_s = time.monotonic(), 0.0
+        self.worker.put(serialized)
+
+    def _decode(self, serialized: bytes) -> Frame:
+        message = deserialize_message(serialized, self._image_type)
+        return Frame(message.header, frames.stamp_of(message.header), frames.to_rgb(message))
+
+    def _apply(self, settings: Settings) -> None:
+        """Settings have changed; the worker takes them between two frames."""
+        if self._narration_timer or self.active:
+            self._set_narration_timer(settings.narration_period)
+        self.worker.configure(settings).add_done_callback(self._complain)
+
+    def _complain(self, done: Future) -> None:
+        if not done.cancelled() and done.exception():
+            self.get_logger().error(f'settings not applied: {describe(done.exception())}')
+
+    def _set_narration_timer(self, period: float) -> None:
+        if self._narration_timer:
+            self.destroy_timer(self._narration_timer)
+        self._narration_timer = self.create_timer(period, self._on_narration_time) if period else None
+
+    def _on_narration_time(self) -> None:
+        if self._outputs.listeners():
+            self.worker.narrate()
+
+    def _on_reset(self, request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self.active
+        response.message = 'everything seen is being forgotten' if self.active else 'the node is not active'
+        if self.active:
+            self.worker.reset('asked to by ~/reset')
+        return response
+
+    def _on_jump_back(self, jump: TimeJump) -> None:
+        if self.active:
+            self.worker.reset(f'time jumped back by {-jump.delta.nanoseconds / 1e9:.1f} s, as when a bag starts over')
+
+    def _report_health(self) -> None:
+        self._diagnostics.publish(DiagnosticArray(
+            header=Header(stamp=self.get_clock().now().to_msg()),
+            status=[diagnostics.camera_status(self, self.now()), diagnostics.model_status(self)]))
+        patience = max(diagnostics.SILENT_AFTER_S, SAY_SILENCE_AGAIN * self._named_silence_s)
+        if self.active and self.silent_s > patience:
+            self._named_silence_s = self.silent_s
+            causes = '; '.join(causes_of_silence(self, self._subscription))
+            self.get_logger().warning(f'no image on {self.image_topic} for {self.silent_s:.0f} s: {causes}')
