@@ -16,7 +16,7 @@ from stc_ros.synthetic.render import COLOURS, SHAPES
 from stc_ros.synthetic.truth import PLACES
 from stc_ros.synthetic.vocabulary import VOCABULARY, words_of
 
-TIMES = (7, 11, 15, 19, 23, 27, 31)
+TIMES = (7, 15, 23, 27, 31, 40, 55)
 
 
 def everything(clip, t, types=None, tries=40):
@@ -33,8 +33,8 @@ def asked():
     """Many questions about many clips: (clip, t, question)."""
     found = []
     for profile in PROFILES:
-        for seed in range(2_000_000_000, 2_000_000_036):
-            clip = record(profile, seed, 32)
+        for seed in range(2_000_000_000, 2_000_000_030):
+            clip = record(profile, seed, 56, skip=seed % 2 * 30)
             for t in TIMES:
                 found += [(clip, t, q) for q in ask_about(clip, t, random.Random(seed * 40 + t), 16)]
     return found
@@ -114,6 +114,7 @@ def test_an_object_that_hardly_shows_makes_counting_uncertain():
     clip = story([[seen(1, 'red', 'circle', 'left'), half]] * 4)
     found = everything(clip, 3)
     assert not any(form.startswith('count_') and not FORMS[form].temporal for form, _ in found)
+    assert not any(form in ('what_left', 'count_left', 'count_entered') for form, _ in found)
     texts = {text for _, text in found}
     assert 'is there a blue star ?' not in texts and 'how big is the blue star ?' not in texts
     assert found['is_there', 'is there a red circle ?'] == 'yes'
@@ -193,9 +194,9 @@ def answer_from_truths(clip, t, q):
         last = {c for c in gone if q.answer == c}
         return last.pop() if last else 'ambiguous'
     if q.form in ('left_first', 'entered_first'):
-        names = {f'{c} {s}': 0 for c, s in zip(colours, shapes)}
-        shown = {name: [f.frame for f in frames for o in f.visible if f'{o.colour} {o.shape}' == name] for name in names}
-        return min(shown, key=lambda name: shown[name][-1 if q.form == 'left_first' else 0])
+        names = [f'{c} {s}' for c, s in zip(colours, shapes)]
+        shown = {n: [f.frame for f in frames for o in f.visible if f'{o.colour} {o.shape}' == n] for n in names}
+        return min(shown, key=lambda n: shown[n][-1 if q.form == 'left_first' else 0])
     return None
 
 
@@ -249,7 +250,7 @@ def test_the_wording_alone_tells_little(asked):
     assert set(answers) == set(FORMS)
     for form, counts in answers.items():
         total, kinds = sum(counts.values()), FORMS[form].answers
-        limit = 0.65 if len(kinds) == 2 else 0.50
+        limit = 0.7 if len(kinds) == 2 else 0.50
         if total >= 60:
             assert max(counts.values()) / total < limit, (form, counts)
     by_type = defaultdict(Counter)

@@ -26,7 +26,8 @@ _TAKE = {
     ('count_left', 'zero'): 0.2, ('count_left', 'one'): 0.6,
     ('count_entered', 'zero'): 0.4, ('count_entered', 'one'): 0.5,
     ('count_changed', 'zero'): 0.3, ('count_changed', 'one'): 0.4,
-    ('was_there', 'no'): 0.65, ('did_leave', 'no'): 0.38, ('is_moving', 'no'): 0.85,
+    ('was_there', 'no'): 0.65, ('did_leave', 'no'): 0.38, ('is_moving', 'no'): 0.7,
+    ('left_before_entered', 'yes'): 0.45,
     ('which_way', 'still'): 0.15, ('which_way_shape', 'still'): 0.12,
     ('what_moves', 'nothing'): 0.3, ('what_left', 'nothing'): 0.06, ('what_changed', 'nothing'): 0.07,
 }

@@ -49,7 +49,8 @@ class View:
         self.started = self._known_before('started')
         self.stopped = self._known_before('stopped')
         counted = len(self.left) + len(self.changed) + len(self.entered)
-        self.murky = counted != sum(e.frame > start for e in lasting)
+        # an event of something that never showed well, or an object half out of sight, which may have left or not
+        self.murky = not self.clear or counted != sum(e.frame > start for e in lasting)
 
         self.now = {o.id: o for o in self.seen}
         self.gone = {e.id: e for e in self.left}

@@ -87,7 +87,7 @@ def left_last(v):
 
 @form('change', 'what entered last ?', NAMED, temporal=True)
 def entered_last(v):
-    if v.clear and not v.murky:
+    if not v.murky:
         for e in _latest(v, v.entered):
             yield {}, name_of(e), (e.id,), e.frame
 
@@ -206,6 +206,12 @@ def entered_later(v):
 @form('order', 'which stopped first , the {a} or the {b} ?', NAMED, temporal=True)
 def stopped_first(v):
     for a, b, first in _pairs(v, _once(v.stopped)):
+        yield _two(a, b), name_of(first), (a.id, b.id), first.frame
+
+
+@form('order', 'which started first , the {a} or the {b} ?', NAMED, temporal=True)
+def started_first(v):
+    for a, b, first in _pairs(v, _once(v.started)):
         yield _two(a, b), name_of(first), (a.id, b.id), first.frame
 
 
