@@ -1,0 +1,97 @@
+"""Loading models: what is read from a folder, and what a user is told when it cannot be."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from worlds import moving_square
+
+from stc_ros.models import load_model, pick_device
+from stc_ros.models.base import ModelError
+from stc_ros.models.pixels import Pixels
+from stc_ros.models.random import random_model, random_tokenizer, random_weights
+from stc_ros.models.tower import build_tower
+from stc_ros.settings import Settings
+from stc_ros.stream import Stream
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp('model')
+    random_weights(seed=4).save_pretrained(path)
+    random_tokenizer().save_pretrained(path)
+    (path / 'preprocessor_config.json').write_text(json.dumps(
+        {'size': {'height': 24, 'width': 24}, 'image_mean': [0.1, 0.2, 0.3], 'image_std': [0.5, 0.6, 0.7], 'resample': 2}))
+    (path / 'stc.json').write_text(json.dumps({'narration': 'what is moving ?', 'questions': ['a', 'b', 'c']}))
+    return path
+
+
+def test_a_saved_folder_is_the_same_model(folder):
+    loaded, made = load_model(Settings(model=str(folder), device='cpu')), random_model(seed=4)
+    loaded_pixels, loaded.pixels = loaded.pixels, made.pixels
+    streams = [Stream(m, Settings(cacher='off', pruner='off')) for m in (loaded, made)]
+    for frame in moving_square(3):
+        for stream in streams:
+            stream.see(frame, 0)
+    assert torch.equal(streams[0].memory.keys, streams[1].memory.keys)
+    assert loaded_pixels == Pixels(24, 24, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), 'bilinear')
+    assert loaded.narration_prompt == 'what is moving ?' and loaded.demo_questions == ('a', 'b', 'c')
+    assert loaded.words.tail('red ?') == made.words.tail('red ?') and loaded.words.stops == made.words.stops
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+def test_another_dtype_streams_too(folder, dtype):
+    stream = Stream(load_model(Settings(model=str(folder), device='cpu', dtype=dtype)))
+    for frame in moving_square(4):
+        stream.see(frame, 0)
+    list(stream.ask('what is moving ?', 4))
+    assert stream.memory.keys.dtype == getattr(torch, dtype) and torch.isfinite(stream.memory.keys).all()
+
+
+@pytest.mark.parametrize(('model', 'says'), [
+    ('/no/such/folder', 'no model folder'), ('./nowhere', 'no model folder'), ('just-a-name', 'no model folder'),
+    ('.', 'config.json')])
+def test_a_wrong_path_is_told_and_nothing_is_downloaded(model, says):
+    with pytest.raises(ModelError, match=says):
+        load_model(Settings(model=model, device='cpu'))
+
+
+def test_a_broken_folder_is_told(folder, tmp_path):
+    (tmp_path / 'config.json').write_text((folder / 'config.json').read_text())
+    with pytest.raises(ModelError, match='complete'):
+        load_model(Settings(model=str(tmp_path), device='cpu'))
+    (tmp_path / 'config.json').write_text('{"model_type": "gpt2"}')
+    with pytest.raises(ModelError, match='LLaVA-OneVision'):
+        load_model(Settings(model=str(tmp_path), device='cpu'))
+
+
+@pytest.mark.parametrize('device', ['nonsense', 'cuda:97', 'cuda' if not torch.cuda.is_available() else 'cuda:98'])
+def test_a_device_that_is_not_there_is_told(device):
+    with pytest.raises(ModelError, match=device):
+        pick_device(device)
+
+
+@pytest.mark.parametrize(('number', 'name'), [(2, 'bilinear'), (3, 'bicubic')])
+def test_the_resize_is_pillows(number, name):
+    rng = np.random.default_rng(0)
+    smooth = np.asarray(Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)).resize((200, 150), 3))
+    for size in ((48, 48), (112, 80), (240, 300)):
+        ours = Pixels(*size, resample=name).resize(smooth)[0].permute(1, 2, 0).numpy()
+        pillows = np.asarray(Image.fromarray(smooth).resize(size[::-1], number))
+        assert ours.shape == pillows.shape and np.abs(ours.astype(int) - pillows.astype(int)).max() <= 2
+
+
+def test_normalising_is_the_formula():
+    pixels = Pixels(4, 4, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
+    image = torch.randint(0, 256, (1, 3, 4, 4), dtype=torch.uint8)
+    out = pixels.normalise(image, 'cpu', torch.float32)
+    assert out[0, 2, 1, 3] == pytest.approx((int(image[0, 2, 1, 3]) / 255 - 0.3) / 0.7, abs=1e-6)
+
+
+def test_a_layer_that_the_tower_has_not_is_refused():
+    weights = random_weights()
+    assert len(build_tower(weights.model.vision_tower, -2, 'full').blocks) == 2
+    with pytest.raises(ValueError, match='vision_feature_layer'):
+        build_tower(weights.model.vision_tower, -9, 'full')
