@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+LONG_PAUSE = (14, 32)
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -10,6 +12,7 @@ class Profile:
     objects: tuple[int, int]  # fewest and most objects that the scene aims for
     movers: int  # most objects that move at once
     pause: tuple[int, int]  # frames between one happening and the next, uniform
+    rest: float  # chance that the pause is a long one instead, of LONG_PAUSE frames
     habits: dict[str, float]  # how likely each happening is: "enter", "leave", "start", "recolour"
     speed: tuple[float, float]  # of an object, per frame
     cut: float = 0.0  # chance of a cut per frame
@@ -23,20 +26,20 @@ class Profile:
 
 _PROFILES = {
     'static': Profile(
-        objects=(2, 5), movers=1, pause=(2, 9), speed=(2.5, 8.0), cut=0.002, drift=0.004, noise=0.8,
+        objects=(2, 5), movers=1, pause=(1, 6), rest=0.3, speed=(4.0, 10.0), cut=0.002, drift=0.004, noise=0.8,
         habits={'enter': 7.0, 'leave': 7.0, 'start': 3.0, 'recolour': 2.0},
     ),
     'patrol': Profile(
-        objects=(2, 5), movers=2, pause=(2, 8), speed=(4.0, 9.0), cut=0.006, drift=0.03, noise=3.0,
+        objects=(2, 5), movers=2, pause=(2, 8), rest=0.05, speed=(4.0, 9.0), cut=0.006, drift=0.03, noise=3.0,
         sway=(14.0, 7.0), pan=1.3, shake=0.5,
         habits={'enter': 7.0, 'leave': 7.0, 'start': 4.0, 'recolour': 2.5},
     ),
     'busy': Profile(
-        objects=(3, 6), movers=4, pause=(1, 4), speed=(2.5, 12.0), cut=0.010, drift=0.01, noise=1.5,
+        objects=(3, 6), movers=4, pause=(1, 4), rest=0.0, speed=(2.5, 12.0), cut=0.010, drift=0.01, noise=1.5,
         habits={'enter': 8.0, 'leave': 8.0, 'start': 5.0, 'recolour': 3.0},
     ),
     'night': Profile(
-        objects=(2, 5), movers=2, pause=(2, 9), speed=(2.5, 8.0), cut=0.004, drift=0.15, noise=5.0,
+        objects=(2, 5), movers=2, pause=(2, 9), rest=0.1, speed=(2.5, 8.0), cut=0.004, drift=0.15, noise=5.0,
         gain=0.5, shake=0.1,
         habits={'enter': 7.0, 'leave': 7.0, 'start': 4.0, 'recolour': 2.5},
     ),

@@ -8,7 +8,7 @@ or changes its colour. Names (colour and shape) are unique among the objects of 
 import random
 
 from stc_ros.synthetic.camera import Camera
-from stc_ros.synthetic.profiles import Profile
+from stc_ros.synthetic.profiles import LONG_PAUSE, Profile
 from stc_ros.synthetic.render import COLOURS, MARGIN, RADII, SHAPES, UNIT, place_stamp, reach
 from stc_ros.synthetic.truth import CLEAR_SHARE, DIRECTIONS, EDGES
 
@@ -91,7 +91,8 @@ class Scene:
             self._advance(thing)
         self._wait -= 1
         if self._wait <= 0:
-            self._wait = self._rng.randint(*self._profile.pause)
+            long = self._rng.random() < self._profile.rest
+            self._wait = self._rng.randint(*(LONG_PAUSE if long else self._profile.pause))
             self._happen()
 
     def in_picture(self, thing: Thing) -> tuple[float, float]:
