@@ -22,8 +22,9 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp('model')
     random_weights(seed=4).save_pretrained(path)
     random_tokenizer().save_pretrained(path)
-    (path / 'preprocessor_config.json').write_text(json.dumps(
-        {'size': {'height': 24, 'width': 24}, 'image_mean': [0.1, 0.2, 0.3], 'image_std': [0.5, 0.6, 0.7], 'resample': 2}))
+    processor = {'size': {'height': 24, 'width': 24}, 'image_mean': [0.1, 0.2, 0.3], 'image_std': [0.5, 0.6, 0.7],
+                 'resample': 2}
+    (path / 'preprocessor_config.json').write_text(json.dumps(processor))
     (path / 'stc.json').write_text(json.dumps({'narration': 'what is moving ?', 'questions': ['a', 'b', 'c']}))
     return path
 

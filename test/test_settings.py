@@ -67,7 +67,8 @@ def test_the_yaml_holds_every_default():
 def test_the_shipped_yaml_and_the_readme_are_up_to_date():
     shipped = (ROOT / 'config' / 'stream.yaml').read_text()
     assert shipped == to_yaml(), 'python -m stc_ros.settings --yaml > config/stream.yaml'
-    assert to_markdown() in (ROOT / 'README.md').read_text(), 'paste python -m stc_ros.settings --markdown into README.md'
+    readme = (ROOT / 'README.md').read_text()
+    assert to_markdown() in readme, 'paste python -m stc_ros.settings --markdown into README.md'
 
 
 def test_the_names_of_cachers_and_pruners_exist():
