@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -152,7 +153,7 @@ class Session:
         except Exception as error:
             self.mailbox.refused()
             self._fail('seeing a frame', error)
-            self.reset(f'it failed at a frame: {describe(error)}')
+            self._recover(error, f'it failed at a frame: {describe(error)}')
         else:
             now = self.clock()
             self.mailbox.seen(now)
@@ -221,7 +222,7 @@ class Session:
             return Error.QUESTION_TOO_LONG, str(error)
         self._fail('answering', error)
         if out_of_memory(error):
-            self.reset(Error.OUT_OF_MEMORY.value)
+            self._recover(error, 'memory ran out during an answer')
             return Error.OUT_OF_MEMORY, Error.OUT_OF_MEMORY.value
         return Error.MODEL_FAILURE, f'the model failed: {describe(error)}'
 
@@ -260,11 +261,18 @@ class Session:
     def _fail(self, where: str, error: Exception) -> None:
         self.failures += 1
         self.outputs.failed(where, error)
+
+    def _recover(self, error: Exception, reason: str) -> None:
+        """Start afresh after a failure. When memory ran out the answer in work is given up, too, for its own is needed."""
+        question = None
         if out_of_memory(error):
-            if self.question:
-                self._end(self.question, Error.OUT_OF_MEMORY)
+            question = self.question
             self._close()
+            traceback.clear_frames(error.__traceback__)     # tensors of the calls that failed
             release_memory()
+        self.reset(reason)
+        if question:
+            self._end(question, Error.OUT_OF_MEMORY)
 
     def _close(self) -> None:
         if self._answer is not None:

@@ -1,0 +1,99 @@
+"""A stream with the core's interface and no model: its words do not matter, when and how it fails does."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+import numpy as np
+
+from stc_ros.answer import AnswerReport, NothingSeen, QuestionError
+from stc_ros.settings import Settings
+from stc_ros.stream import FrameReport
+
+
+class FakeStream:
+    """see_s, token_s: how long a frame and a piece take. `faults` maps a step ('see', 'ask', 'piece', 'reset') to the
+    exceptions that it raises next. `log` tells what was called, in order."""
+
+    def __init__(self, words: int = 3, see_s: float = 0.0, token_s: float = 0.0):
+        self.model = SimpleNamespace(narration_prompt='narrate {frames} frames, {seconds} s')
+        self.settings = Settings()
+        self.words, self.see_s, self.token_s = words, see_s, token_s
+        self.faults: dict[str, list[BaseException]] = {}
+        self.log: list = []
+        self.threads: set[int] = set()
+        self.scene_change = False
+        self.stamps: list[int] = []
+        self.closed = 0
+
+    def _step(self, name: str) -> None:
+        self.threads.add(threading.get_ident())
+        if self.faults.get(name):
+            raise self.faults[name].pop(0)
+
+    def see(self, frame: np.ndarray, stamp: int) -> FrameReport:
+        self.log.append(('see', stamp))
+        time.sleep(self.see_s)
+        self._step('see')
+        assert frame.dtype == np.uint8 and frame.ndim == 3
+        self.stamps.append(stamp)
+        kept = np.arange(round(4 * (1 - self.settings.prune_ratio)))
+        return FrameReport(
+            stamp=stamp, index=len(self.stamps) - 1, grid=(4, 4), token_grid=(2, 2),
+            recomputed=np.full(16, 0.25, np.float32), kept=kept, tokens=16, tokens_recomputed=4.0, visual_tokens=4,
+            tokens_kept=len(kept), ms={'gate': 1.0, 'vision': 2.0, 'prune': 3.0, 'prefill': 4.0},
+            scene_change=self.scene_change, memory_tokens=4, memory_bytes=64)
+
+    def ask(self, question: str, max_new_tokens: int | None = None) -> 'FakeAnswer':
+        self.log.append(('ask', question))
+        self._step('ask')
+        if not self.stamps:
+            raise NothingSeen('nothing seen')
+        if len(question) > 1000:
+            raise QuestionError('the question has too many tokens; at most 250 fit')
+        return FakeAnswer(self, min(self.words, max_new_tokens or self.words))
+
+    def configure(self, settings: Settings) -> None:
+        self.log.append(('configure', settings.prune_ratio))
+        self.settings = settings
+
+    def reset(self) -> None:
+        self.log.append(('reset',))
+        self._step('reset')
+        self.stamps = []
+
+    def names(self) -> list[str]:
+        return [entry[0] for entry in self.log]
+
+
+class FakeAnswer:
+    def __init__(self, stream: FakeStream, words: int):
+        self.stream, self.left = stream, words
+        self.report = AnswerReport('', stream.stamps[0], stream.stamps[-1], len(stream.stamps))
+
+    def __iter__(self):
+        return self
+
+    def __next__(self) -> str:
+        self.stream._step('piece')
+        if not self.left:
+            self.report.finished = True
+            raise StopIteration
+        time.sleep(self.stream.token_s)
+        self.left -= 1
+        self.report.tokens += 1
+        self.stream.log.append(('piece',))
+        return f'word{self.report.tokens} '
+
+    def close(self) -> None:
+        self.stream.closed += 1
+
+
+def until(condition, timeout: float = 10.0) -> bool:
+    """Wait for `condition()`; return whether it came true."""
+    end = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.002)
+    return True
