@@ -18,6 +18,11 @@ class Shown(Sight):
     def __init__(self, tokens, changed=None):
         self.tokens = self.hidden = tokens
         self.changed = torch.ones(len(tokens)) if changed is None else changed
+        self.keys, self.saliency = tokens[:, :8], tokens[:, 0]
+        self.token_grid = (len(tokens), 1) if len(tokens) != 49 else (7, 7)
+
+    def mix(self, share):
+        return share @ self.tokens
 
 
 def prune(pruner, tokens, settings):

@@ -34,6 +34,7 @@ class CacherState:
 
     references: list[Reference] = field(default_factory=list)
     frames_since_refresh: int = 0
+    entry: torch.Tensor | None = None           # [F, T, d]: what went into the last block in the newest call
 
     def fits(self, x: torch.Tensor) -> bool:
         """Whether the references are of the kind of `x` [F, T, d]."""
@@ -58,6 +59,7 @@ def encode(tower: Tower, state: CacherState, x: torch.Tensor, settings: Settings
         state.frames_since_refresh = 1
         references = []
         for block in tower.blocks:
+            state.entry = x
             x, reference = compute(block, x)
             references.append(reference)
         if settings.cacher != 'off':
@@ -66,6 +68,7 @@ def encode(tower: Tower, state: CacherState, x: torch.Tensor, settings: Settings
     state.frames_since_refresh += 1
     recomputed = torch.zeros(x.shape[:2], device=x.device)
     for block, reference in zip(tower.blocks, state.references):
+        state.entry = x
         x, chosen = compute_changed(block, x, reference, settings, tower.class_tokens)
         recomputed += chosen
     return x, recomputed / len(tower.blocks)

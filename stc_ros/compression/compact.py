@@ -29,6 +29,7 @@ class CompactState:
     image: torch.Tensor         # uint8 [1, 3, h, w]: every patch as it was at its last recompute
     keys: torch.Tensor          # [layers, heads, T, head]
     values: torch.Tensor        # [layers, heads, T, head]
+    entry: torch.Tensor         # [1, T, d]: the last block's input
     features: torch.Tensor      # [1, T, d]: the last block's output
     age: torch.Tensor           # int64 [P]: frames since each patch's last recompute
     skipped: int = 0            # frames in a row that showed nothing new
@@ -112,11 +113,12 @@ def compute_all(tower: Tower, image: torch.Tensor, x: torch.Tensor) -> CompactSt
     """The plain tower on x [1, T, d], every key and value kept."""
     keys, values = [], []
     for block in tower.blocks:
+        entry = x
         x, key, value = run_block(block, x, None, None, None)
         keys.append(key)
         values.append(value)
     age = torch.zeros(tower.grid[0] * tower.grid[1], dtype=torch.long, device=image.device)
-    return CompactState(image, torch.stack(keys), torch.stack(values), x, age)
+    return CompactState(image, torch.stack(keys), torch.stack(values), entry, x, age)
 
 
 def compute_rows(tower: Tower, state: CompactState, x: torch.Tensor, rows: torch.Tensor) -> None:
@@ -126,7 +128,9 @@ def compute_rows(tower: Tower, state: CompactState, x: torch.Tensor, rows: torch
         rows = torch.cat((torch.arange(tower.class_tokens, device=rows.device), rows))
     x = x[:, rows]
     for block, key, value in zip(tower.blocks, state.keys, state.values):
+        entry = x
         x, _, _ = run_block(block, x, key, value, rows)
+    state.entry.index_copy_(1, rows, entry)
     state.features.index_copy_(1, rows, x)
 
 

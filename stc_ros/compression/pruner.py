@@ -2,7 +2,8 @@
 
 One class per method; an instance is what the method remembers of one stream. STC-Pruner ("Accelerating Streaming Video
 Large Language Models via Hierarchical Token Compression", arXiv 2512.00891, §3.4) is `Paper`, and `Released` what its
-authors' release computes (for parity only). `stc` is ours, in delta.py.
+authors' release computes (for parity only). `stc` is ours, in delta.py. The others are methods of others to compare
+with, each in a file of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from stc_ros.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Tokens [b, D] for the language model, and the raster index of each, int64 [b] ascending and unique."""
+    """Tokens [b, D] for the language model, and the raster index of each, int64 [b] ascending and unique.
+
+    A method that merges tokens gives a merged one the index of the token that stood for it.
+    """
 
     index: torch.Tensor
     tokens: torch.Tensor
@@ -34,9 +38,20 @@ class Pruner(Protocol):
 
 def make_pruner(name: str) -> Pruner:
     """The pruner that a setting names, with an empty memory. Raises `KeyError`."""
+    from stc_ros.compression.chance import Random
     from stc_ros.compression.delta import Delta
+    from stc_ros.compression.divprune import DivPrune
+    from stc_ros.compression.dtd import Dtd
+    from stc_ros.compression.fastervlm import FasterVLM
+    from stc_ros.compression.pool import Pool
+    from stc_ros.compression.tome import ToMe
+    from stc_ros.compression.uniform import Uniform
+    from stc_ros.compression.vidcom2 import VidCom2
+    from stc_ros.compression.visionzip import VisionZip
 
-    return {'off': Off, 'paper': Paper, 'released': Released, 'stc': Delta}[name]()
+    return {'off': Off, 'paper': Paper, 'released': Released, 'stc': Delta, 'uniform': Uniform, 'random': Random,
+            'pool': Pool, 'tome': ToMe, 'visionzip': VisionZip, 'vidcom2': VidCom2, 'divprune': DivPrune,
+            'fastervlm': FasterVLM, 'dtd': Dtd}[name]()
 
 
 def budget(tokens: int, prune_ratio: float) -> int:
@@ -52,7 +67,8 @@ def take(sight: Sight, index: torch.Tensor) -> Selection:
 
 def take_best(sight: Sight, novelty: torch.Tensor, settings: Settings) -> Selection:
     """The tokens of highest `novelty` [n], as many as `prune_ratio` leaves."""
-    return take(sight, novelty.topk(budget(len(novelty), settings.prune_ratio)).indices)
+    order = novelty.argsort(descending=True, stable=True)           # of equals the first in the raster
+    return take(sight, order[:budget(len(novelty), settings.prune_ratio)])
 
 
 class Off:

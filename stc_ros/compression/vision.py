@@ -26,11 +26,15 @@ class Sight:
     """A frame as the pruner may look at it; what costs something is computed when it is asked for, once.
 
     hidden: [n, D], pooled but before the projector's last layer. tokens: [n, D], what the language model would read.
-    changed: float32 [n] in [0, 1], the share of each token's patches that the cacher recomputed.
+    changed: float32 [n] in [0, 1], the share of each token's patches that the cacher recomputed. From the tower's last
+    layer, whose input [1, T, d] is `entry`: keys, [n, head], their mean over the heads; saliency, float32 [n], the
+    attention that a token receives, mean over heads and queries. Both are pooled as the tokens are.
     """
 
-    def __init__(self, model: VideoModel, features: torch.Tensor, recomputed: torch.Tensor, hidden=None, plain=False):
-        self.model, self.features, self.recomputed = model, features, recomputed
+    def __init__(self, model: VideoModel, features: torch.Tensor, recomputed: torch.Tensor, entry: torch.Tensor,
+                 hidden=None, plain=False):
+        self.model, self.features, self.recomputed, self.entry = model, features, recomputed, entry
+        self.token_grid = model.token_grid
         self._hidden, self._plain = hidden, plain
 
     @cached_property
@@ -48,11 +52,37 @@ class Sight:
     def changed(self) -> torch.Tensor:
         return self.model.pool(self.recomputed.view(1, -1, 1))[0, :, 0]
 
+    @cached_property
+    def keys(self) -> torch.Tensor:
+        return self._pool_patches(self._attended[1].mean(0))
+
+    @cached_property
+    def saliency(self) -> torch.Tensor:
+        query, key = self._attended
+        received = (query.float() @ key.float().transpose(1, 2) / key.shape[-1] ** 0.5).softmax(-1).mean((0, 1))
+        return self._pool_patches(received[:, None])[:, 0]
+
+    @cached_property
+    def _attended(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Queries and keys of the tower's last layer, [heads, T, head] each, computed anew."""
+        block = self.model.tower.blocks[-1]
+        h = block.norm1(self.entry)[0]
+        return tuple(linear(h).unflatten(-1, (block.heads, -1)).transpose(0, 1) for linear in (block.q, block.k))
+
+    def _pool_patches(self, x: torch.Tensor) -> torch.Tensor:
+        return self.model.pool(x[None, self.model.tower.class_tokens:])[0]
+
     def read(self, kept: torch.Tensor) -> torch.Tensor:
         """The tokens `kept` [b] as the language model reads them, [b, D]; the others are not projected."""
         if 'tokens' in self.__dict__ or self._plain:
             return self.tokens[kept]
         return self.model.project_out(self.hidden[kept])
+
+    def mix(self, share: torch.Tensor) -> torch.Tensor:
+        """Means of tokens, [b, D]: `share` [b, n] says how much of each; its rows sum to one."""
+        if 'tokens' in self.__dict__ or self._plain:
+            return share.to(self.tokens.dtype) @ self.tokens
+        return self.model.project_out(share.to(self.hidden.dtype) @ self.hidden)
 
 
 def look(model: VideoModel, state: VisionState, image: torch.Tensor, settings: Settings, refresh: bool) -> Sight | None:
@@ -69,8 +99,8 @@ def look(model: VideoModel, state: VisionState, image: torch.Tensor, settings: S
         state.compact = state.hidden = None
         features, recomputed = encode(tower, state.layers, embed(), settings, refresh)
         plain = settings.cacher == 'off' and settings.pruner == 'off'       # in transformers' order, bit for bit
-        return Sight(model, tower.finish(features), recomputed[0, tower.class_tokens:], plain=plain)
-    state.layers.references.clear()
+        return Sight(model, tower.finish(features), recomputed[0, tower.class_tokens:], state.layers.entry, plain=plain)
+    state.layers = CacherState()
     image = image.to(model.device)
     state.compact, recomputed = encode_compact(tower, state.compact, image, embed, settings, refresh)
     rows = recomputed.nonzero()[:, 0]
@@ -82,4 +112,4 @@ def look(model: VideoModel, state: VisionState, image: torch.Tensor, settings: S
         state.hidden = model.project_in(features)
     else:
         state.hidden.index_copy_(1, rows, model.project_in(features[:, rows]))
-    return Sight(model, features, recomputed.float(), hidden=state.hidden)
+    return Sight(model, features, recomputed.float(), state.compact.entry, hidden=state.hidden)
