@@ -34,7 +34,10 @@ def check_converter() -> None:
 
 
 def to_rgb(message) -> np.ndarray:
-    """sensor_msgs Image or CompressedImage -> uint8 [H, W, 3], RGB, contiguous. Raises `FrameRefused`."""
+    """sensor_msgs Image or CompressedImage -> uint8 [H, W, 3], RGB, contiguous, perhaps on the message's own memory.
+
+    Raises `FrameRefused`.
+    """
     return _decompress(message) if hasattr(message, 'format') else _convert(message)
 
 

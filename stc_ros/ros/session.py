@@ -263,14 +263,15 @@ class Session:
         self.outputs.failed(where, error)
 
     def _recover(self, error: Exception, reason: str) -> None:
-        """Start afresh after a failure. When memory ran out the answer in work is given up, too, for its own is needed."""
-        question = None
-        if out_of_memory(error):
-            question = self.question
-            self._close()
-            traceback.clear_frames(error.__traceback__)     # tensors of the calls that failed
-            release_memory()
+        """Start afresh after a failure. When memory ran out, the answer in work is given up, too: it holds some."""
+        if not out_of_memory(error):
+            self.reset(reason)
+            return
+        question = self.question
+        self._close()
+        traceback.clear_frames(error.__traceback__)     # tensors of the calls that failed
         self.reset(reason)
+        release_memory()
         if question:
             self._end(question, Error.OUT_OF_MEMORY)
 
