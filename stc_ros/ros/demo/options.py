@@ -26,7 +26,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                         help='what the camera shows (default: synthetic)')
     parser.add_argument('--profile', default='busy', choices=PROFILES, help='synthetic: which world (default: busy)')
     parser.add_argument('--seed', type=int, default=7, help='synthetic: which of the endless worlds (default: 7)')
-    parser.add_argument('--rate', type=float, default=0.0, metavar='HZ', help='of the camera (default: that of the source)')
+    parser.add_argument('--rate', type=float, default=0.0, metavar='HZ', help="camera's rate (default: the source's)")
     parser.add_argument('--no-loop', action='store_true', help="video file: end with it, instead of starting again")
     parser.add_argument('--seconds', type=float, default=0.0, metavar='N',
                         help='end N seconds after the first frame was seen (default: on Ctrl-C)')

@@ -1,0 +1,224 @@
+"""./dev demo: its figures, its command line, and the whole of it with a model of random weights."""
+
+import io
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from stc_ros.ros.demo import options as command_line
+from stc_ros.ros.demo.figures import Figures
+from stc_ros.ros.demo.screen import Screen
+
+DEMO = 'stc_ros.ros.demo'
+
+
+def stats(n, tokens=196, recomputed=49, visual=49, kept=16):
+    return SimpleNamespace(
+        tokens=tokens, tokens_recomputed=recomputed, visual_tokens=visual, tokens_kept=kept, gate_ms=0.1, vision_ms=4.0,
+        prune_ms=0.2, prefill_ms=5.0, total_ms=float(n), frames_received=n + 1, frames_seen=n, frames_dropped=1,
+        seen_rate=8.0, input_rate=8.0, memory_tokens=16 * n)
+
+
+def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
+    figures = Figures()
+    figures.saw(stats(1, recomputed=196))
+    for n in range(2, 101):
+        figures.saw(stats(n, recomputed=0))
+    figures.narrated('a red circle', 12.5)
+    figures.answered('what?', 'a circle', 0, 0.1)
+    said = json.loads(json.dumps(figures.as_json()))
+    assert set(said) == {'frames_received', 'frames_seen', 'frames_dropped', 'narrations', 'answers',
+                         'recomputed_share', 'kept_share', 'ms'}
+    assert (said['frames_received'], said['frames_seen'], said['frames_dropped']) == (101, 100, 1)
+    assert said['recomputed_share'] == pytest.approx(0.01)
+    assert said['kept_share'] == pytest.approx(16 / 49)
+    assert said['ms']['total'] == {'median': 50.5, 'p99': pytest.approx(99.01)}
+    assert said['narrations'] == [{'text': 'a red circle', 'stamp': 12.5}]
+    assert said['answers'] == [{'question': 'what?', 'answer': 'a circle', 'error_code': 0,
+                                'time_to_first_token_s': 0.1}]
+    assert '100 seen' in figures.summary() and 'recomputed  1.0%' in figures.summary()
+
+
+def test_figures_of_nothing_are_figures():
+    said = Figures().as_json()
+    assert said['frames_seen'] == 0 and said['recomputed_share'] == 0 and said['ms'] == {}
+
+
+def test_the_status_line_tells_about_the_frames_since_the_last_one():
+    figures = Figures()
+    figures.saw(stats(100))
+    assert 'total 100.0' in figures.status()
+    figures.saw(stats(2))
+    figures.saw(stats(4))
+    line = figures.status()
+    assert 'total 3.0' in line and 'recomputed 25%' in line and 'kept 33%' in line
+    assert 'total 4.0' in figures.status()  # nothing new: the newest frame
+
+
+def test_questions_come_from_the_model(tmp_path):
+    options = command_line.parse(['--model', str(tmp_path)])
+    assert command_line.questions(options) == list(command_line.QUESTIONS)
+    (tmp_path / 'stc.json').write_text('{"questions": ["how many circles?"]}')
+    assert command_line.questions(options) == ['how many circles?']
+    assert command_line.questions(command_line.parse(['--ask', 'a?', '--ask', 'b?'])) == ['a?', 'b?']
+
+
+def test_only_settings_that_were_given_reach_the_node():
+    assert command_line.node_arguments(command_line.parse([])) == ['--ros-args', '-p', 'autostart:=true']
+    options = command_line.parse(['--model', 'a/b', '--prune-ratio', '0'])
+    assert command_line.node_arguments(options)[3:] == ['-p', 'model:="a/b"', '-p', 'prune_ratio:=0.0']
+
+
+@pytest.mark.parametrize('arguments, words', [
+    (['--source', '/nowhere.mp4'], ['/nowhere.mp4', 'no such file']),
+    (['--prune-ratio', '2'], ['prune_ratio', '0.95']),
+    (['--seconds', '-1'], ['must not be negative']),
+    (['--json', '/nowhere/figures.json'], ['no folder /nowhere']),
+    (['--profile', 'seaside'], ['busy']),
+])
+def test_arguments_without_sense_are_refused_before_anything_starts(capsys, arguments, words):
+    with pytest.raises(SystemExit) as exit:
+        command_line.parse(arguments)
+    assert exit.value.code == 2
+    said = capsys.readouterr().err
+    assert all(word in said for word in words), said
+
+
+def test_on_real_video_it_says_what_the_embedded_model_knows():
+    embedded = command_line.parse(['--source', __file__])
+    assert 'synthetic world' in command_line.caution(embedded)
+    assert f'--model {command_line.REAL_MODEL}' in command_line.caution(embedded)
+    assert command_line.caution(command_line.parse(['--source', __file__, '--model', 'a/b'])) == ''
+    assert command_line.caution(command_line.parse([])) == ''
+
+
+def test_plain_status_lines_are_few(capsys):
+    screen = Screen(plain=True)
+    for n in range(100):
+        screen.status(f'status {n}')
+    screen.line('a line')
+    assert capsys.readouterr().out == 'status 0\na line\n'
+
+
+@pytest.fixture(scope='module')
+def toy(tmp_path_factory):
+    """A model folder with random weights, which loads and answers quickly."""
+    from stc_ros.models.random import random_tokenizer, random_weights
+
+    folder = tmp_path_factory.mktemp('toy')
+    random_weights('toy').save_pretrained(folder)
+    random_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def demo(launch_process, toy, tmp_path):
+    """`demo(...)` starts the demo with the toy model, one thread, and files in `tmp_path`."""
+    pytest.importorskip('rclpy', reason='rclpy is not installed: run ./dev test, or source a ROS 2')
+    pytest.importorskip('stc_ros.msg', reason='the interfaces are not built: run ./dev build')
+
+    def start(*arguments, model=toy, **environment):
+        return launch_process(
+            DEMO, '--headless', '--json', str(tmp_path / 'figures.json'), '--overlay', str(tmp_path / 'overlay.jpg'),
+            '--model', str(model), *arguments, OMP_NUM_THREADS='1', **environment)
+    return start
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for task in Path(f'/proc/{pid}/task').iterdir() for child in
+            (task / 'children').read_text().split()]
+
+
+def wait_for(process, text: str, timeout: float = 90.0) -> None:
+    end = time.monotonic() + timeout
+    while text not in process.log.read_text():
+        assert process.poll() is None and time.monotonic() < end, process.log.read_text()
+        time.sleep(0.05)
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether all have ended; one that only waits to be reaped has."""
+    for pid in pids:
+        try:
+            state = Path(f'/proc/{pid}/stat').read_text().rsplit(')')[-1].split()[0]
+        except FileNotFoundError:
+            continue
+        if state != 'Z':
+            return False
+    return True
+
+
+def test_the_whole_demo(demo, tmp_path):
+    process = demo('--seconds', '6', '--narration-period', '1', '--rate', '5')
+    assert process.wait(120) == 0, process.log.read_text()
+    said = process.log.read_text()
+    figures = json.loads((tmp_path / 'figures.json').read_text())
+    assert figures['frames_seen'] >= 10
+    assert figures['frames_received'] - figures['frames_seen'] - figures['frames_dropped'] in (0, 1)
+    assert [a['question'] for a in figures['answers']] == list(command_line.QUESTIONS)
+    assert all(a['error_code'] == 0 and a['answer'] and a['time_to_first_token_s'] > 0 for a in figures['answers'])
+    assert all(a['answer'].strip() in said for a in figures['answers'])
+    assert figures['narrations'] and all(n['text'] in said for n in figures['narrations'])
+    assert abs(figures['narrations'][0]['stamp'] - time.time()) < 120
+    assert 0 < figures['recomputed_share'] < 1
+    assert figures['kept_share'] == pytest.approx(1 / 3, abs=0.05)  # 3 of 9 tokens at the default ratio
+    assert {'gate', 'vision', 'prune', 'prefill', 'total'} == set(figures['ms'])
+    with Picture.open(io.BytesIO((tmp_path / 'overlay.jpg').read_bytes())) as overlay:
+        assert min(overlay.size) >= 300 and np.asarray(overlay).std() > 10
+    assert 'Traceback' not in said
+
+
+@pytest.mark.parametrize('number, moment', [
+    (signal.SIGINT, 'loading the model'), (signal.SIGTERM, 'loading the model'), (signal.SIGINT, 'frames/s')])
+def test_a_signal_ends_it_at_any_moment(demo, tmp_path, number, moment):
+    process = demo()
+    wait_for(process, moment)
+    children = children_of(process.pid)
+    assert len(children) == 2
+    process.send_signal(number)
+    assert process.wait(5) == 0
+    assert gone(children)
+    said = process.log.read_text()
+    assert 'Traceback' not in said
+    seen = json.loads((tmp_path / 'figures.json').read_text())['frames_seen']
+    assert f'{seen} seen' in said if moment == 'frames/s' else 'Ended before a frame was seen' in said
+
+
+def test_its_processes_do_not_outlive_a_killed_demo(demo):
+    process = demo()
+    wait_for(process, 'loading the model')
+    children = children_of(process.pid)
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 5
+    while not gone(children) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert gone(children)
+
+
+def test_a_model_that_is_not_there_is_named(demo, tmp_path):
+    process = demo(model=tmp_path / 'nothing')
+    assert process.wait(90) == 1
+    said = process.log.read_text()
+    assert str(tmp_path / 'nothing') in said and 'demo: ' in said
+    assert 'Traceback' not in said
+
+
+def test_a_video_that_cannot_be_read_is_named(demo):
+    process = demo('--source', __file__)
+    assert process.wait(90) == 1
+    said = process.log.read_text()
+    assert 'test_demo.py' in said and 'path of a video file' in said
+    assert 'Traceback' not in said
+
+
+def test_it_uses_the_domain_of_the_user(demo):
+    process = demo('--seconds', '1')
+    wait_for(process, f'ROS_DOMAIN_ID={os.environ["ROS_DOMAIN_ID"]}')
