@@ -1,0 +1,61 @@
+"""What is asked: seeded streams, at some moments of each as many questions of every type, and a narration."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+
+from stc_ros.synthetic import PROFILES, Clip, record
+from stc_ros.synthetic.forms import TYPES
+from stc_ros.synthetic.narration import tell
+from stc_ros.synthetic.questions import Question, ask_about
+from stc_ros.synthetic.seeds import TEST, TUNE
+
+MOST_SKIPPED = 64       # frames that a stream may have run before we look
+NARRATED = 16           # frames that a narration looks back
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is asked of one stream."""
+
+    frames: int = 32
+    moments: int = 3
+    questions: int = 4              # of each type at each moment, where the world offers so many
+
+    def moments_at(self) -> list[int]:
+        """Frames at which questions are asked: the first in the middle, the last at the end."""
+        return [int(t) - 1 for t in np.linspace(max(self.frames // 2, 1), self.frames, self.moments)]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One stream, the questions asked at frame t of it, and what narration has to say at the last of those moments."""
+
+    clip: Clip
+    asked: dict[int, list[Question]]
+    narrated: int                   # frames that the narration looks back
+    story: str
+
+
+def draw_streams(profile: str, count: int, seed: int, tune: bool = False) -> list[tuple[str, int]]:
+    """`count` streams (profile, world's seed) of a profile, or of each when it is "all".
+
+    `seed` names the run; the worlds' seeds come from the range for tests, or from the one for tuning.
+    """
+    profiles = PROFILES if profile == 'all' else (profile,)
+    seeds = random.Random(seed).sample(TUNE if tune else TEST, count * len(profiles))
+    return list(zip([p for p in profiles for _ in range(count)], seeds))
+
+
+def draw_case(profile: str, seed: int, plan: Plan) -> Case:
+    """The case of that seed; the same one every time."""
+    draw = random.Random(f'{profile}/{seed}/questions')
+    clip = record(profile, seed, plan.frames, skip=draw.randrange(MOST_SKIPPED))
+    asked = {t: [q for kind in TYPES for q in ask_about(clip, t, draw, plan.questions, types=(kind,))]
+             for t in plan.moments_at()}
+    last = plan.moments_at()[-1]
+    narrated = min(NARRATED, last)
+    return Case(clip, asked, narrated, tell(clip, last, last - narrated))

@@ -1,0 +1,144 @@
+"""Writes docs/quality.md, its pictures and its figures as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from stc_ros.evaluation.measure import Outcome
+from stc_ros.evaluation.pictures import draw
+from stc_ros.evaluation.report import HEADER, LEGEND, about, as_markdown, number, table, verdict
+from stc_ros.evaluation.summary import Summary, summarise, to_json
+from stc_ros.evaluation.sweep import GOOD_ENOUGH, points
+from stc_ros.settings import Settings
+
+CACHER_KNOBS = {'off': (), 'paper': ('update_ratio', 'cache_interval'),
+                'similarity': ('cache_similarity', 'cache_interval'),
+                'compact': ('cache_similarity', 'refresh_period', 'heartbeat')}
+TEMPLATE = """\
+# What compression costs
+
+Written by `{command}`. {about}
+
+Questions with one right answer about seeded synthetic streams are asked of the plain model, of the model with the
+settings, and under controls that destroy what compression might destroy. An answer counts when its text is the right
+one, word for word. Settings are chosen on tuning streams; what they cost is measured on test streams, which served
+for nothing else.
+
+## The default settings
+
+`{settings}`
+
+{table}
+
+{verdict}
+
+{legend}
+
+### By profile
+
+{by_profile}
+
+## What other settings cost
+
+The same questions; retention over {tested}.
+
+{costs}
+
+`recommended` is `{recommended}`: the cheapest cacher and the cheapest pruner of the sweep below that each keep at least
+{good_enough:.0%} of the accuracy on the tuning streams. `paper` is the published setting: update_ratio 0.25, a refresh
+every N frames, 64 of 196 tokens kept (prune_ratio 0.67).
+
+## Accuracy against share recomputed
+
+![accuracy against share recomputed](quality_recomputed.png)
+
+Pruner off. Accuracy is the mean over {swept_types}, on {swept_streams} tuning streams.
+The dotted line is a cacher that recomputes nothing behind the first frame: where it is close to the plain line, caching
+costs nothing because nothing is asked that it could lose.
+
+{recomputed}
+
+## Accuracy against share kept
+
+![accuracy against share kept](quality_kept.png)
+
+Cacher off. `paper` and `stc` keep the tokens' original positions; compacted positions renumber them without gaps.
+`random` and `uniform` choose without looking.
+
+{kept}
+"""
+
+
+def write_document(folder: Path, command: str, made: str, settings: Settings, outcome: Outcome, swept: dict,
+                   extras: dict[str, Settings], found: dict) -> None:
+    """Write quality.md, quality.json and the two pictures into `folder`.
+
+    command: what made them; made: model, machine, duration; found: the JSON of the main figures.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = summarise(outcome)
+    costs = {'default': summary, **{name: summarise(outcome, name, summary.tested) for name in extras}}
+    by_profile = {p: summarise(outcome.only(p), tested=summary.tested) for p in dict.fromkeys(outcome.profiles)}
+    for curve in ('recomputed', 'kept'):
+        draw(swept, curve, folder / f'quality_{curve}.png')
+    text = TEMPLATE.format(
+        command=command, about=made, settings=words(settings), table=as_markdown([HEADER, *table(summary)]),
+        verdict='\n'.join(f'* {line}' for line in verdict(summary)), legend=LEGEND,
+        by_profile=as_markdown(profile_rows(by_profile)), tested=', '.join(summary.tested) or 'no type',
+        costs=as_markdown(cost_rows(costs)), recommended=words(extras['recommended']), good_enough=GOOD_ENOUGH,
+        swept_types=', '.join(swept['tested']) or 'all types', swept_streams=swept['streams'],
+        recomputed=as_markdown(sweep_rows(swept, 'recomputed')), kept=as_markdown(sweep_rows(swept, 'kept')))
+    (folder / 'quality.md').write_text(text)
+    everything = {'made': made, 'default': found, 'sweep': swept, 'costs': {
+        name: to_json(s, found['profile'], extras.get(name, settings), found['seed']) for name, s in costs.items()}}
+    (folder / 'quality.json').write_text(json.dumps(everything, indent=1) + '\n')
+
+
+def words(settings: Settings) -> str:
+    """The settings of cacher and pruner that have a say, as one would type them."""
+    names = ['cacher', *CACHER_KNOBS[settings.cacher], 'pruner']
+    names += ['prune_ratio', 'compact_positions'] if settings.pruner != 'off' else []
+    return ' '.join(f'--{name.replace("_", "-")} {str(getattr(settings, name)).lower()}' for name in names)
+
+
+def profile_rows(summaries: dict[str, Summary]) -> list[list[str]]:
+    """Plain and with the settings by type, a row per profile."""
+    kinds = list(next(iter(summaries.values())).types)
+    rows = [['profile', *kinds, 'retention', 'recomputed', 'narration']]
+    for name, s in summaries.items():
+        cells = [f'{number(f.plain)} → {number(f.with_settings)}' for f in s.types.values()]
+        rows.append([name, *cells, about(s.retention, s.interval), f'{s.recomputed:.0%}', arrow(s)])
+    return rows
+
+
+def cost_rows(summaries: dict[str, Summary]) -> list[list[str]]:
+    """Accuracy by type, a row per settings; the first row is the plain model."""
+    first = next(iter(summaries.values()))
+    rows = [['settings', *first.types, 'retention', 'recomputed', 'kept', 'narration'],
+            ['plain', *(number(f.plain) for f in first.types.values()), '1', '100%', '100%',
+             ' / '.join(map(number, first.narration_plain))]]
+    for name, s in summaries.items():
+        cells = [number(f.with_settings) for f in s.types.values()]
+        rows.append([name, *cells, about(s.retention, s.interval), f'{s.recomputed:.0%}', f'{s.kept:.0%}',
+                     ' / '.join(map(number, s.narration))])
+    return rows
+
+
+def sweep_rows(swept: dict, curve: str) -> list[list[str]]:
+    """Share and accuracy of every point of a curve, by profile."""
+    profiles = swept['profiles']
+    rows = [['settings', *(f'{p}: {curve}' for p in profiles), *profiles],
+            ['plain', *('100%' for _ in profiles), *(number(m['plain']) for m in profiles.values())]]
+    for point in points():
+        if point.curve == curve:
+            shares, means = zip(*(m['points'][point.name] for m in profiles.values()))
+            rows.append([point.name, *(f'{x:.0%}' for x in shares), *map(number, means)])
+    if curve == 'recomputed':
+        rows.append(['never refreshes', *('-' for _ in profiles), *(number(m['never']) for m in profiles.values())])
+    return rows
+
+
+def arrow(summary: Summary) -> str:
+    """Narration's clause F1, plain and with the settings."""
+    return f'{number(summary.narration_plain[1])} → {number(summary.narration[1])}'

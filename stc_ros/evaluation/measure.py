@@ -1,0 +1,142 @@
+"""Runs conditions over cases and counts right answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from stc_ros.evaluation.answers import answer_all, normalise
+from stc_ros.evaluation.cases import Case, Plan, draw_case
+from stc_ros.evaluation.controls import Condition
+from stc_ros.models.base import VideoModel
+from stc_ros.settings import Settings
+from stc_ros.stream import Stream
+from stc_ros.synthetic.forms import TYPES
+from stc_ros.synthetic.narration import Score, score
+
+FRAME_NS = 125_000_000          # the worlds run at 8 frames a second
+ANSWER_TOKENS = 8               # longer answers are wrong: no right one is longer
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one stream gave under one condition. right: int [types], in the order of `TYPES`."""
+
+    right: np.ndarray = field(default_factory=lambda: np.zeros(len(TYPES), int))
+    recomputed: float = 0.0             # share of the vision tokens
+    kept: float = 0.0                   # share of the visual tokens
+    narration: Score = field(default_factory=Score)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """All streams' tallies. profiles: [streams]; asked: int [streams, types]; tallies: by condition, [streams]."""
+
+    profiles: list[str]
+    asked: np.ndarray
+    tallies: dict[str, list[Tally]]
+
+    def right(self, condition: str) -> np.ndarray:
+        """Right answers, int [streams, types]."""
+        return np.array([t.right for t in self.tallies[condition]])
+
+    def share(self, condition: str, what: str) -> float:
+        """Mean over the streams of `recomputed` or `kept`."""
+        return float(np.mean([getattr(t, what) for t in self.tallies[condition]]))
+
+    def narrations(self, condition: str) -> list[Score]:
+        return [t.narration for t in self.tallies[condition]]
+
+    def only(self, profile: str) -> Outcome:
+        """The streams of one profile."""
+        rows = [i for i, p in enumerate(self.profiles) if p == profile]
+        return Outcome([profile] * len(rows), self.asked[rows],
+                       {name: [tallies[i] for i in rows] for name, tallies in self.tallies.items()})
+
+
+def ask_case(model: VideoModel, case: Case, condition: Condition) -> Tally:
+    """Show the case's stream under a condition and ask all its questions."""
+    tally, streams = Tally(), []
+    for t, questions in case.asked.items():
+        frames = condition.show(case.clip.frames[:t + 1])
+        if condition.anew or not streams:
+            streams.append(condition.open(model))
+        stream = streams[-1]
+        see(stream, frames, condition.cuts)
+        said = answer_all(model, stream.memory, [q.text for q in questions], ANSWER_TOKENS)
+        for question, answer in zip(questions, said):
+            tally.right[TYPES.index(question.type)] += normalise(answer) == normalise(question.answer)
+    if condition.narrates:
+        prompt = (condition.settings.narration_prompt or model.narration_prompt).replace(
+            '{frames}', str(case.narrated)).replace('{seconds}', f'{case.narrated * FRAME_NS / 1e9:g}')
+        said = answer_all(model, stream.memory, [prompt], condition.settings.max_new_tokens)[0]
+        tally.narration = score(said, case.story)
+    stats = [s.stats() for s in streams]
+    tally.recomputed = sum(s.tokens_recomputed for s in stats) / sum(s.tokens for s in stats)
+    tally.kept = sum(s.tokens_kept for s in stats) / sum(s.visual_tokens for s in stats)
+    return tally
+
+
+def see(stream: Stream, frames: np.ndarray, cuts: bool = True) -> None:
+    """Show the frames that `stream` has not seen yet."""
+    for index in range(stream.stats().frames, len(frames)):
+        if not cuts:
+            stream.thumbnail = None         # nothing to compare with: no frame is a new scene
+        stream.see(frames[index], index * FRAME_NS)
+
+
+def count_asked(case: Case) -> np.ndarray:
+    """Questions of each type, int [types]."""
+    kinds = [q.type for questions in case.asked.values() for q in questions]
+    return np.array([kinds.count(kind) for kind in TYPES])
+
+
+def measure_all(model: VideoModel, streams: list[tuple[str, int]], plan: Plan, conditions: list[Condition],
+                jobs: int = 1, label: str = 'streams') -> Outcome:
+    """Every condition over the streams (profile, seed), with a progress bar.
+
+    `jobs` processes share the work, each with one thread and a model of its own, loaded from the conditions' settings.
+    """
+    work = [(profile, seed, plan, conditions) for profile, seed in streams]
+    results = tqdm(_results(model, work, jobs), total=len(work), desc=label, unit='stream', smoothing=0)
+    asked, tallies = zip(*results)
+    by_condition = {c.name: [t[i] for t in tallies] for i, c in enumerate(conditions)}
+    return Outcome([profile for profile, _ in streams], np.array(asked), by_condition)
+
+
+def _results(model: VideoModel, work: list, jobs: int) -> Iterator:
+    if jobs == 1:
+        yield from (_measure(model, *item) for item in work)
+        return
+    settings = work[0][3][0].settings
+    with ProcessPoolExecutor(jobs, get_context('spawn'), _start_worker, (settings,)) as pool:
+        yield from pool.map(_measure_in_worker, work)
+
+
+def _measure(model: VideoModel, profile: str, seed: int, plan: Plan, conditions: list[Condition]):
+    case = draw_case(profile, seed, plan)
+    return count_asked(case), [ask_case(model, case, condition) for condition in conditions]
+
+
+def _start_worker(settings: Settings) -> None:
+    global _model
+    from stc_ros.models import load_model
+
+    torch.set_num_threads(1)
+    _model = load_model(settings)
+
+
+def _measure_in_worker(item):
+    return _measure(_model, *item)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1

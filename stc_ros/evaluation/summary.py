@@ -1,0 +1,150 @@
+"""From counts to figures: accuracy, retention, their intervals, and which types of question test anything.
+
+Questions about one stream are not independent, so intervals come from a bootstrap over streams: the middle 95 % of the
+figures that 2000 draws of streams give. Two imaginary streams of one question each, one answered by the plain model
+alone and one with the settings alone, may be drawn, too; without them, faultless answers would have an interval of no
+width.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from stc_ros.evaluation.controls import CONTROLS, DESTROYERS
+from stc_ros.evaluation.measure import Outcome
+from stc_ros.settings import Settings
+from stc_ros.synthetic.forms import TYPES
+from stc_ros.synthetic.narration import Score
+
+DRAWS = 2000
+MARGIN = 0.05           # a control nearer than this to the plain model means that the type does not test compression
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeFigures:
+    """Accuracies of one type of question. `interval` is retention's, which is NaN where plain is 0."""
+
+    n: int
+    plain: float
+    with_settings: float
+    retention: float
+    interval: Interval
+    plain_interval: Interval
+    settings_interval: Interval
+    controls: dict[str, float]
+    tests_it: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """All figures of one outcome. `retention` is over the types that test it, NaN when none does."""
+
+    types: dict[str, TypeFigures]
+    retention: float
+    interval: Interval
+    narration: tuple[float, float]              # object F1 and clause F1, with the settings
+    narration_plain: tuple[float, float]
+    recomputed: float
+    kept: float
+
+    @property
+    def tested(self) -> list[str]:
+        return [name for name, figures in self.types.items() if figures.tests_it]
+
+
+def can_tell(plain: float, controls: dict[str, float]) -> bool:
+    """Whether every destroyer of information costs more than five points."""
+    return all(controls[name] < plain - MARGIN for name in DESTROYERS)
+
+
+def summarise(outcome: Outcome, settings: str = 'settings', tested: list[str] | None = None) -> Summary:
+    """Figures of the condition called `settings` against the plain one.
+
+    tested: the types that count for retention; None takes those that pass `can_tell` in this outcome.
+    """
+    asked, plain, ours = outcome.asked, outcome.right('plain'), outcome.right(settings)
+    draws = draw_streams(len(asked))
+    controls = {name: accuracy(outcome.right(name), asked) for name in CONTROLS if name in outcome.tallies}
+    types = {}
+    for i, kind in enumerate(TYPES):
+        columns = slice(i, i + 1)
+        about = {name: float(values[i]) for name, values in controls.items()}
+        before, after = float(accuracy(plain, asked)[i]), float(accuracy(ours, asked)[i])
+        types[kind] = TypeFigures(
+            int(asked[:, i].sum()), before, after, divide(after, before),
+            interval(*redraw(asked, plain, ours, columns, draws), retention_of),
+            interval(*redraw(asked, plain, ours, columns, draws), lambda before, after: before),
+            interval(*redraw(asked, plain, ours, columns, draws), lambda before, after: after),
+            about, can_tell(before, about) if tested is None else kind in tested)
+    columns = [i for i, kind in enumerate(TYPES) if types[kind].tests_it]
+    mean = [np.mean([getattr(types[TYPES[i]], which) for i in columns]) if columns else math.nan
+            for which in ('plain', 'with_settings')]
+    bounds = interval(*redraw(asked, plain, ours, columns, draws), retention_of) if columns else (math.nan, math.nan)
+    return Summary(
+        types, divide(mean[1], mean[0]), bounds, f1(outcome.narrations(settings)), f1(outcome.narrations('plain')),
+        outcome.share(settings, 'recomputed'), outcome.share(settings, 'kept'))
+
+
+def accuracy(right: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """int [streams, types] both -> float [types]; NaN where nothing was asked."""
+    total = asked.sum(0)
+    return np.divide(right.sum(0), total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def draw_streams(count: int, seed: int = 0) -> np.ndarray:
+    """How often each of `count` streams and the two imaginary ones is in each draw, int [DRAWS, count + 2]."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(count + 2, np.full(count + 2, 1 / (count + 2)), DRAWS)
+
+
+def redraw(asked, plain, ours, columns, draws) -> tuple[np.ndarray, np.ndarray]:
+    """Mean accuracy over the types `columns`, plain and with the settings, in each draw: two float [DRAWS]."""
+    means = []
+    for right, imaginary in ((plain, (1, 0)), (ours, (0, 1))):
+        hits = np.vstack([right[:, columns], [[x] * right[:, columns].shape[1] for x in imaginary]])
+        totals = np.vstack([asked[:, columns], np.ones((2, hits.shape[1]))])
+        means.append(((draws @ hits) / np.maximum(draws @ totals, 1)).mean(1))
+    return means[0], means[1]
+
+
+def retention_of(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    return after / np.maximum(before, 1e-9)
+
+
+def interval(before: np.ndarray, after: np.ndarray, figure) -> Interval:
+    """The middle 95 % of a figure over the draws."""
+    low, high = np.percentile(figure(before, after), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def divide(a: float, b: float) -> float:
+    return a / b if b else math.nan
+
+
+def f1(scores: list[Score]) -> tuple[float, float]:
+    """Object F1 and clause F1 of all narrations together."""
+    total = sum(scores, Score())
+    return total.object_f1, total.clause_f1
+
+
+def to_json(summary: Summary, profile: str, settings: Settings, seed: int) -> dict:
+    """What `--json` writes. Figures that do not exist are null."""
+    types = {name: {'n': f.n, 'plain': figure(f.plain), 'with_settings': figure(f.with_settings),
+                    'retention': figure(f.retention), 'interval': [figure(x) for x in f.interval],
+                    'controls': {k: figure(v) for k, v in f.controls.items()}, 'tests_it': f.tests_it}
+             for name, f in summary.types.items()}
+    objects, clauses = summary.narration
+    return {'types': types, 'retention': figure(summary.retention),
+            'narration': {'object_f1': figure(objects), 'clause_f1': figure(clauses)},
+            'profile': profile, 'settings': dataclasses.asdict(settings), 'seed': seed}
+
+
+def figure(x: float) -> float | None:
+    """Rounded for JSON, which has no NaN."""
+    return None if math.isnan(x) else round(float(x), 4)

@@ -1,0 +1,115 @@
+"""Many settings on tuning streams: what accuracy is left at which share recomputed, and at which share kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from stc_ros.evaluation.controls import DESTROYERS, Condition, controls, plain
+from stc_ros.evaluation.measure import Outcome
+from stc_ros.evaluation.summary import accuracy, divide, summarise
+from stc_ros.settings import Settings
+from stc_ros.synthetic import PROFILES
+from stc_ros.synthetic.forms import TYPES
+
+GOOD_ENOUGH = 0.98              # retention that an operating point must reach on the tuning streams
+CHANCE = ('random', 'uniform')     # pruners that do not look; they are compared with, not recommended
+RATIOS = (0.5, 0.67, 0.8, 0.9)
+SIMILARITIES = (0.7, 0.85, 0.95, 0.99)
+PAPER = {'cacher': 'paper', 'update_ratio': 0.25, 'pruner': 'paper', 'prune_ratio': 0.67}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One setting of a sweep.
+
+    curve: "recomputed" or "kept", whose share is the abscissa. change: what differs from plain settings.
+    """
+
+    curve: str
+    series: str
+    label: str
+    change: dict
+
+    @property
+    def name(self) -> str:
+        return f'{self.series} {self.label}'
+
+    def condition(self, settings: Settings) -> Condition:
+        return Condition(self.name, replace(plain(settings), **self.change))
+
+
+def points() -> list[Point]:
+    """Every point of both curves."""
+    found = []
+    for n in (4, 16):
+        for s in SIMILARITIES:
+            change = {'cacher': 'similarity', 'cache_similarity': s, 'cache_interval': n}
+            found.append(Point('recomputed', f'similarity, N={n}', f'{s:g}', change))
+    for n in (2, 4, 16):
+        for r in (0.1, 0.25, 0.5):
+            change = {'cacher': 'paper', 'update_ratio': r, 'cache_interval': n}
+            found.append(Point('recomputed', f'paper, N={n}', f'r={r:g}', change))
+    for s in (0.8, 0.9, 0.95, 0.98):
+        found.append(Point('recomputed', 'compact', f'{s:g}', {'cacher': 'compact', 'cache_similarity': s}))
+    for ratio in RATIOS:
+        for pruner in ('paper', 'stc', *CHANCE):
+            found.append(Point('kept', pruner, f'{ratio:g}', {'pruner': pruner, 'prune_ratio': ratio}))
+        change = {'pruner': 'paper', 'prune_ratio': ratio, 'compact_positions': True}
+        found.append(Point('kept', 'paper, compacted positions', f'{ratio:g}', change))
+    return found
+
+
+def sweep_conditions(settings: Settings) -> list[Condition]:
+    """What the sweep measures: plain, what decides which types count, and every point."""
+    return [Condition('plain', plain(settings)), *(c for c in controls(settings) if c.name in DESTROYERS),
+            *(p.condition(settings) for p in points())]
+
+
+def read_sweep(outcome: Outcome) -> dict:
+    """The sweep's figures, ready for JSON.
+
+    {"tested": types that count, "streams": how many there were,
+     "profiles": {profile or "all": {"plain": accuracy, "never": accuracy, "points": {name: [share, accuracy]}}}}
+    Accuracy is the mean over the types that count in all profiles together.
+    """
+    tested = summarise(outcome, 'plain').tested
+    columns = [TYPES.index(name) for name in tested] or list(range(len(TYPES)))
+    profiles = {}
+    for profile in ('all', *(p for p in PROFILES if p in outcome.profiles)):
+        part = outcome if profile == 'all' else outcome.only(profile)
+
+        def mean(condition: str, part: Outcome = part) -> float:
+            return float(np.nanmean(accuracy(part.right(condition), part.asked)[columns]))
+
+        profiles[profile] = {
+            'plain': round(mean('plain'), 4), 'never': round(mean('never'), 4),
+            'points': {p.name: [round(part.share(p.name, p.curve), 4), round(mean(p.name), 4)] for p in points()}}
+    return {'tested': tested, 'streams': len(outcome.profiles), 'profiles': profiles}
+
+
+def recommend(swept: dict) -> dict:
+    """What the cheapest cacher and the cheapest pruner that lose little enough change of plain settings."""
+    everything = swept['profiles']['all']
+    change = {}
+    for curve in ('recomputed', 'kept'):
+        candidates = [p for p in points() if p.curve == curve and p.series not in CHANCE]
+        best = max(candidates, key=lambda p: _merit(everything['points'][p.name], everything['plain']))
+        change.update(best.change)
+    return change
+
+
+def _merit(point: list[float], before: float) -> tuple[bool, float]:
+    """Points that are good enough come first, among them the cheapest; else the most accurate."""
+    share, after = point
+    enough = divide(after, before) >= GOOD_ENOUGH
+    return enough, -share if enough else after
+
+
+def choose_others(settings: Settings, swept: dict) -> dict[str, Settings]:
+    """The settings whose cost is measured on test streams, beside those given: the recommended ones and the paper's."""
+    off = plain(settings)
+    two, four = (replace(off, **PAPER, cache_interval=n) for n in (2, 4))
+    return {'recommended': replace(off, **recommend(swept)), 'paper, N=2': two, 'paper, N=4': four,
+            'paper, N=4, compacted': replace(four, compact_positions=True)}

@@ -1,0 +1,96 @@
+"""The sweep of settings: what is read from it, which settings it recommends, and the document that tells it."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from stc_ros.evaluation.controls import CONTROLS
+from stc_ros.evaluation.measure import Outcome, Tally
+from stc_ros.evaluation.sweep import choose_others, points, read_sweep, recommend, sweep_conditions
+from stc_ros.settings import Settings
+from stc_ros.synthetic import PROFILES
+from stc_ros.synthetic.forms import TYPES
+from stc_ros.synthetic.narration import Score
+
+NAMES = [p.name for p in points()]
+
+
+def outcome(right: dict[str, float], shares: dict[str, float], each: int = 20) -> Outcome:
+    """Two streams of each profile; of the first half of the types, blank pictures answer as much as plain ones."""
+    profiles = [p for p in PROFILES for _ in range(2)]
+    names = ['plain', 'settings', *CONTROLS, *NAMES, *right]
+    half = len(TYPES) // 2
+
+    def tally(name: str) -> Tally:
+        count = round(each * right.get(name, 0.9 if name in ('plain', 'settings', *NAMES) else 0.2))
+        easy = round(each * 0.9) if name == 'blank' else count
+        share = shares.get(name, 0.8)
+        return Tally(np.array([easy] * half + [count] * half), share, share, Score(1, 2, 2))
+
+    asked = np.full((len(profiles), len(TYPES)), each)
+    return Outcome(profiles, asked, {name: [tally(name) for _ in profiles] for name in names})
+
+
+def test_every_point_is_a_setting_of_its_own_and_is_swept():
+    conditions = sweep_conditions(Settings(memory_tokens=1000))
+    assert len({c.name for c in conditions}) == len(conditions) == len(NAMES) + 4
+    plain, never, *swept = conditions[0], conditions[3], *conditions[4:]
+    assert len({dataclasses.astuple(c.settings) for c in (plain, never, *swept)}) == len(NAMES) + 2
+    assert {c.settings.memory_tokens for c in conditions} == {1000}
+    for point, condition in zip(points(), conditions[4:]):
+        other = {'recomputed': condition.settings.pruner, 'kept': condition.settings.cacher}[point.curve]
+        assert other == 'off'
+
+
+def test_the_sweep_counts_only_types_that_can_tell():
+    swept = read_sweep(outcome({'compact 0.9': 0.45}, {'compact 0.9': 0.1}))
+    assert swept['tested'] == list(TYPES[len(TYPES) // 2:]) and swept['streams'] == 8
+    assert set(swept['profiles']) == {'all', *PROFILES}
+    busy = swept['profiles']['busy']
+    assert busy['plain'] == 0.9 and busy['never'] == 0.2
+    assert busy['points']['compact 0.9'] == [0.1, 0.45] and busy['points']['stc 0.5'] == [0.8, 0.9]
+
+
+def test_the_cheapest_settings_that_lose_little_are_recommended():
+    shares = {'compact 0.9': 0.1, 'paper, N=4 r=0.25': 0.4, 'random 0.9': 0.05, 'stc 0.8': 0.2, 'paper 0.9': 0.1}
+    swept = read_sweep(outcome({'compact 0.9': 0.6, 'paper 0.9': 0.7}, shares))
+    change = recommend(swept)
+    assert change['cacher'] == 'paper' and change['cache_interval'] == 4 and change['update_ratio'] == 0.25
+    assert change['pruner'] == 'stc' and change['prune_ratio'] == 0.8
+    others = choose_others(Settings(), swept)
+    assert (others['recommended'].pruner, others['recommended'].cacher) == ('stc', 'paper')
+    paper = others['paper, N=2']
+    assert (paper.update_ratio, paper.cache_interval, paper.prune_ratio) == (0.25, 2, 0.67)
+    assert not paper.compact_positions and others['paper, N=4, compacted'].compact_positions
+
+
+def test_the_most_accurate_is_recommended_when_all_lose_much():
+    change = recommend(read_sweep(outcome({**dict.fromkeys(NAMES, 0.5), 'compact 0.98': 0.7, 'stc 0.5': 0.6}, {})))
+    assert change == {'cacher': 'compact', 'cache_similarity': 0.98, 'pruner': 'stc', 'prune_ratio': 0.5}
+
+
+def test_the_document_holds_what_was_measured(tmp_path):
+    pytest.importorskip('matplotlib')
+    from PIL import Image
+
+    from stc_ros.evaluation.document import write_document
+
+    swept = read_sweep(outcome({}, {'compact 0.9': 0.1}))
+    others = choose_others(Settings(), swept)
+    measured = outcome({**dict.fromkeys(others, 0.9), 'paper, N=4': 0.65}, {'paper, N=4': 0.44})
+    write_document(tmp_path, './dev quality --sweep', 'a model, 8 streams', Settings(), measured, swept, others,
+                   {'profile': 'all', 'seed': 3})
+    text = (tmp_path / 'quality.md').read_text()
+    for part in ('| appearance | 160 | 0.90', 'does not test this', '| paper, N=4 | 0.65', '| compact 0.9 | 10%',
+                 './dev quality'):
+        assert part in text
+    assert '44%' in text and 'nan' not in text
+    found = json.loads((tmp_path / 'quality.json').read_text())
+    assert found['costs']['paper, N=4']['settings']['cache_interval'] == 4
+    assert found['costs']['paper, N=4']['retention'] == pytest.approx(0.65 / 0.9, abs=1e-3)
+    for curve in ('recomputed', 'kept'):
+        assert f'quality_{curve}.png' in text
+        with Image.open(tmp_path / f'quality_{curve}.png') as picture:
+            assert picture.width > 1000 and (tmp_path / f'quality_{curve}.png').stat().st_size < 200_000
