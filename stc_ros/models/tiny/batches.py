@@ -1,0 +1,90 @@
+"""From a shard to one step's batch: which tokens are kept, where they stand, and which pieces are asked."""
+
+from dataclasses import dataclass
+
+import torch
+
+from stc_ros.models.tiny.architecture import TOKENS
+from stc_ros.models.tiny.clips import MOST_OBJECTS
+
+SHARES = (0.25, 0.35, 0.5, 0.5, 0.7, 1.0)  # of each frame's tokens that are kept; drawn evenly
+LONGEST = 900  # kept visual tokens per clip, as a rule
+
+
+@dataclass
+class Batch:
+    """B clips. N counts the kept visual tokens, K the pieces, L their length."""
+
+    features: torch.Tensor  # bfloat16 [B, N, D]
+    index: torch.Tensor  # int64 [B, N] in 0 .. T * TOKENS, ascending: their original places
+    covered: torch.Tensor  # bool [B, MOST_OBJECTS, N]
+    words: torch.Tensor  # int16 [B, 2, N]
+    history: torch.Tensor  # int8 [B, 4, N]
+    asked: dict[str, torch.Tensor]  # ids [B, K, L], start, length, moment, evidence, type [B, K], objects [B, K, 6]
+    told: dict[str, torch.Tensor] | None  # ids [B, K', L'], start, length, moment [B, K']
+
+    @property
+    def frame(self) -> torch.Tensor:
+        """The frame of each kept token, [B, N]."""
+        return self.index // TOKENS
+
+
+def choose_tokens(features: torch.Tensor, share: float, salient: bool, draw: torch.Generator) -> torch.Tensor:
+    """Indices int64 [B, n], ascending, of the tokens kept in clips [B, T, TOKENS, D]: a like number in each frame.
+
+    At random, or (`salient`) mostly those that differ from the middle of their frame and from the frame before.
+    """
+    b, frames = features.shape[:2]
+    kept = max(round(share * TOKENS), 1)
+    score = torch.rand(b, frames, TOKENS, generator=draw)
+    if salient:
+        x = features.float()
+        apart = (x - x.mean(2, keepdim=True)).norm(dim=3)
+        change = torch.zeros_like(apart)
+        change[:, 1:] = (x[:, 1:] - x[:, :-1]).norm(dim=3)
+        change[:, 0] = apart[:, 0]
+        score = score * 0.3 + (apart / apart.mean() + change / change.mean()) * 0.5
+    at = score.topk(kept, dim=2).indices.sort(2).values
+    return (at + torch.arange(frames)[:, None] * TOKENS).flatten(1)
+
+
+def draw_batch(shard: dict, clips: torch.Tensor, asked: int, told: int, share: float, draw: torch.Generator) -> Batch:
+    """A batch of the clips named by index, with `asked` questions and `told` narrations each, at a share of tokens.
+
+    A clip with fewer questions repeats some.
+    """
+    features = shard["features"][clips]
+    index = choose_tokens(features, share, bool(torch.rand((), generator=draw) < 0.6), draw)
+    b = len(clips)
+    take = torch.arange(b)[:, None]
+    flat = features.flatten(1, 2)
+    asked_parts = {k: shard[k][clips] for k in ("ids", "start", "length", "moment", "evidence", "type", "objects")}
+    picks = _pick(asked_parts["moment"] >= 0, asked, draw)
+    asked_parts = {k: v[take, picks] for k, v in asked_parts.items()}
+    told_parts = None
+    if told:
+        told_parts = {k: shard["tell_" + k][clips] for k in ("ids", "start", "length", "moment")}
+        picks = _pick(told_parts["moment"] >= 0, told, draw)
+        told_parts = {k: v[take, picks] for k, v in told_parts.items()}
+    rows = torch.arange(MOST_OBJECTS)[None, :, None]
+    return Batch(
+        features=flat[take, index],
+        index=index,
+        covered=shard["covered"][clips].flatten(2)[take[..., None], rows, index[:, None]],
+        words=shard["words"][clips].flatten(2).gather(2, index[:, None].expand(-1, 2, -1)),
+        history=shard["history"][clips].flatten(2).gather(2, index[:, None].expand(-1, 4, -1)),
+        asked=_crop(asked_parts),
+        told=told_parts and _crop(told_parts),
+    )
+
+
+def _pick(usable: torch.Tensor, count: int, draw: torch.Generator) -> torch.Tensor:
+    """`count` different usable columns of each row [B, n], again from the first when there are too few."""
+    score = torch.rand(usable.shape, generator=draw) + usable.float()
+    order = score.argsort(1, descending=True)
+    return order.gather(1, torch.arange(count) % usable.sum(1, keepdim=True).clamp(min=1))
+
+
+def _crop(parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    longest = int(parts["length"].max())
+    return {k: (v[..., :longest] if k == "ids" else v).long() for k, v in parts.items()}

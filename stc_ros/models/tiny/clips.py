@@ -1,0 +1,152 @@
+"""Clips as training wants them: what every visual token shows, and questions and narrations in token ids."""
+
+import random
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from stc_ros.models.tiny.architecture import IMAGE, PATCH, TOKENS
+from stc_ros.models.tiny.frames import TOKEN_PIXELS, cover
+from stc_ros.models.tiny.tokenizer import Coder
+from stc_ros.synthetic import Clip, World
+from stc_ros.synthetic.forms import TYPES
+from stc_ros.synthetic.narration import PROMPT, tell
+from stc_ros.synthetic.questions import ask_about
+from stc_ros.synthetic.truth import DIRECTIONS, EDGES, PLACES
+from stc_ros.synthetic.render import COLOURS
+
+MOST_OBJECTS = 40  # in one clip
+MOST_NAMED = 6  # objects that one question rests on
+QUESTION_LENGTH, NARRATION_LENGTH = 24, 112  # tokens, padded
+SINCE = (8, 16, 32)  # frames that a narration may look back
+MOMENTS = 4  # at which a clip is asked
+PER_MOMENT = 14
+HEAD_START = 48  # most steps of a world before its clip begins
+
+MOVES = ("still", *DIRECTIONS)
+HISTORY = {"moves": len(MOVES), "before": len(COLOURS) + 1, "origin": len(EDGES) + 1, "first": len(PLACES)}
+
+
+def record_clip(profile: str, seed: int, frames: int) -> Clip:
+    """A clip that begins at any moment of a stream; its frames and events are counted from its own beginning."""
+    world = World(profile, seed)
+    for _ in range(seed * 7919 % HEAD_START):
+        world.step()
+    pixels, ids, truths = [], [], []
+    for t in range(frames):
+        if t:
+            world.step()
+        truth = world.truth()
+        events = tuple(replace(e, frame=t) for e in truth.events if e.frame == truth.frame)
+        pixels.append(world.render(IMAGE))
+        ids.append(world.ids(IMAGE))
+        truths.append(replace(truth, frame=t, events=events))
+    return Clip(profile, seed, np.stack(pixels), np.stack(ids), tuple(truths))
+
+
+@dataclass
+class Labels:
+    """What the visual tokens of a clip show. -1 stands for nothing known."""
+
+    covered: np.ndarray  # bool [MOST_OBJECTS, T, TOKENS]: the object shows there; row 0 is no object
+    main: np.ndarray  # int16 [T, TOKENS]: the row of the object with the most pixels
+    words: np.ndarray  # int16 [2, T, TOKENS]: ids of its colour word and its shape word
+    history: np.ndarray  # int8 [len(HISTORY), T, TOKENS]: classes of what the object does and did
+    rows: dict[int, int]  # object id -> row of `covered`
+
+
+def label_clip(clip: Clip, coder: Coder) -> Labels:
+    """Labels of every token of every frame."""
+    frames = len(clip)
+    covered = np.zeros((MOST_OBJECTS, frames, TOKENS), bool)
+    main = np.full((frames, TOKENS), -1, np.int16)
+    words = np.full((2, frames, TOKENS), -1, np.int16)
+    history = np.full((len(HISTORY), frames, TOKENS), -1, np.int8)
+    rows: dict[int, int] = {}
+    past: dict[int, list[int]] = {}  # id -> classes of "before", "origin", "first"
+    for t, truth in enumerate(clip.truths):
+        if any(e.kind == "cut" for e in truth.events):
+            rows, past = {}, {}
+        for o in truth.objects:
+            past.setdefault(o.id, [len(COLOURS), len(EDGES), PLACES.index(o.place)])
+        for e in truth.events if t else ():
+            if e.kind == "changed colour" and e.id in past:
+                past[e.id][0] = list(COLOURS).index(e.detail)
+            if e.kind == "entered" and e.id in past:
+                past[e.id][1] = list(EDGES.values()).index(e.detail)
+        seen = {o.id: o for o in truth.objects}
+        found, counts = cover(clip.ids[t], 2 * PATCH)
+        most = counts.max(0) if len(found) else None
+        for i, pixels in zip(found.tolist(), counts):
+            o = seen.get(i)
+            if o is None:
+                continue
+            row = rows.setdefault(i, min(len(set(rows.values())) + 1, MOST_OBJECTS - 1))
+            here = pixels >= TOKEN_PIXELS
+            covered[row, t] |= here
+            here = here & (pixels == most)
+            main[t, here] = row
+            words[:, t, here] = np.array([coder.ids[o.colour], coder.ids[o.shape]])[:, None]
+            history[:, t, here] = np.array([MOVES.index(o.moves), *past[i]])[:, None]
+    return Labels(covered, main, words, history, rows)
+
+
+def _pick_moments(frames: int, draw: random.Random) -> list[int]:
+    """The newest frame and others before it, the later ones more often."""
+    moments = [frames - 1]
+    while len(moments) < min(MOMENTS, frames - 2):
+        t = 1 + int((frames - 1) * draw.random() ** 0.7)
+        if t not in moments and t < frames:
+            moments.append(t)
+    return moments
+
+
+def ask_clip(clip: Clip, labels: Labels, coder: Coder, draw: random.Random) -> dict[str, np.ndarray]:
+    """Questions and narrations of a clip, as arrays over a fixed number of pieces (unused ones have moment -1)."""
+    moments = _pick_moments(len(clip), draw)
+    count = MOMENTS * PER_MOMENT
+    out = {
+        "ids": np.full((count, QUESTION_LENGTH), coder.pad, np.int16),
+        "start": np.zeros(count, np.int16),  # where the answer begins
+        "length": np.zeros(count, np.int16),
+        "moment": np.full(count, -1, np.int16),
+        "evidence": np.zeros(count, np.int16),
+        "type": np.zeros(count, np.int16),
+        "objects": np.zeros((count, MOST_NAMED), np.int16),  # rows of Labels.covered, 0 for none
+        "tell_ids": np.full((MOMENTS, NARRATION_LENGTH), coder.pad, np.int16),
+        "tell_start": np.zeros(MOMENTS, np.int16),
+        "tell_length": np.zeros(MOMENTS, np.int16),
+        "tell_moment": np.full(MOMENTS, -1, np.int16),
+    }
+    n = 0
+    for at, t in enumerate(moments):
+        for q in ask_about(clip, t, draw, PER_MOMENT):
+            ask, answer = coder.question(q.text), coder.answer(q.answer)
+            if len(ask) + len(answer) > QUESTION_LENGTH:
+                continue
+            _write(out, "", n, ask, answer, t)
+            out["evidence"][n] = q.evidence
+            out["type"][n] = TYPES.index(q.type)
+            named = [labels.rows.get(i, 0) for i in q.objects[:MOST_NAMED]]
+            out["objects"][n, : len(named)] = named
+            n += 1
+        since = draw.choice(SINCE)
+        text = tell(clip, t, t - since)
+        ask, answer = coder.question(PROMPT.format(frames=since)), coder.answer(text)
+        if len(ask) + len(answer) <= NARRATION_LENGTH:
+            _write(out, "tell_", at, ask, answer, t)
+    return out
+
+
+def _write(out: dict, kind: str, n: int, ask: list[int], answer: list[int], t: int) -> None:
+    out[kind + "ids"][n, : len(ask) + len(answer)] = ask + answer
+    out[kind + "start"][n], out[kind + "length"][n] = len(ask), len(ask) + len(answer)
+    out[kind + "moment"][n] = t
+
+
+def make_clip(profile: str, seed: int, frames: int, coder: Coder) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Frames uint8 [T, S, S, 3] and all arrays of one clip."""
+    clip = record_clip(profile, seed, frames)
+    labels = label_clip(clip, coder)
+    arrays = {"covered": labels.covered, "words": labels.words, "history": labels.history}
+    return clip.frames, arrays | ask_clip(clip, labels, coder, random.Random(seed))

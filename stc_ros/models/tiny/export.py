@@ -1,0 +1,31 @@
+"""A checkpoint as a Hugging Face folder that `from_pretrained` loads: weights, configuration, tokenizer, prompts."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from stc_ros.models.tiny.architecture import IMAGE
+from stc_ros.models.tiny.tokenizer import save_tokenizer
+from stc_ros.synthetic.narration import PROMPT
+
+PROMPTS = {
+    "narration": PROMPT,
+    "questions": ["how many objects are there ?", "what is moving ?", "what left last ?"],
+}
+PIXELS = {"size": {"height": IMAGE, "width": IMAGE}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+
+
+def export_model(model, folder: Path) -> None:
+    """Writes the folder anew, whole or not at all."""
+    part, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    model.save_pretrained(part)
+    save_tokenizer(part)
+    (part / "stc.json").write_text(json.dumps(PROMPTS, indent=2) + "\n")
+    (part / "preprocessor_config.json").write_text(json.dumps(PIXELS, indent=2) + "\n")
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(part, folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,33 @@
+"""Accuracy per type of question on clips that training never saw, teacher-forced: an answer counts when all of it is right."""
+
+import torch
+
+from stc_ros.models.tiny import lean, losses
+from stc_ros.models.tiny.batches import draw_batch
+from stc_ros.synthetic.forms import TYPES
+
+AT_ONCE = 8  # clips
+
+
+@torch.no_grad()
+def measure_shard(model, shard: dict, head: torch.Tensor, share: float = 1.0) -> dict[str, float]:
+    """Accuracies by type, "all", and of narration "tell_tokens" and "tell_exact", all visual tokens kept if share is 1."""
+    w = lean.gather_weights(model, prefix=lean.TEXT) | {lean.NEWLINE: model.model.image_newline.to(torch.bfloat16)}
+    draw = torch.Generator().manual_seed(0)
+    right, types, tokens, exact = [], [], [], []
+    for i in range(0, len(shard["moment"]), AT_ONCE):
+        clips = torch.arange(i, min(i + AT_ONCE, len(shard["moment"])))
+        batch = draw_batch(shard, clips, shard["moment"].shape[1], 1, share, draw)
+        caches, _ = losses.read_batch(w, batch, head)
+        logits, _ = losses.answer_pieces(w, caches, batch, batch.asked, len(head))
+        right.append(losses.score_answers(logits, batch.asked)[1].flatten())
+        types.append(batch.asked["type"].flatten())
+        logits, _ = losses.answer_pieces(w, caches, batch, batch.told, len(head))
+        exact.append(losses.score_answers(logits, batch.told)[1].flatten())
+        at = torch.arange(logits.shape[2])
+        inside = (at >= batch.told["start"][..., None]) & (at < batch.told["length"][..., None])
+        tokens.append((logits.argmax(-1) == batch.told["ids"])[inside])
+    right, types = torch.cat(right).float(), torch.cat(types)
+    out = {name: right[types == i].mean().item() for i, name in enumerate(TYPES)}
+    out |= {"all": right.mean().item(), "n": float(len(right))}
+    return out | {"tell_tokens": torch.cat(tokens).float().mean().item(), "tell_exact": torch.cat(exact).float().mean().item()}

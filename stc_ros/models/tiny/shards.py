@@ -1,0 +1,91 @@
+"""Clips on disk, in shards, with the tower's features: written by one process while another trains on them.
+
+Shard s is the same whenever it is made, so a killed run goes on where it was.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stc_ros.models.tiny import lean
+from stc_ros.models.tiny.clips import make_clip
+from stc_ros.models.tiny.tokenizer import Coder
+from stc_ros.synthetic import PROFILES
+from stc_ros.synthetic.seeds import TRAIN, TUNE
+
+CLIPS = 32  # in a shard
+AHEAD = 40  # shards that may wait unused
+CLIP_SEEDS = TRAIN.start + 500_000_000  # the tower's own stage used the seeds from TRAIN.start on
+
+
+def frames_of(shard: int) -> int:
+    """How many frames the clips of a shard have: short ones first, then up to a whole window."""
+    if shard < 12:
+        return 6
+    if shard < 40:
+        return (6, 8, 10, 12)[shard % 4]
+    if shard < 100:
+        return (8, 16, 12, 20)[shard % 4]
+    return (12, 24, 32, 16, 32)[shard % 5]
+
+
+def build_shard(w: dict, first_seed: int, count: int, frames: int, device: str) -> dict[str, torch.Tensor]:
+    """`count` clips of all profiles in turn: `features` bfloat16 [count, T, TOKENS, D] and the arrays of `make_clip`."""
+    coder = Coder()
+    rows, features = [], []
+    for i in range(count):
+        pixels, arrays = make_clip(PROFILES[i % len(PROFILES)], first_seed + i, frames, coder)
+        rows.append(arrays)
+        with torch.no_grad():
+            seen = lean.normalise(torch.from_numpy(pixels).to(device))
+            features.append(lean.project(w, lean.see_patches(w, seen)).cpu())
+    out = {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in rows[0]}
+    return out | {"features": torch.stack(features)}
+
+
+def path_of(folder: Path, shard: int) -> Path:
+    return folder / f"shard-{shard:06d}.pt"
+
+
+def write_shards(model, folder: Path, device: str, trainer: int) -> None:
+    """Writes shard after shard while the process `trainer` lives, at most AHEAD of where it notes in FOLDER/used it is."""
+    torch.set_num_threads(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    w = {k: v.detach() for k, v in lean.gather_weights(model.to(device), prefix="model.").items()}
+    shard = 0
+    while os.getppid() == trainer:
+        if path_of(folder, shard).exists():
+            shard += 1
+            continue
+        used = folder / "used"
+        if used.exists() and shard > int(used.read_text() or 0) + AHEAD:
+            time.sleep(1)
+            continue
+        save_shard(build_shard(w, CLIP_SEEDS + shard * CLIPS, CLIPS, frames_of(shard), device), path_of(folder, shard))
+        shard += 1
+
+
+def save_shard(shard: dict, path: Path) -> None:
+    part = path.with_suffix(".part")
+    torch.save(shard, part)
+    os.replace(part, path)
+
+
+def load_shard(folder: Path, shard: int) -> dict[str, torch.Tensor]:
+    """A shard, mapped from disk; waits until it is there."""
+    while not path_of(folder, shard).exists():
+        time.sleep(0.2)
+    return torch.load(path_of(folder, shard), mmap=True, weights_only=True)
+
+
+def tune_shard(model, folder: Path, frames: int, count: int, device: str) -> dict[str, torch.Tensor]:
+    """Clips of the tuning seeds, made once and kept."""
+    path = folder / f"tune-{frames}.pt"
+    if not path.exists():
+        w = {k: v.detach() for k, v in lean.gather_weights(model, prefix="model.").items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        save_shard(build_shard(w, TUNE.start + frames * 1000, count, frames, device), path)
+    return torch.load(path, weights_only=True)

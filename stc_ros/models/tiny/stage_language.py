@@ -1,0 +1,106 @@
+"""Stage 2: the language model learns to answer about streams, from the frozen tower's features."""
+
+import time
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from stc_ros.models.tiny import lean, losses
+from stc_ros.models.tiny.architecture import TOKENS
+from stc_ros.models.tiny.batches import LONGEST, SHARES, draw_batch
+from stc_ros.models.tiny.checkpoint import load_newest, log_figures, save_checkpoint
+from stc_ros.models.tiny.export import export_model
+from stc_ros.models.tiny.measure import measure_shard
+from stc_ros.models.tiny.optimise import Optimiser, schedule, split_parameters
+from stc_ros.models.tiny.shards import CLIPS, load_shard, tune_shard
+from stc_ros.models.tiny.tokenizer import Coder
+from stc_ros.synthetic.forms import TYPES
+
+SIZE = 8  # clips per step
+ASKED = 16  # questions per clip
+WEIGHTS = {"answer": 1.0, "tell": 0.5, "look": 0.5, "match": 0.25, "moves": 0.5, "past": 0.3}
+VISITS = 2.0  # how often a clip is seen, on average
+RECENT = 24  # shards from which clips are drawn
+TUNE_FRAMES, TUNE_CLIPS = (8, 16, 32), 48
+
+
+def shards_for(step: int) -> tuple[int, int]:
+    """First and last shard that a step may draw from."""
+    newest = int(step * SIZE / VISITS / CLIPS) + 1
+    return max(newest - RECENT, 0), newest
+
+
+def train_step(model, heads, batch, head: torch.Tensor) -> tuple[torch.Tensor, dict[str, float], torch.Tensor]:
+    """Loss, its parts, and which answers were right, bool [B, K]."""
+    w = lean.gather_weights(model, prefix=lean.TEXT) | {lean.NEWLINE: model.model.image_newline.to(torch.bfloat16)}
+    h = len(head)
+    caches, states = losses.read_batch(w, batch, head)
+    watch = (losses.MATCH_LAYER, *losses.LOOK_LAYERS)
+    logits, seen = losses.answer_pieces(w, caches, batch, batch.asked, h, watch)
+    parts = {}
+    parts["answer"], right = losses.score_answers(logits, batch.asked)
+    parts["look"] = losses.score_look(seen, batch, h)
+    parts["match"] = losses.score_match(seen, batch, h)
+    parts["moves"], parts["past"], going = losses.score_history(heads, states, batch, h)
+    if batch.told:
+        logits, _ = losses.answer_pieces(w, caches, batch, batch.told, h)
+        parts["tell"], _ = losses.score_answers(logits, batch.told)
+    loss = sum(WEIGHTS[k] * v for k, v in parts.items())
+    return loss, {k: v.item() for k, v in parts.items()} | {"going": going.item()}, right
+
+
+def run(
+    model, folder: Path, pool: Path, export: Path, steps: int, rate: float, seed: int, device: str,
+    look_every: float = 240.0, hold: float = 0.65, told_share: float = 0.5,
+) -> None:
+    """Trains to `steps` steps, from the newest checkpoint in `folder` if there is one; exports as it measures."""
+    heads = losses.HistoryHeads(model.config.text_config.hidden_size)
+    model.to(device), heads.to(device)
+    for name, p in model.named_parameters():
+        p.requires_grad_(name.startswith(lean.TEXT) or name == lean.NEWLINE)
+    learn = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    matrices, others = split_parameters(learn, (lean.TEXT,))
+    optimiser = Optimiser(matrices, others + list(heads.parameters()), rate)
+    first = load_newest(folder, "language", model, optimiser, heads)
+    head = torch.tensor(Coder().head, device=device)
+    looked, mean = time.monotonic(), {}
+    bar = tqdm(range(first, steps), initial=first, total=steps, desc="language", mininterval=10)
+    for step in bar:
+        batch = _draw(pool, step, seed, told_share)
+        loss, parts, right = train_step(model, heads, batch, head)
+        loss.backward()
+        optimiser.step(schedule(step, steps, warm=100, hold=hold))
+        for key, value in (parts | {"right": right.float().mean().item(), "loss": loss.item()}).items():
+            mean[key] = mean.get(key, value) * 0.95 + 0.05 * value
+        for i, name in enumerate(TYPES):
+            of_type = right[batch.asked["type"] == i]
+            if len(of_type):
+                mean[name] = mean.get(name, 0.3) * 0.95 + 0.05 * of_type.float().mean().item()
+        if step % 10 == 0:
+            bar.set_postfix(loss=f"{mean['loss']:.3f}", right=f"{mean['right']:.3f}", going=f"{mean['going']:.2f}")
+        if step % 50 == 0:
+            log_figures(folder, "language", step, mean)
+        if time.monotonic() - looked > look_every or step + 1 == steps:
+            save_checkpoint(folder, "language", step + 1, model, optimiser, heads)
+            export_model(model, export)
+            for frames in TUNE_FRAMES:
+                shard = tune_shard(model, pool, frames, TUNE_CLIPS, device)
+                figures = measure_shard(model, shard, head)
+                log_figures(folder, f"language-tune-{frames}", step, figures)
+                tqdm.write(f"tune {frames} frames {step}: " + " ".join(f"{k}={v:.2f}" for k, v in figures.items()))
+            looked = time.monotonic()
+
+
+def _draw(pool: Path, step: int, seed: int, told_share: float):
+    """The batch of a step: the same whenever it is asked for."""
+    draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    low, high = shards_for(step)
+    (pool / "used").write_text(str(high))
+    shard = load_shard(pool, int(torch.randint(low, high + 1, (), generator=draw)))
+    frames = shard["features"].shape[1]
+    share = SHARES[int(torch.randint(len(SHARES), (), generator=draw))]
+    share = min(share, max(LONGEST / (frames * TOKENS), 0.25)) if step % 8 else share
+    clips = torch.randperm(len(shard["moment"]), generator=draw)[:SIZE]
+    told = int(torch.rand((), generator=draw) < told_share)
+    return draw_batch(shard, clips, ASKED, told, share, draw)

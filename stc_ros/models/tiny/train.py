@@ -1,0 +1,74 @@
+"""Trains the embedded model from scratch: python -m stc_ros.models.tiny.train --run FOLDER.
+
+Stage "tower" learns from single frames what is where; stage "language" learns, from the frozen tower's features,
+to answer about streams. A killed run goes on from its newest checkpoint with the same data when started again.
+"""
+
+import argparse
+import multiprocessing
+import os
+from pathlib import Path
+
+import torch
+
+from stc_ros.models.tiny import stage_language, stage_tower
+from stc_ros.models.tiny.architecture import configure, create
+from stc_ros.models.tiny.checkpoint import load_newest
+from stc_ros.models.tiny.shards import write_shards
+from stc_ros.models.tiny.tokenizer import list_words
+
+QUICK = {"tower_steps": 12, "language_steps": 12}
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m stc_ros.models.tiny.train", description=__doc__.split("\n")[0])
+    parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, clips, log and the export")
+    parser.add_argument("--stage", choices=("all", "tower", "language"), default="all", help="what to train")
+    parser.add_argument("--tower-steps", type=int, default=850, help="steps of 64 frames")
+    parser.add_argument("--language-steps", type=int, default=8000, help="steps of 8 clips with 16 questions each")
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of AdamW; Muon's follows from it")
+    parser.add_argument("--hold", type=float, default=0.65, help="share of the language steps before the rate falls")
+    parser.add_argument("--told", type=float, default=0.5, help="share of the language steps that also narrate")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the order of the data")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where to train")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the trainer; one more process makes clips")
+    parser.add_argument("--quick", action="store_true", help="a few steps of each stage, to see that all works")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    args = parse_arguments(arguments)
+    if args.quick:
+        args.tower_steps, args.language_steps = QUICK["tower_steps"], QUICK["language_steps"]
+    torch.set_num_threads(args.threads)
+    config = configure({word: i for i, word in enumerate(list_words())})
+    model = create(config, args.seed)
+    if args.stage in ("all", "tower"):
+        stage_tower.run(model, args.run, args.tower_steps, 64, 1.5e-3, args.device)
+    if args.stage in ("all", "language"):
+        if not load_newest(args.run, "tower", model):
+            raise SystemExit(f"no tower in {args.run}: train it first, with --stage tower or --stage all")
+        train_language(model, args)
+
+
+def train_language(model, args: argparse.Namespace) -> None:
+    """Starts the process that makes clips, trains, and ends both."""
+    pool = args.run / "pool"
+    pool.mkdir(parents=True, exist_ok=True)
+    (pool / "used").write_text("0")
+    maker = multiprocessing.get_context("spawn").Process(
+        target=write_shards, args=(model.to("cpu"), pool, args.device, os.getpid()), daemon=True
+    )
+    maker.start()
+    try:
+        stage_language.run(
+            model, args.run, pool, args.run / "export", args.language_steps, args.rate, args.seed, args.device,
+            hold=args.hold, told_share=args.told,
+        )
+    finally:
+        maker.terminate()
+        maker.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The embedded model's own parts: tokenizer, training forward, and the equality of both with transformers."""
+
+import torch
+
+from stc_ros.models.tiny import lean
+from stc_ros.models.tiny.architecture import GRID, TOKENS, configure, create
+from stc_ros.models.tiny.tokenizer import HEAD, TAIL, Coder, build_tokenizer, list_words
+
+
+def fresh_model():
+    words = {word: i for i, word in enumerate(list_words())}
+    model = create(configure(words), seed=3).eval()
+    with torch.no_grad():  # biases and norms start at 0 and 1: make every parameter matter
+        for p in model.parameters():
+            p.add_(torch.randn_like(p) * 0.05)
+    return model
+
+
+def test_coder_equals_the_tokenizer_and_text_survives():
+    tokenizer, coder = build_tokenizer(), Coder()
+    question = "which left first , the red star or the blue circle ?"
+    for text in (HEAD, TAIL.format(question=question), "a small red star in the center moves left . the star left ."):
+        assert tokenizer.encode(text, add_special_tokens=False) == coder.encode(text)
+    said = tokenizer.decode(coder.encode("a small red star stays , a circle left ."), skip_special_tokens=True)
+    assert said == "a small red star stays, a circle left."
+    assert tokenizer.unk_token_id in tokenizer.encode("zebra")
+
+
+def test_lean_forward_equals_transformers_on_a_video():
+    torch.manual_seed(0)
+    model, coder = fresh_model(), Coder()
+    frames = torch.randint(0, 255, (3, GRID * 8, GRID * 8, 3), dtype=torch.uint8)
+    pixels = lean.normalise(frames, torch.float32)
+    tail = coder.question("where is the red star ?") + coder.answer("top left")
+    video = model.config.video_token_id
+    ids = torch.tensor([coder.head + [video] * (3 * TOKENS + 1) + tail])
+    with torch.no_grad():
+        expected = model(input_ids=ids, pixel_values_videos=pixels[None]).logits[0, -len(tail) :]
+        w = lean.gather_weights(model, torch.float32)
+        tokens = lean.project(w, lean.see_patches(w, pixels)).flatten(0, 1)
+        prefix = torch.cat([lean.embed(w, torch.tensor(coder.head)), tokens])[None]
+        n = prefix.shape[1]
+        caches, _ = lean.read_prefix(w, prefix, torch.arange(n)[None])
+        piece = torch.cat([w[lean.NEWLINE][None], lean.embed(w, torch.tensor(tail))])
+        pieces = piece.expand(1, 2, -1, -1)
+        positions = (n + torch.arange(piece.shape[0])).expand(1, 2, -1)
+        visible = torch.ones(1, 2, n, dtype=torch.bool)
+        visible[0, 1, len(coder.head) + TOKENS :] = False  # the second piece sees one frame only
+        states, _ = lean.read_pieces(w, caches, pieces, positions, visible)
+        logits = lean.name_words(w, states)[0]
+    assert torch.allclose(logits[0, 1:], expected, atol=2e-4)
+    assert not torch.allclose(logits[1, 1:], expected, atol=1e-2)
+
+
+def test_a_packed_piece_equals_the_piece_alone():
+    torch.manual_seed(1)
+    model = fresh_model()
+    w = {k: v.detach() for k, v in lean.gather_weights(model, torch.float32).items()}
+    width = model.config.text_config.hidden_size
+    prefix, pieces = torch.randn(2, 40, width), torch.randn(2, 3, 7, width)
+    at = torch.arange(40).expand(2, -1) * 2
+    positions = torch.randint(80, 90, (2, 3, 1)) + torch.arange(7)
+    visible = torch.rand(2, 3, 40) > 0.3
+    caches, _ = lean.read_prefix(w, prefix, at)
+    packed, seen = lean.read_pieces(w, caches, pieces, positions, visible, watch=(2,))
+    alone, _ = lean.read_pieces(w, caches, pieces[:, 1:2], positions[:, 1:2], visible[:, 1:2])
+    assert torch.allclose(packed[:, 1:2], alone, atol=1e-5)
+    assert seen[2].shape == (2, 4, 3, 7, 47)
+    assert seen[2][..., :40][~visible[:, None, :, None, :].expand(-1, 4, -1, 7, -1)].abs().max() == 0
