@@ -21,6 +21,7 @@ class Parameters:
     def __init__(self, node, changed: Callable[[Settings], None]):
         self.settings = Settings(**{knob.name: _declare(node, knob) for knob in KNOBS.values()})
         self._changed = changed
+        node.add_pre_set_parameters_callback(_whole_numbers)
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._take)
 
@@ -43,6 +44,13 @@ class Parameters:
         return dataclasses.replace(self.settings, **ours)
 
 
+def _whole_numbers(parameters: list[Parameter]) -> list[Parameter]:
+    """Take 2 for 2.0, which `ros2 param set` makes of "2"; rclpy alone would refuse it."""
+    return [Parameter(p.name, value=float(p.value))
+            if p.type_ is Parameter.Type.INTEGER and p.name in KNOBS and KNOBS[p.name].type is float else p
+            for p in parameters]
+
+
 def describe(knob: Knob) -> ParameterDescriptor:
     """A descriptor from which rqt_reconfigure makes a slider: finite limits, no step, read-only where fixed."""
     descriptor = ParameterDescriptor(
@@ -59,8 +67,7 @@ def _declare(node, knob: Knob):
     try:
         return node.declare_parameter(knob.name, knob.default, describe(knob)).value
     except InvalidParameterTypeException as error:
-        given = getattr(getattr(error, 'param', None), 'value', None)
-        example = f', as in {float(given)}' if knob.type is float and isinstance(given, int) else ''
+        example = f', with a point, as in {knob.default}' if knob.type is float else ''
         raise SettingError(f'parameter {knob.name} must be a {knob.type.__name__}{example} ({error})') from None
     except InvalidParameterValueException as error:
         raise SettingError(f'parameter {knob.name} is refused: {error}') from None

@@ -1,0 +1,320 @@
+"""What a robot's day asks for: crowds, deadlines, cancellation, faults, looped time, signals, many up-downs."""
+
+import gc
+import os
+import signal
+import threading
+import time
+
+import pytest
+from fake_stream import FakeStream
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
+from robot import request, robot_fixture, toy_stream, wait  # noqa: F401
+from rosgraph_msgs.msg import Clock
+from test_node import act
+
+from stc_ros.action import AskStream
+from stc_ros.msg import StreamStats
+from stc_ros.srv import Ask
+
+CYCLES = int(os.environ.get('STC_SOAK', 50))
+
+
+def fake(robot, **options):
+    """A watching node on a fake stream, whose `faults` may be set."""
+    stream = FakeStream(**options)
+    r = robot(lambda settings: stream).watch()
+    r.stream = stream
+    return r
+
+
+def test_sixteen_clients_at_once_get_exactly_one_reply_each(robot, ros):
+    robot(ask_queue=16).watch()
+    clients = [ros.node.create_client(Ask, 'ask') for _ in range(16)]
+    assert ros.spin_until(lambda: all(c.service_is_ready() for c in clients))
+    futures = [c.call_async(request(max_new_tokens=4)) for c in clients]
+    replies = []
+    for future in futures:
+        future.add_done_callback(lambda done: replies.append(done.result()))
+    assert ros.spin_until(lambda: len(replies) == 16)
+    wait(ros, 0.3)
+    assert [reply.error_code for reply in replies] == [Ask.Response.NONE] * 16
+
+
+def test_beyond_the_queue_the_answer_is_busy_and_nobody_is_forgotten(robot, ros):
+    r = fake(robot, words=30, token_s=0.02)
+    r.set(ask_queue=4)
+    client = r.client(Ask, 'ask')
+    futures = [client.call_async(request()) for _ in range(40)]
+    assert ros.spin_until(lambda: all(f.done() for f in futures), 30)
+    codes = [f.result().error_code for f in futures]
+    assert set(codes) == {Ask.Response.NONE, Ask.Response.BUSY} and 4 <= codes.count(Ask.Response.NONE) <= 5
+    assert all(f.result().error_msg for f in futures if f.result().error_code)
+
+
+def test_parameters_are_answered_while_an_answer_is_generated(robot, ros):
+    r = fake(robot, words=10_000, token_s=0.02)
+    pending = [r.client(Ask, 'ask').call_async(request(timeout=60)) for _ in range(5)]
+    names = GetParameters.Request(names=['prune_ratio'])
+    client = r.client(GetParameters, 'stc_stream/get_parameters')
+    assert ros.spin_until(lambda: 'piece' in r.stream.names())
+    took = []
+    for _ in range(20):
+        began = time.monotonic()
+        future = client.call_async(names)
+        while not future.done():
+            ros.executor.spin_once(timeout_sec=0.005)
+        took.append(time.monotonic() - began)
+    assert not any(f.done() for f in pending)
+    assert sorted(took)[10] < 0.1, f'median {sorted(took)[10] * 1e3:.0f} ms'
+
+
+def test_a_deadline_is_kept_while_the_model_works_and_while_the_question_waits(robot, ros):
+    r = fake(robot, words=10_000, token_s=0.01)
+    client = r.client(Ask, 'ask')
+    began = time.monotonic()
+    took = {}
+    futures = [client.call_async(request(timeout=t)) for t in (1.0, 1.5, 2.0)]
+    for future, timeout in zip(futures, (1.0, 1.5, 2.0)):
+        future.add_done_callback(lambda _, timeout=timeout: took.__setitem__(timeout, time.monotonic() - began))
+    assert ros.spin_until(lambda: len(took) == 3)
+    for timeout, future in zip(took, futures):
+        assert future.result().error_code == Ask.Response.TIMEOUT and f'{timeout:g} s' in future.result().error_msg
+        assert took[timeout] < timeout
+    assert futures[0].result().answer.startswith('word1 word2') and not futures[0].result().finished
+    assert futures[0].result().last_stamp.sec > 0
+
+
+def test_a_deadline_is_kept_while_the_model_hangs(robot, ros):
+    r = fake(robot)
+    release = threading.Event()
+    r.node.worker._do(release.wait)
+    began = time.monotonic()
+    reply = r.ask(timeout=0.5)
+    assert reply.error_code == Ask.Response.TIMEOUT and time.monotonic() - began < 2
+    release.set()
+    assert r.ask().error_code == Ask.Response.NONE
+
+
+def test_pending_questions_do_not_burn_a_core(robot, ros):
+    r = fake(robot, words=100_000, token_s=0.2)
+    r.stop_filming()
+    client = r.client(Ask, 'ask')
+    futures = [client.call_async(request(timeout=60)) for _ in range(20)]
+    assert ros.spin_until(lambda: r.node.open_questions == 20)
+    before = time.process_time()
+    time.sleep(3)                       # the test does not spin: what is burnt is the node's
+    burnt = time.process_time() - before
+    assert not any(f.done() for f in futures)
+    assert burnt < 1.0, f'{burnt:.1f} s of CPU in 3 s'
+
+
+def test_cancel_between_tokens(robot, ros):
+    r = fake(robot, words=10_000, token_s=0.01)
+    goal, feedback, done, client = act(ros)
+    assert ros.spin_until(lambda: len(feedback) >= 3)
+    goal.cancel_goal_async()
+    assert ros.spin_until(done.done, 5)
+    assert done.result().status == 5                                                     # CANCELED
+    result = done.result().result
+    assert result.error_code == AskStream.Result.CANCELED and result.error_msg
+    assert result.answer.startswith('word1 word2 word3')
+    assert r.ask(max_new_tokens=1).error_code == Ask.Response.NONE
+    client.destroy()
+
+
+def test_cancel_while_it_waits(robot, ros):
+    r = fake(robot, words=10_000, token_s=0.01)
+    first, second = act(ros), act(ros, 'never asked')
+    second[0].cancel_goal_async()
+    assert ros.spin_until(second[2].done, 5)
+    assert second[2].result().status == 5 and not second[1]
+    assert not first[2].done()
+    assert ('ask', 'never asked') not in r.stream.log
+    first[0].cancel_goal_async()
+    assert ros.spin_until(first[2].done, 5)
+    first[3].destroy(), second[3].destroy()
+
+
+@pytest.mark.parametrize('fault, code', [
+    (MemoryError('no memory'), 'OUT_OF_MEMORY'), (ValueError('NaN'), 'MODEL_FAILURE')])
+def test_a_fault_costs_one_answer(robot, ros, fault, code):
+    r = fake(robot)
+    r.stream.faults['piece'] = [fault]
+    reply = r.ask()
+    assert reply.error_code == getattr(Ask.Response, code) and reply.error_msg and not reply.answer
+    assert ros.spin_until(lambda: r.stream.stamps)
+    assert r.ask().error_code == Ask.Response.NONE
+
+
+def test_when_the_worker_thread_is_killed(robot, ros):
+    streams = []
+
+    def load(settings):
+        streams.append(FakeStream())
+        return streams[-1]
+
+    r = robot(load).watch()
+    streams[0].faults['piece'] = [SystemExit('killed')]
+    reply = r.ask()
+    assert reply.error_code == Ask.Response.MODEL_FAILURE and 'killed' in reply.error_msg
+    assert ros.spin_until(lambda: r.node.state == 'unconfigured')
+    state = r.call(GetState, 'stc_stream/get_state', GetState.Request()).current_state
+    assert state.id == State.PRIMARY_STATE_UNCONFIGURED
+    began = time.monotonic()
+    assert r.ask(timeout=10).error_code == Ask.Response.INACTIVE and time.monotonic() - began < 5
+    assert 'killed' in r.node.fault
+    assert r.transition('configure') and r.transition('activate')
+    assert ros.spin_until(lambda: streams[1].stamps)
+    assert r.ask().error_code == Ask.Response.NONE and r.node.fault == ''
+
+
+def test_time_that_jumps_back_begins_anew(robot, ros):
+    stream = FakeStream()
+    r = robot(lambda settings: stream, use_sim_time=True).until_active()
+    stats = r.listen(StreamStats, 'stc_stream/stats')
+    clock = ros.node.create_publisher(Clock, '/clock', 1)
+    now = [100.0]
+
+    def tick():
+        now[0] += 0.05
+        message = Clock()
+        message.clock.sec, message.clock.nanosec = int(now[0]), int(now[0] % 1 * 1e9)
+        clock.publish(message)
+
+    ros.node.create_timer(0.02, tick)
+    assert ros.spin_until(lambda: r.node.now() > 101e9)
+    r.film()
+    assert ros.spin_until(lambda: stats)
+    resets = r.node.worker.session.resets
+    r.stop_filming()
+    now[0] = 10.0
+    assert ros.spin_until(lambda: r.node.worker.session.resets > resets)
+    assert stream.stamps == [] and r.ask().error_code == Ask.Response.NO_FRAMES
+
+
+def test_a_looped_bag_is_a_fresh_start(robot, ros):
+    """The same pictures with the same stamps, played twice, give the same statistics twice."""
+    import numpy as np
+    from builtin_interfaces.msg import Time
+    from robot import picture
+    from sensor_msgs.msg import Image
+
+    r = robot(max_rate=0.0).until_active()
+    stats = r.listen(StreamStats, 'stc_stream/stats', 50)
+    camera = ros.node.create_publisher(Image, 'image', 10)
+    assert ros.spin_until(camera.get_subscription_count)
+    images = np.random.default_rng(1).integers(0, 255, (5, 24, 32, 3), np.uint8)
+    for _ in range(2):
+        for second, image in enumerate(images, 50):
+            seen = len(stats)
+            camera.publish(picture(image, Time(sec=second)))
+            assert ros.spin_until(lambda: len(stats) > seen)  # noqa: B023
+    facts = [(s.header.stamp.sec, s.frames_seen, s.tokens_recomputed, s.tokens_kept, s.memory_tokens) for s in stats]
+    assert facts[:5] == facts[5:] and facts[0][1] == 1
+
+
+def test_a_callback_that_raises_does_not_end_the_node(robot, ros):
+    r = fake(robot)
+    r.node.create_timer(0.05, lambda: 1 / 0)
+    wait(ros, 0.3)
+    assert r.ask().error_code == Ask.Response.NONE
+
+
+def test_up_and_down(robot, ros):
+    """Bring the node up and down again, `STC_SOAK` times; neither threads nor memory grow."""
+    r = robot(toy_stream, autostart=False)
+    assert ros.spin_until(lambda: r.node.executor is not None)
+    growth = []
+    for cycle in range(CYCLES):
+        for step in ('configure', 'activate', 'deactivate', 'cleanup'):
+            assert r.transition(step), f'{step} failed in cycle {cycle}'
+        if cycle in (CYCLES // 2, CYCLES - 1):
+            gc.collect()
+            growth.append((threading.active_count(), resident_mib()))
+    (threads, mib), (threads_later, mib_later) = growth
+    assert threads_later == threads and mib_later < mib + 20
+
+
+def resident_mib():
+    with open('/proc/self/statm') as file:
+        return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 2**20
+
+
+@pytest.fixture(scope='module')
+def model_folder(tmp_path_factory):
+    """A toy model on disk, for real processes."""
+    from stc_ros.models.random import random_tokenizer, random_weights
+
+    folder = tmp_path_factory.mktemp('toy')
+    random_weights('toy').save_pretrained(folder)
+    random_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def start(launch_process, folder, *arguments):
+    return launch_process('stc_ros.ros.node', '--ros-args', '-p', f'model:={folder}', '-p', 'memory_tokens:=90',
+                          *arguments)
+
+
+def end(process, number=signal.SIGINT):
+    """Signal it; return how long it took to end."""
+    began = time.monotonic()
+    process.send_signal(number)
+    process.wait(20)
+    took = time.monotonic() - began
+    log = process.log.read_text()
+    assert process.returncode == 0, log
+    assert 'Traceback' not in log and 'terminate called' not in log, log
+    return took
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_model_is_loaded(launch_process, model_folder, number):
+    process = start(launch_process, model_folder)
+    assert _logged(process, 'loading')
+    assert end(process, number) < 3
+
+
+def test_a_signal_while_it_watches_and_answers(launch_process, model_folder, ros):
+    from robot import Robot
+
+    process = start(launch_process, model_folder)
+    assert _logged(process, 'watching')
+    r = Robot.__new__(Robot)
+    r.ros = ros
+    r.film()
+    stats = r.listen(StreamStats, 'stc_stream/stats')
+    assert ros.spin_until(lambda: stats)
+    client = r.client(Ask, 'ask')
+    futures = [client.call_async(request(max_new_tokens=200)) for _ in range(10)]
+    wait(ros, 0.02)
+    took = end(process)
+    ros.spin_until(lambda: all(f.done() for f in futures), 2)
+    codes = {f.result().error_code for f in futures if f.done()}
+    assert took < 3 and codes <= {Ask.Response.NONE, Ask.Response.SHUTDOWN} and codes
+
+
+def test_a_wrong_model_is_named_and_the_node_stays(launch_process, tmp_path):
+    process = start(launch_process, tmp_path / 'nowhere')
+    assert _logged(process, 'there is no model folder')
+    assert process.poll() is None
+    assert end(process) < 3
+
+
+def test_a_wrong_start_value_ends_the_process_with_a_sentence(launch_process):
+    process = launch_process('stc_ros.ros.node', '--ros-args', '-p', 'prune_ratio:=5.0')
+    assert process.wait(30) == 1
+    log = process.log.read_text()
+    assert 'prune_ratio' in log and '0.95' in log and 'Traceback' not in log
+
+
+def _logged(process, words, timeout=60):
+    end = time.monotonic() + timeout
+    while words not in process.log.read_text():
+        if time.monotonic() > end or process.poll() not in (None, 0):
+            raise AssertionError(process.log.read_text())
+        time.sleep(0.05)
+    return True
