@@ -81,3 +81,14 @@ def launch_process(tmp_path):
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@pytest.fixture(scope='session')
+def toy(tmp_path_factory):
+    """A model folder with random weights, which loads and answers quickly."""
+    from stc_ros.models.random import random_tokenizer, random_weights
+
+    folder = tmp_path_factory.mktemp('toy')
+    random_weights('toy').save_pretrained(folder)
+    random_tokenizer().save_pretrained(folder)
+    return folder

@@ -107,17 +107,6 @@ def test_plain_status_lines_are_few(capsys):
     assert capsys.readouterr().out == 'status 0\na line\n'
 
 
-@pytest.fixture(scope='module')
-def toy(tmp_path_factory):
-    """A model folder with random weights, which loads and answers quickly."""
-    from stc_ros.models.random import random_tokenizer, random_weights
-
-    folder = tmp_path_factory.mktemp('toy')
-    random_weights('toy').save_pretrained(folder)
-    random_tokenizer().save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
 def demo(launch_process, toy, tmp_path):
     """`demo(...)` starts the demo with the toy model, one thread, and files in `tmp_path`."""

@@ -119,7 +119,7 @@ def test_stream_yaml_is_what_the_settings_say():
     assert parameters == {knob.name: knob.default for knob in KNOBS.values()}
 
 
-def test_launched_for_real_it_sees_its_camera(ros, tmp_path):
+def test_launched_for_real_it_sees_its_camera(ros, toy, tmp_path):
     """The real launch packages start both nodes as processes; frames arrive at the model; SIGINT ends all."""
     pytest.importorskip('launch_ros', reason='launch_ros is not on PyPI: source a ROS 2 to run this')
     from rclpy.qos import QoSProfile
@@ -140,15 +140,16 @@ def test_launched_for_real_it_sees_its_camera(ros, tmp_path):
         '    PythonLaunchDescriptionSource(sys.argv[1]), launch_arguments=arguments)]))\n'
         'sys.exit(service.run())\n')
     log = (tmp_path / 'launch.log').open('w+')
-    process = subprocess.Popen([sys.executable, str(script), str(FILE), 'camera:=true', 'namespace:=robot1'],
-                               stdout=log, stderr=log, env={**os.environ, 'ROS_LOG_DIR': str(tmp_path)})
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(FILE), 'camera:=true', 'namespace:=robot1', f'model:={toy}'],
+        stdout=log, stderr=log, start_new_session=True, env={**os.environ, 'ROS_LOG_DIR': str(tmp_path)})
     try:
         seen = ros.spin_until(lambda: stats, timeout=90)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal does
         code = process.wait(15)
     finally:
-        process.kill()
-        process.wait()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     log.seek(0)
     said = log.read()
     assert seen, said
