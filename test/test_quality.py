@@ -13,7 +13,7 @@ from stc_ros.evaluation import measure, quality
 from stc_ros.evaluation.answers import answer_all, normalise
 from stc_ros.evaluation.cases import Plan, draw_case, draw_streams
 from stc_ros.evaluation.controls import CONTROLS, Condition, conditions, show_reversed
-from stc_ros.evaluation.measure import Outcome, Tally, ask_case, count_asked, see
+from stc_ros.evaluation.measure import NAMES, TYPE_OF, Outcome, Tally, ask_case, count_asked, see
 from stc_ros.evaluation.summary import can_tell, summarise, to_json
 from stc_ros.models.random import random_model
 from stc_ros.settings import Settings
@@ -79,7 +79,7 @@ def test_a_case_is_the_same_every_time_and_balanced(case):
     again = draw_case('busy', TUNE[3], SMALL)
     assert case.asked == again.asked and case.story == again.story
     assert list(case.asked) == [5, 11] and case.narrated == 11
-    assert count_asked(case)[[0, 2, 3]].tolist() == [SMALL.moments * SMALL.questions] * 3
+    assert (count_asked(case) @ TYPE_OF)[[0, 2, 3]].tolist() == [SMALL.moments * SMALL.questions] * 3
 
 
 # ---- controls
@@ -157,7 +157,7 @@ def test_right_answers_are_counted_by_type_and_condition(model, case, monkeypatc
 
     monkeypatch.setattr(measure, 'answer_all', knows_when_it_has_seen)
     plain, newest = (ask_case(model, case, named(name)) for name in ('plain', 'newest'))
-    wrong = [sum(q.type == kind and q.answer != 'nothing' for qs in case.asked.values() for q in qs) for kind in TYPES]
+    wrong = [sum(q.form == name and q.answer != 'nothing' for qs in case.asked.values() for q in qs) for name in NAMES]
     assert np.array_equal(plain.right, count_asked(case)) and plain.narration.clause_f1 == 1
     assert np.array_equal(count_asked(case) - newest.right, wrong)
 
@@ -165,13 +165,15 @@ def test_right_answers_are_counted_by_type_and_condition(model, case, monkeypatc
 # ---- figures
 
 
+ONE_FORM = (TYPE_OF.T & (np.cumsum(TYPE_OF.T, axis=1) == 1)).astype(int)        # [types, forms]: each type's first form
+
+
 def outcome(right: dict, streams: int = 30, each: int = 4, seed: int = 0) -> Outcome:
     """Streams in which `each` questions of every type are asked; `right`: accuracy by condition, for all types."""
     rng = np.random.default_rng(seed)
-    asked = np.full((streams, len(TYPES)), each)
-    tallies = {name: [Tally(rng.binomial(each, np.broadcast_to(p, len(TYPES))), 0.5, 0.25) for _ in range(streams)]
-               for name, p in right.items()}
-    return Outcome(['busy'] * streams, asked, tallies)
+    tallies = {name: [Tally(rng.binomial(each, np.broadcast_to(p, len(TYPES))) @ ONE_FORM, 0.5, 0.25)
+                      for _ in range(streams)] for name, p in right.items()}
+    return Outcome(['busy'] * streams, np.full((streams, len(TYPES)), each) @ ONE_FORM, tallies)
 
 
 @pytest.mark.parametrize('control, expected', [
@@ -202,10 +204,10 @@ def test_no_interval_is_of_no_width_and_each_holds_its_figure():
 
 def test_questions_of_one_stream_count_as_one():
     """Forty streams whose ten questions go right or wrong together tell no more than forty questions."""
-    asked, together = np.full((40, len(TYPES)), 10), np.arange(40)[:, None] % 2 * 10
+    asked, together = np.full((40, len(TYPES)), 10) @ ONE_FORM, np.arange(40)[:, None] % 2 * 10
 
     def tallies(right):
-        return [Tally(np.broadcast_to(r, len(TYPES)).copy()) for r in right]
+        return [Tally(np.broadcast_to(r, len(TYPES)) @ ONE_FORM) for r in right]
 
     none = tallies(np.zeros(40, int))
     base = {'plain': tallies(np.full(40, 10)), 'blank': none, 'newest': none, 'never': none}
@@ -228,7 +230,7 @@ def test_figures_that_do_not_exist_are_null(tmp_path):
     found = to_json(summarise(outcome(dict.fromkeys(('plain', 'settings', *CONTROLS), 0.0))), 'busy', SETTINGS, 4)
     assert found['retention'] is None and found['types']['order']['retention'] is None
     assert 'NaN' not in json.dumps(found)
-    assert found['types']['order']['tests_it'] is False
+    assert found['types']['order']['tests_it'] is False and found['types']['order']['interval'] == [None, None]
 
 
 # ---- the command

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stc_ros.evaluation.controls import CONTROLS
-from stc_ros.evaluation.measure import Outcome, Tally
+from stc_ros.evaluation.measure import TYPE_OF, Outcome, Tally
 from stc_ros.evaluation.sweep import choose_others, points, read_sweep, recommend, sweep_conditions
 from stc_ros.settings import Settings
 from stc_ros.synthetic import PROFILES
@@ -15,6 +15,7 @@ from stc_ros.synthetic.forms import TYPES
 from stc_ros.synthetic.narration import Score
 
 NAMES = [p.name for p in points()]
+ONE_FORM = (TYPE_OF.T & (np.cumsum(TYPE_OF.T, axis=1) == 1)).astype(int)        # [types, forms]: each type's first form
 
 
 def outcome(right: dict[str, float], shares: dict[str, float], each: int = 20) -> Outcome:
@@ -27,9 +28,9 @@ def outcome(right: dict[str, float], shares: dict[str, float], each: int = 20) -
         count = round(each * right.get(name, 0.9 if name in ('plain', 'settings', *NAMES) else 0.2))
         easy = round(each * 0.9) if name == 'blank' else count
         share = shares.get(name, 0.8)
-        return Tally(np.array([easy] * half + [count] * half), share, share, Score(1, 2, 2))
+        return Tally(np.array([easy] * half + [count] * half) @ ONE_FORM, share, share, Score(1, 2, 2))
 
-    asked = np.full((len(profiles), len(TYPES)), each)
+    asked = np.full((len(profiles), len(TYPES)), each) @ ONE_FORM
     return Outcome(profiles, asked, {name: [tally(name) for _ in profiles] for name in names})
 
 

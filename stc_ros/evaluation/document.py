@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from stc_ros.evaluation.controls import DESTROYERS
 from stc_ros.evaluation.measure import Outcome
 from stc_ros.evaluation.pictures import draw
 from stc_ros.evaluation.report import HEADER, LEGEND, about, as_markdown, number, table, verdict
 from stc_ros.evaluation.summary import Summary, summarise, to_json
 from stc_ros.evaluation.sweep import GOOD_ENOUGH, points
 from stc_ros.settings import Settings
+from stc_ros.synthetic.forms import FORMS
 
 CACHER_KNOBS = {'off': (), 'paper': ('update_ratio', 'cache_interval'),
                 'similarity': ('cache_similarity', 'cache_interval'),
@@ -38,6 +40,12 @@ for nothing else.
 ### By profile
 
 {by_profile}
+
+### By form of question
+
+A `*` marks the forms that the newest frame alone cannot answer.
+
+{by_form}
 
 ## What other settings cost
 
@@ -85,7 +93,8 @@ def write_document(folder: Path, command: str, made: str, settings: Settings, ou
     text = TEMPLATE.format(
         command=command, about=made, settings=words(settings), table=as_markdown([HEADER, *table(summary)]),
         verdict='\n'.join(f'* {line}' for line in verdict(summary)), legend=LEGEND,
-        by_profile=as_markdown(profile_rows(by_profile)), tested=', '.join(summary.tested) or 'no type',
+        by_form=as_markdown(form_rows(outcome)), by_profile=as_markdown(profile_rows(by_profile)),
+        tested=', '.join(summary.tested) or 'no type',
         costs=as_markdown(cost_rows(costs)), recommended=words(extras['recommended']), good_enough=GOOD_ENOUGH,
         swept_types=', '.join(swept['tested']) or 'all types', swept_streams=swept['streams'],
         recomputed=as_markdown(sweep_rows(swept, 'recomputed')), kept=as_markdown(sweep_rows(swept, 'kept')))
@@ -109,6 +118,18 @@ def profile_rows(summaries: dict[str, Summary]) -> list[list[str]]:
     for name, s in summaries.items():
         cells = [f'{number(f.plain)} → {number(f.with_settings)}' for f in s.types.values()]
         rows.append([name, *cells, about(s.retention, s.interval), f'{s.recomputed:.0%}', arrow(s)])
+    return rows
+
+
+def form_rows(outcome: Outcome) -> list[list[str]]:
+    """Accuracy of every form that was asked, plain, with the settings and without what could be known."""
+    conditions = ('plain', 'settings', *DESTROYERS)
+    columns = [outcome.accuracy_by_form(name) for name in conditions]
+    rows = [['form', 'type', 'n', 'plain', 'with settings', *DESTROYERS]]
+    for i, form in enumerate(FORMS.values()):
+        n = int(outcome.forms[:, i].sum())
+        if n:
+            rows.append([form.wording + ' *' * form.temporal, form.type, str(n), *(number(c[i]) for c in columns)])
     return rows
 
 

@@ -18,18 +18,20 @@ from stc_ros.evaluation.controls import Condition
 from stc_ros.models.base import VideoModel
 from stc_ros.settings import Settings
 from stc_ros.stream import Stream
-from stc_ros.synthetic.forms import TYPES
+from stc_ros.synthetic.forms import FORMS, TYPES
 from stc_ros.synthetic.narration import Score, score
 
 FRAME_NS = 125_000_000          # the worlds run at 8 frames a second
 ANSWER_TOKENS = 8               # longer answers are wrong: no right one is longer
+NAMES = list(FORMS)
+TYPE_OF = np.array([[form.type == kind for kind in TYPES] for form in FORMS.values()], int)     # [forms, types]
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one stream gave under one condition. right: int [types], in the order of `TYPES`."""
+    """What one stream gave under one condition. right: int [forms], right answers in the order of `FORMS`."""
 
-    right: np.ndarray = field(default_factory=lambda: np.zeros(len(TYPES), int))
+    right: np.ndarray = field(default_factory=lambda: np.zeros(len(FORMS), int))
     recomputed: float = 0.0             # share of the vision tokens
     kept: float = 0.0                   # share of the visual tokens
     narration: Score = field(default_factory=Score)
@@ -37,15 +39,25 @@ class Tally:
 
 @dataclass(slots=True)
 class Outcome:
-    """All streams' tallies. profiles: [streams]; asked: int [streams, types]; tallies: by condition, [streams]."""
+    """All streams' tallies. profiles: [streams]; forms: questions, int [streams, forms]; tallies: by condition."""
 
     profiles: list[str]
-    asked: np.ndarray
+    forms: np.ndarray
     tallies: dict[str, list[Tally]]
+
+    @property
+    def asked(self) -> np.ndarray:
+        """Questions asked, int [streams, types]."""
+        return self.forms @ TYPE_OF
 
     def right(self, condition: str) -> np.ndarray:
         """Right answers, int [streams, types]."""
-        return np.array([t.right for t in self.tallies[condition]])
+        return np.array([t.right for t in self.tallies[condition]]) @ TYPE_OF
+
+    def accuracy_by_form(self, condition: str) -> np.ndarray:
+        """float [forms]; NaN for a form that was not asked."""
+        right, total = sum(t.right for t in self.tallies[condition]), self.forms.sum(0)
+        return np.divide(right, total, out=np.full(len(total), np.nan), where=total > 0)
 
     def share(self, condition: str, what: str) -> float:
         """Mean over the streams of `recomputed` or `kept`."""
@@ -57,7 +69,7 @@ class Outcome:
     def only(self, profile: str) -> Outcome:
         """The streams of one profile."""
         rows = [i for i, p in enumerate(self.profiles) if p == profile]
-        return Outcome([profile] * len(rows), self.asked[rows],
+        return Outcome([profile] * len(rows), self.forms[rows],
                        {name: [tallies[i] for i in rows] for name, tallies in self.tallies.items()})
 
 
@@ -72,7 +84,7 @@ def ask_case(model: VideoModel, case: Case, condition: Condition) -> Tally:
         see(stream, frames, condition.cuts)
         said = answer_all(model, stream.memory, [q.text for q in questions], ANSWER_TOKENS)
         for question, answer in zip(questions, said):
-            tally.right[TYPES.index(question.type)] += normalise(answer) == normalise(question.answer)
+            tally.right[NAMES.index(question.form)] += normalise(answer) == normalise(question.answer)
     if condition.narrates:
         prompt = (condition.settings.narration_prompt or model.narration_prompt).replace(
             '{frames}', str(case.narrated)).replace('{seconds}', f'{case.narrated * FRAME_NS / 1e9:g}')
@@ -93,9 +105,9 @@ def see(stream: Stream, frames: np.ndarray, cuts: bool = True) -> None:
 
 
 def count_asked(case: Case) -> np.ndarray:
-    """Questions of each type, int [types]."""
-    kinds = [q.type for questions in case.asked.values() for q in questions]
-    return np.array([kinds.count(kind) for kind in TYPES])
+    """Questions of each form, int [forms]."""
+    asked = [q.form for questions in case.asked.values() for q in questions]
+    return np.array([asked.count(name) for name in NAMES])
 
 
 def measure_all(model: VideoModel, streams: list[tuple[str, int]], plan: Plan, conditions: list[Condition],
@@ -127,9 +139,12 @@ def _measure(model: VideoModel, profile: str, seed: int, plan: Plan, conditions:
 
 def _start_worker(settings: Settings) -> None:
     global _model
+    from transformers.utils.logging import disable_progress_bar
+
     from stc_ros.models import load_model
 
     torch.set_num_threads(1)
+    disable_progress_bar()
     _model = load_model(settings)
 
 

@@ -29,7 +29,8 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--tune', action='store_true',
                         help='take streams for choosing settings, not those for the record')
     parser.add_argument('--quick', action='store_true', help=f'{QUICK_STREAMS} streams per profile: a few minutes')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there, too')
+    parser.add_argument('--json', type=Path, metavar='FILE',
+                        help='write the figures there, too; an interval is the 95 %% one of retention')
     parser.add_argument('--sweep', action='store_true',
                         help='measure many settings on tuning streams, then the best ones on others; writes --report')
     parser.add_argument('--report', type=Path, metavar='FOLDER', default=Path('docs'),
@@ -57,11 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = read_arguments(arguments)
     # imported this late, so that --help and a mistyped option are answered at once
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     from stc_ros.models import load_model
     from stc_ros.models.base import ModelError
 
     torch.set_num_threads(1)
+    disable_progress_bar()
     try:
         model = load_model(chosen.settings)
     except (ImportError, ModelError) as error:

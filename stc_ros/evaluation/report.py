@@ -12,9 +12,9 @@ from stc_ros.evaluation.summary import MARGIN, Interval, Summary
 HEADER = ['type', 'n', 'plain', 'with settings', 'retention', *CONTROLS, 'tests it']
 LEGEND = f"""\
 plain: cacher and pruner off. In brackets: 95 % intervals, from a bootstrap over streams.
-blank: grey frames. newest: a stream that saw only the newest frame. never: a cacher that recomputes nothing behind
-the first frame. reversed: the frames backwards. random, uniform: the settings, with as many tokens kept as their
-pruner keeps, but chosen without looking.
+blank: grey frames. newest: a stream that saw only the newest frame. never: a cacher that never refreshes; behind the
+first frame no layer computes anything anew. reversed: the frames backwards, the oldest one last. random, uniform: the
+settings, with as many tokens of each frame as their pruner keeps, but chosen without looking.
 tests it: blank, newest and never are each more than {MARGIN * 100:.0f} points below plain, so that losing
 what was seen, what is past or what is new would show. Other types do not count for the retention of all."""
 

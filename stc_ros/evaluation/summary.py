@@ -73,22 +73,19 @@ def summarise(outcome: Outcome, settings: str = 'settings', tested: list[str] | 
     controls = {name: accuracy(outcome.right(name), asked) for name in CONTROLS if name in outcome.tallies}
     types = {}
     for i, kind in enumerate(TYPES):
-        columns = slice(i, i + 1)
-        about = {name: float(values[i]) for name, values in controls.items()}
+        destroyed = {name: float(values[i]) for name, values in controls.items()}
         before, after = float(accuracy(plain, asked)[i]), float(accuracy(ours, asked)[i])
+        befores, afters = redraw(asked, plain, ours, [i], draws)
         types[kind] = TypeFigures(
-            int(asked[:, i].sum()), before, after, divide(after, before),
-            interval(*redraw(asked, plain, ours, columns, draws), retention_of),
-            interval(*redraw(asked, plain, ours, columns, draws), lambda before, after: before),
-            interval(*redraw(asked, plain, ours, columns, draws), lambda before, after: after),
-            about, can_tell(before, about) if tested is None else kind in tested)
-    columns = [i for i, kind in enumerate(TYPES) if types[kind].tests_it]
-    mean = [np.mean([getattr(types[TYPES[i]], which) for i in columns]) if columns else math.nan
-            for which in ('plain', 'with_settings')]
-    bounds = interval(*redraw(asked, plain, ours, columns, draws), retention_of) if columns else (math.nan, math.nan)
+            int(asked[:, i].sum()), before, after, divide(after, before), middle(ratio(afters, befores)),
+            middle(befores), middle(afters), destroyed,
+            can_tell(before, destroyed) if tested is None else kind in tested)
+    counted = [i for i, kind in enumerate(TYPES) if types[kind].tests_it]
+    befores, afters = redraw(asked, plain, ours, counted, draws)
+    retention = divide(*(np.nansum(accuracy(right, asked)[counted]) for right in (ours, plain)))
     return Summary(
-        types, divide(mean[1], mean[0]), bounds, f1(outcome.narrations(settings)), f1(outcome.narrations('plain')),
-        outcome.share(settings, 'recomputed'), outcome.share(settings, 'kept'))
+        types, retention, middle(ratio(afters, befores)), f1(outcome.narrations(settings)),
+        f1(outcome.narrations('plain')), outcome.share(settings, 'recomputed'), outcome.share(settings, 'kept'))
 
 
 def accuracy(right: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -109,18 +106,20 @@ def redraw(asked, plain, ours, columns, draws) -> tuple[np.ndarray, np.ndarray]:
     for right, imaginary in ((plain, (1, 0)), (ours, (0, 1))):
         hits = np.vstack([right[:, columns], [[x] * right[:, columns].shape[1] for x in imaginary]])
         totals = np.vstack([asked[:, columns], np.ones((2, hits.shape[1]))])
-        means.append(((draws @ hits) / np.maximum(draws @ totals, 1)).mean(1))
+        means.append(((draws @ hits) / np.maximum(draws @ totals, 1)).sum(1) / max(len(columns), 1))
     return means[0], means[1]
 
 
-def retention_of(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    return after / np.maximum(before, 1e-9)
-
-
-def interval(before: np.ndarray, after: np.ndarray, figure) -> Interval:
-    """The middle 95 % of a figure over the draws."""
-    low, high = np.percentile(figure(before, after), [2.5, 97.5])
+def middle(figures: np.ndarray) -> Interval:
+    """The middle 95 % of a figure's draws; NaN where it exists in none."""
+    figures = figures[np.isfinite(figures)]
+    low, high = np.percentile(figures, [2.5, 97.5]) if len(figures) else (math.nan, math.nan)
     return float(low), float(high)
+
+
+def ratio(after: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Retention in each draw; NaN where the plain model knew nothing."""
+    return np.divide(after, before, out=np.full(len(before), np.nan), where=before > 0)
 
 
 def divide(a: float, b: float) -> float:
@@ -136,13 +135,18 @@ def f1(scores: list[Score]) -> tuple[float, float]:
 def to_json(summary: Summary, profile: str, settings: Settings, seed: int) -> dict:
     """What `--json` writes. Figures that do not exist are null."""
     types = {name: {'n': f.n, 'plain': figure(f.plain), 'with_settings': figure(f.with_settings),
-                    'retention': figure(f.retention), 'interval': [figure(x) for x in f.interval],
+                    'retention': figure(f.retention), 'interval': bounds(f),
                     'controls': {k: figure(v) for k, v in f.controls.items()}, 'tests_it': f.tests_it}
              for name, f in summary.types.items()}
     objects, clauses = summary.narration
     return {'types': types, 'retention': figure(summary.retention),
             'narration': {'object_f1': figure(objects), 'clause_f1': figure(clauses)},
             'profile': profile, 'settings': dataclasses.asdict(settings), 'seed': seed}
+
+
+def bounds(f: TypeFigures) -> list[float | None]:
+    """The interval of a retention, if there is any."""
+    return [None if math.isnan(f.retention) else figure(x) for x in f.interval]
 
 
 def figure(x: float) -> float | None:
