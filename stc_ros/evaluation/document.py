@@ -12,7 +12,7 @@ from stc_ros.evaluation.report import HEADER, LEGEND, about, as_markdown, number
 from stc_ros.evaluation.summary import Summary, summarise, to_json
 from stc_ros.evaluation.sweep import GOOD_ENOUGH, points
 from stc_ros.settings import Settings
-from stc_ros.synthetic.forms import FORMS
+from stc_ros.synthetic.forms import FORMS, TYPES
 
 CACHER_KNOBS = {'off': (), 'paper': ('update_ratio', 'cache_interval'),
                 'similarity': ('cache_similarity', 'cache_interval'),
@@ -27,7 +27,7 @@ settings, and under controls that destroy what compression might destroy. An ans
 one, word for word. Settings are chosen on tuning streams; what they cost is measured on test streams, which served
 for nothing else.
 
-## The default settings
+## The settings in question
 
 `{settings}`
 
@@ -86,7 +86,7 @@ def write_document(folder: Path, command: str, made: str, settings: Settings, ou
     """
     folder.mkdir(parents=True, exist_ok=True)
     summary = summarise(outcome)
-    costs = {'default': summary, **{name: summarise(outcome, name, summary.tested) for name in extras}}
+    costs = {'in question': summary, **{name: summarise(outcome, name, summary.tested) for name in extras}}
     by_profile = {p: summarise(outcome.only(p), tested=summary.tested) for p in dict.fromkeys(outcome.profiles)}
     for curve in ('recomputed', 'kept'):
         draw(swept, curve, folder / f'quality_{curve}.png')
@@ -99,7 +99,7 @@ def write_document(folder: Path, command: str, made: str, settings: Settings, ou
         swept_types=', '.join(swept['tested']) or 'all types', swept_streams=swept['streams'],
         recomputed=as_markdown(sweep_rows(swept, 'recomputed')), kept=as_markdown(sweep_rows(swept, 'kept')))
     (folder / 'quality.md').write_text(text)
-    everything = {'made': made, 'default': found, 'sweep': swept, 'costs': {
+    everything = {'made': made, 'in_question': found, 'sweep': swept, 'costs': {
         name: to_json(s, found['profile'], extras.get(name, settings), found['seed']) for name, s in costs.items()}}
     (folder / 'quality.json').write_text(json.dumps(everything, indent=1) + '\n')
 
@@ -126,7 +126,7 @@ def form_rows(outcome: Outcome) -> list[list[str]]:
     conditions = ('plain', 'settings', *DESTROYERS)
     columns = [outcome.accuracy_by_form(name) for name in conditions]
     rows = [['form', 'type', 'n', 'plain', 'with settings', *DESTROYERS]]
-    for i, form in enumerate(FORMS.values()):
+    for i, form in sorted(enumerate(FORMS.values()), key=lambda item: TYPES.index(item[1].type)):
         n = int(outcome.forms[:, i].sum())
         if n:
             rows.append([form.wording + ' *' * form.temporal, form.type, str(n), *(number(c[i]) for c in columns)])

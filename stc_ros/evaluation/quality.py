@@ -96,7 +96,7 @@ def measure(model, chosen: argparse.Namespace) -> None:
     outcome = measure_all(model, streams, plan, measured, jobs)
     summary = summarise(outcome)
     minutes = (time.monotonic() - began) / 60
-    made = (f'{model.name}, {len(streams)} streams of {chosen.profile} profiles, seed {chosen.seed}; '
+    made = (f'{model.name}, {len(streams)} streams (profiles: {chosen.profile}), seed {chosen.seed}; '
             f'{machine()}, {jobs} processes, {minutes:.1f} minutes')
     print_summary(summary, made)
     found = to_json(summary, chosen.profile, settings, chosen.seed)
