@@ -25,7 +25,8 @@ def folder(tmp_path_factory):
     processor = {'size': {'height': 24, 'width': 24}, 'image_mean': [0.1, 0.2, 0.3], 'image_std': [0.5, 0.6, 0.7],
                  'resample': 2}
     (path / 'preprocessor_config.json').write_text(json.dumps(processor))
-    (path / 'stc.json').write_text(json.dumps({'narration': 'what is moving ?', 'questions': ['a', 'b', 'c']}))
+    (path / 'stc.json').write_text(json.dumps(
+        {'narration': 'what is moving in {frames} frames ?', 'questions': ['a', 'b', 'c'], 'frames': [8, 16]}))
     return path
 
 
@@ -38,7 +39,10 @@ def test_a_saved_folder_is_the_same_model(folder):
             stream.see(frame, 0)
     assert torch.equal(streams[0].memory.keys, streams[1].memory.keys)
     assert loaded_pixels == Pixels(24, 24, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), 'bilinear')
-    assert loaded.narration_prompt == 'what is moving ?' and loaded.demo_questions == ('a', 'b', 'c')
+    assert loaded.demo_questions == ('a', 'b', 'c')
+    asked = [loaded.ask_narration('', frames, 2) for frames in (3, 8, 9, 99)]
+    assert asked == [f'what is moving in {n} frames ?' for n in (8, 8, 16, 16)]
+    assert made.ask_narration('{frames} frames, {seconds} s ?', 3, 2) == '3 frames, 2 s ?'
     assert loaded.words.tail('red ?') == made.words.tail('red ?') and loaded.words.stops == made.words.stops
 
 

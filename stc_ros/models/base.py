@@ -35,9 +35,19 @@ class VideoModel:
     decoder: Decoder                                    # embeddings [1, t, D] -> hidden states, logits
     words: Words                                        # text <-> token ids, the chat format
     narration_prompt: str = 'Describe what is happening now, and what has changed in the last {seconds} seconds.'
+    frame_counts: tuple[int, ...] = ()                  # values of {frames} it was trained on, ascending; (): any
     demo_questions: tuple[str, ...] = ('What is in the picture?', 'What is moving?', 'What has changed?')
     notes: str = ''                                     # what a user should know of this model
     weights: object = field(default=None, repr=False)   # the transformers model, for comparisons
+
+    def ask_narration(self, prompt: str, frames: int, seconds: int) -> str:
+        """The question that asks what has happened in the last `frames` frames, or `seconds` seconds.
+
+        prompt: the user's own, or '' for `narration_prompt`; its {frames} and {seconds} are filled in. A model that was
+        trained on certain counts of frames is asked about the next larger of them.
+        """
+        frames = next((count for count in self.frame_counts if count >= frames), max(self.frame_counts, default=frames))
+        return (prompt or self.narration_prompt).replace('{frames}', str(frames)).replace('{seconds}', str(seconds))
 
     @property
     def device(self) -> torch.device:

@@ -64,6 +64,8 @@ def build(weights: LlavaOnevisionForConditionalGeneration, tokenizer, processor:
     extras = {}
     if 'narration' in prompts:
         extras['narration_prompt'] = prompts['narration']
+    if 'frames' in prompts:
+        extras['frame_counts'] = tuple(sorted(prompts['frames']))
     if 'questions' in prompts:
         extras['demo_questions'] = tuple(prompts['questions'])
     weights.requires_grad_(False)
