@@ -119,9 +119,9 @@ def test_stream_yaml_is_what_the_settings_say():
     assert parameters == {knob.name: knob.default for knob in KNOBS.values()}
 
 
+@pytest.mark.skipif(not importlib.util.find_spec('launch_ros'), reason='launch_ros is not on PyPI: source a ROS 2')
 def test_launched_for_real_it_sees_its_camera(ros, toy, tmp_path):
     """The real launch packages start both nodes as processes; frames arrive at the model; SIGINT ends all."""
-    pytest.importorskip('launch_ros', reason='launch_ros is not on PyPI: source a ROS 2 to run this')
     from rclpy.qos import QoSProfile
 
     from stc_ros.msg import StreamStats

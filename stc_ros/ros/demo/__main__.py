@@ -79,8 +79,8 @@ def perform(options, screen, figures, interrupted, logs: Path) -> str:
         from stc_ros.ros.demo.client import Client  # imports while the children start
 
         client = Client(figures, screen)
-        screen.line(f'camera: {options.source}; model: {options.model or "embedded"}; '
-                    f'look in from another shell with ROS_DOMAIN_ID={domain}')
+        screen.line(f'camera: {options.source}; model: {options.model or "embedded"}\n'
+                    f'ask your own from another shell: ROS_DOMAIN_ID={domain} ./dev ask "What is moving?"')
         wait_for_first_frame(options, screen, client, interrupted, camera, node)
         watch(command_line.questions(options), options.seconds, screen, client, interrupted, camera, node)
     except DemoError as error:

@@ -1,0 +1,77 @@
+"""Ask a running node a question and read the answer as it comes: `./dev ask "What is moving?"`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+
+DISCOVERY_S = 5.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog='ask', description=__doc__)
+    parser.add_argument('question')
+    parser.add_argument('--timeout', type=float, default=0.0, metavar='S', help="seconds (default: the node's)")
+    parser.add_argument('--max-new-tokens', type=int, default=0, metavar='N',
+                        help="longest answer (default: the node's)")
+    parser.add_argument('--action', default='ask_stream', help='name of the action, with its namespace (ask_stream)')
+    options = parser.parse_args(arguments)
+    if options.timeout < 0 or options.max_new_tokens < 0:
+        parser.error('--timeout and --max-new-tokens must not be negative')
+    interrupted = []
+    signal.signal(signal.SIGINT, lambda *_: interrupted.append(True))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # ./dev holds it back until here
+
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        return ask(options, interrupted)
+    finally:
+        rclpy.shutdown()
+
+
+def ask(options: argparse.Namespace, interrupted: list) -> int:
+    """Print the answer's pieces; an interrupt cancels it. Return the exit code."""
+    import rclpy
+    from rclpy.action import ActionClient
+    from rclpy.duration import Duration
+
+    from stc_ros.action import AskStream
+
+    node = rclpy.create_node('stc_ask')
+    client = ActionClient(node, AskStream, options.action)
+    if not client.wait_for_server(timeout_sec=DISCOVERY_S):
+        domain = os.environ.get('ROS_DOMAIN_ID', '0')
+        print(f'ask: no node answers on {options.action} in ROS_DOMAIN_ID={domain}. Start one, wait until its model is '
+              'loaded, and use the ROS_DOMAIN_ID that it uses (./dev demo prints its own).', file=sys.stderr)
+        return 1
+    goal = AskStream.Goal(question=options.question, timeout=Duration(seconds=options.timeout).to_msg(),
+                          max_new_tokens=options.max_new_tokens)
+    sent = client.send_goal_async(
+        goal, feedback_callback=lambda message: print(message.feedback.text, end='', flush=True))
+    rclpy.spin_until_future_complete(node, sent)
+    handle = sent.result()
+    done, canceled = handle.get_result_async(), False
+    while not done.done():
+        rclpy.spin_once(node, timeout_sec=0.1)
+        if interrupted and not canceled:
+            canceled = True
+            handle.cancel_goal_async()
+        if len(interrupted) > 1:
+            return 130
+    print()
+    result = done.result().result
+    if result.error_code:
+        print(f'ask: error {result.error_code}: {result.error_msg}', file=sys.stderr)
+        return 1
+    print(f'({result.frames_seen} frames seen, the newest {result.frame_age:.2f} s ago; first token after '
+          f'{result.time_to_first_token * 1e3:.0f} ms, {result.tokens_per_second:.0f} tokens/s)', file=sys.stderr)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
