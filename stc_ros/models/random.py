@@ -16,6 +16,8 @@ SIZES = {       # vision, text
              'image_size': 24, 'patch_size': 4},
             {'hidden_size': 48, 'intermediate_size': 96, 'num_attention_heads': 4, 'num_key_value_heads': 2,
              'num_hidden_layers': 3, 'max_position_embeddings': 400}),
+    'so400m': (SO400M, {'hidden_size': 896, 'intermediate_size': 96, 'num_attention_heads': 14,
+                        'num_key_value_heads': 2, 'num_hidden_layers': 1, 'max_position_embeddings': 32768}),
     '0.5b': (SO400M, {'hidden_size': 896, 'intermediate_size': 4864, 'num_attention_heads': 14,
                       'num_key_value_heads': 2, 'num_hidden_layers': 24, 'max_position_embeddings': 32768}),
     '7b': (SO400M, {'hidden_size': 3584, 'intermediate_size': 18944, 'num_attention_heads': 28,
@@ -30,7 +32,7 @@ def random_weights(size: str = 'toy', seed: int = 0, device='cpu', dtype=torch.f
     vision, text = SIZES[size]
     config = LlavaOnevisionConfig(
         vision_config={'model_type': 'siglip_vision_model', 'vision_use_head': False, **vision},
-        text_config={'model_type': 'qwen2', 'vocab_size': len(WORDS) if size == 'toy' else 152000, **text,
+        text_config={'model_type': 'qwen2', 'vocab_size': len(WORDS) if size in ('toy', 'so400m') else 152000, **text,
                      'rope_parameters': {'rope_type': 'default', 'rope_theta': 1e4 if size == 'toy' else 1e6}},
         image_token_index=WORDS.index('<image>'), video_token_index=WORDS.index('<video>'), vision_feature_layer=-1,
         vision_feature_select_strategy='full', tie_word_embeddings=False)
@@ -55,5 +57,6 @@ def random_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def random_model(size: str = 'toy', seed: int = 0, device='cpu', dtype=torch.float32) -> VideoModel:
-    """A `VideoModel` of that size: "toy" (36 patches, 9 visual tokens), "0.5b" or "7b"."""
+    """A `VideoModel` of that size: "toy" (36 patches, 9 visual tokens), "0.5b", "7b", or "so400m", which
+    has their tower and hardly a language model."""
     return build(random_weights(size, seed, device, dtype), random_tokenizer(), name=f'random {size}')

@@ -1,0 +1,162 @@
+"""What the vision tower costs per frame: plain, the paper's cacher, similarity, compact, and rows of fixed share.
+
+The modes take turns on every frame, each with a state of its own. Modes whose work does not depend on the picture run
+on every --stride-th frame only. Shares are of the tokens recomputed, mean over layers and frames; the ideal counts
+floating-point operations.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from measure import Row, Times, input_name, machine, options, pictures, read, report
+
+SIMILARITIES = (0.95, 0.9, 0.85, 0.8)
+FIXED = (1.0, 0.25, 0.1)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = options(__doc__, ('so400m', 'embedded'), frames=150, quick=12)
+    parser.add_argument('--stride', type=int, default=1, help='plain, paper and fixed shares on every n-th frame (1)')
+    parser.add_argument('--only', nargs='+', metavar='MODE', help='these modes (and plain), named as in the table')
+    parser.add_argument('--compile', action='store_true', help='torch.compile for plain and for the rows of all modes')
+    chosen = read(parser, arguments)
+    import torch
+    from tqdm import tqdm
+
+    from stc_ros.models import load_model, pick_device
+    from stc_ros.models.random import random_model
+    from stc_ros.settings import Settings
+
+    device = pick_device(chosen.device)
+    if chosen.model == 'embedded':
+        model = load_model(Settings(device=chosen.device, dtype=chosen.dtype))
+    else:
+        model = random_model(chosen.model, device=device, dtype=getattr(torch, chosen.dtype))
+    with torch.inference_mode():
+        if chosen.compile:
+            compile_blocks(model)
+        modes = make_modes(model, chosen)
+        times, warm = Times(device), 1
+        for number, frame in enumerate(tqdm(pictures(chosen), total=chosen.frames, desc='frames', disable=None)):
+            image = model.pixels.resize(frame)
+            for mode in modes[number % len(modes):] + modes[:number % len(modes)]:
+                if mode.follows_picture or number % chosen.stride == 0 or number < warm:
+                    times.run(mode.key, lambda mode=mode, image=image: mode.encode(image), keep=number >= warm)
+    rows = [Row(f'{chosen.model} {chosen.dtype}' + (' compiled' if chosen.compile else ''), input_name(chosen),
+                mode.name, mode.about, machine=machine(chosen.threads, device),
+                ideal_ratio=round(mode.ideal(times.shares(mode.key)), 4), **times.figures(mode.key))
+            for mode in modes]
+    return report(rows, chosen)
+
+
+def compile_blocks(model) -> None:
+    """Compile what follows the attention in each block, where most of the work is, for all modes alike."""
+    import torch
+    for block in model.tower.blocks:
+        block.mlp = torch.compile(block.mlp, dynamic=True)
+
+
+def make_modes(model, chosen) -> list:
+    from stc_ros.settings import Settings
+    modes = [Cached(model, 'plain', '', Settings(cacher='off')),
+             Stock(model)] if model.weights is not None else [Cached(model, 'plain', '', Settings(cacher='off'))]
+    for interval in (2, 4):
+        modes.append(Cached(model, 'paper', f'update_ratio 0.25, interval {interval}',
+                            Settings(cacher='paper', cache_interval=interval)))
+    modes.append(Cached(model, 'similarity', 'cache_similarity 0.85, interval 4', Settings(cacher='similarity')))
+    for tau in SIMILARITIES[1:3] if chosen.quick else SIMILARITIES:
+        modes.append(Cached(model, 'compact', f'cache_similarity {tau:g}',
+                            Settings(cacher='compact', cache_similarity=tau)))
+    modes += [Fixed(model, share) for share in FIXED]
+    return [m for m in modes if not chosen.only or m.name in ('plain', *chosen.only)]
+
+
+def layer_flops(tower, k: int, keys: int | None = None) -> float:
+    """One block's operations with `k` tokens computed and `keys` of them (k) projected to keys."""
+    block = tower.blocks[0]
+    d, t = block.q.in_features, tower.tokens
+    inner = next(p.shape[0] for p in block.mlp.parameters())
+    return 2 * (keys or k) * d * d + 6 * k * d * d + 4 * k * t * d + 4 * k * d * inner
+
+
+class Mode:
+    """A way of seeing frames, with the state it needs. `encode` returns the share of the tokens recomputed."""
+
+    follows_picture = False
+
+    def __init__(self, model, name: str, about: str):
+        self.model, self.name, self.about = model, name, about
+        self.key = f'{name} {about}'.strip()
+
+    def embed(self, image):
+        return self.model.tower.embed(self.model.pixels.normalise(image, self.model.device, self.model.dtype))
+
+    def ideal(self, shares: list[float]) -> float:
+        """The operations of frames with these shares, as a share of plain ones."""
+        return sum(shares) / len(shares)
+
+
+class Stock(Mode):
+    """transformers' own tower, as a check that our plain one is no straw man."""
+
+    def __init__(self, model):
+        super().__init__(model, 'plain', 'transformers')
+        self.tower = model.weights.model.vision_tower
+
+    def encode(self, image):
+        self.tower(self.model.pixels.normalise(image, self.model.device, self.model.dtype))
+        return 1.0
+
+
+class Cached(Mode):
+    """One of the stream's own cachers, its choice of tokens included."""
+
+    def __init__(self, model, name, about, settings):
+        from stc_ros.compression.vision import VisionState
+        super().__init__(model, name, about)
+        self.settings, self.state = settings, VisionState()
+        self.follows_picture = name in ('similarity', 'compact')
+
+    def encode(self, image):
+        from stc_ros.compression.cacher import encode
+        from stc_ros.compression.compact import encode_compact
+        if self.settings.cacher == 'compact':
+            self.state.compact, recomputed = encode_compact(
+                self.model.tower, self.state.compact, image.to(self.model.device), lambda: self.embed(image),
+                self.settings)
+        else:
+            _, recomputed = encode(self.model.tower, self.state.layers, self.embed(image), self.settings)
+        return recomputed.float().mean()
+
+    def ideal(self, shares):
+        if self.name == 'compact':
+            return super().ideal(shares)
+        tower = self.model.tower                            # dense where the share is 1, else with the keys of all
+        t, dense = tower.tokens, layer_flops(tower, tower.tokens)
+        return sum(dense if s == 1 else layer_flops(tower, round(s * t), keys=t) for s in shares) / dense / len(shares)
+
+
+class Fixed(Mode):
+    """The compact cacher's rows, always this share of the patches: those whose pixels changed most."""
+
+    def __init__(self, model, share: float):
+        super().__init__(model, 'compact rows', f'share {share:g}')
+        self.rows, self.state = max(1, round(share * model.tower.grid[0] * model.tower.grid[1])), None
+
+    def encode(self, image):
+        from stc_ros.compression.compact import compute_all, compute_rows, replace_patches, similarity
+        grid, image = self.model.tower.grid, image.to(self.model.device)
+        if self.state is None:
+            self.state = compute_all(self.model.tower, image, self.embed(image))
+            return 1.0
+        rows = similarity(image, self.state.image, grid).argsort()[:self.rows].sort().values
+        which = image.new_zeros(grid[0] * grid[1], dtype=bool)
+        which[rows] = True
+        compute_rows(self.model.tower, self.state, self.embed(image), rows)
+        self.state.image = replace_patches(self.state.image, image, which.view(grid))
+        return self.rows / len(which)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
