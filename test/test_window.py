@@ -90,8 +90,9 @@ def test_old_frames_leave_and_positions_stay_in_range_however_long_the_stream(mo
     for i in range(700):
         fill_one(memory, i, kept=(i * 5) % 9 + 1)
         assert memory.tokens <= 50 and memory.end <= memory.position_limit
-        positions = memory.positions()[memory.order()]
-        assert torch.equal(positions, positions.sort().values) and positions.max() < memory.end
+        places = memory.places[memory.order()]
+        assert torch.equal(places, places.sort().values) and places[-1] < memory.next_place
+        assert memory.next_place - places[0] == memory.end
         assert [f.stamp for f in memory.frames] == list(range(i + 1 - len(memory.frames), i + 1))
     assert memory.next_place > model.decoder.max_positions * 10
     assert memory.keys.data_ptr() == keys and memory.filled.sum() == memory.sinks + memory.tokens
@@ -124,6 +125,18 @@ def test_what_remains_in_the_ring_is_what_was_written(model):
     straight.frames, straight.next_place = memory.frames.copy(), memory.next_place
     straight.next_slot = straight.used = n
     torch.testing.assert_close(Recall(memory).run(question), Recall(straight).run(question), atol=1e-6, rtol=1e-6)
+
+
+@torch.inference_mode()
+def test_where_in_the_stream_it_happens_does_not_matter(model):
+    """Only differences of places count, so the range in which the model was trained holds at any time."""
+    question, answers = torch.randn(1, 3, 48), []
+    for elapsed in (0, 10_000_019):
+        memory = window(model, tokens=40)
+        memory.next_place += elapsed
+        answers.append(Recall(fill(memory, 9, tokens=7)).run(question))
+    assert memory.next_place > 10_000_000 and memory.places[0] > 10_000_000
+    torch.testing.assert_close(*answers, atol=1e-4, rtol=1e-4)
 
 
 @torch.inference_mode()

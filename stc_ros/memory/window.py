@@ -1,8 +1,8 @@
 """What the language model keeps of the past: the prompt's sinks and a window of the newest frames, in a ring.
 
-Keys are stored as the model made them, un-rotated. A token's position is its distance from the window's oldest frame,
-so positions stay in the trained range however long the stream is (StreamingLLM, arXiv 2309.17453; ReKV, arXiv
-2503.00540). Nothing is allocated after the first frame.
+A key is rotated once, to its token's place in the stream. Attention knows only differences of places, and these stay in
+the trained range because old frames leave; the sinks move on with the oldest frame and stand right before it
+(StreamingLLM, arXiv 2309.17453; ReKV, arXiv 2503.00540). Nothing is allocated after the first frame.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class FrameSpan:
 
 
 class Window:
-    """Keys and values of one stream, un-rotated, [layers, key heads, slots, head]. Slots: first the sinks, then a ring.
+    """Keys and values of one stream, [layers, 1, key heads, slots, head]. Slots: first the sinks, then a ring.
 
     `tokens` is the most visual tokens kept, `budget` the most bytes, an answer's copy included. Raises `ValueError`
     when the budget does not hold even one token beside the sinks.
@@ -46,7 +46,7 @@ class Window:
             raise ValueError(f'a memory of {budget} bytes holds no visual token; this model needs '
                              f'{self.token_bytes} bytes a token: raise memory_mib')
         shape = (decoder.layers, 1, decoder.key_heads, self.capacity, decoder.head_size)
-        device = decoder.cos.device
+        device = decoder.device
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
         self.places = torch.zeros(self.capacity, dtype=torch.long, device=device)   # position in the stream, by slot
@@ -56,6 +56,8 @@ class Window:
         sinks = torch.arange(self.sinks, device=device)
         self._prefill(decoder.embed(head), sinks, sinks)
         self.next_slot = self.next_place = self.sinks
+        self.sink_keys = self.keys[:, :, :, :self.sinks].clone()        # at places 0, 1, ...
+        self.slid = 0                                                   # how far the sinks have moved on
 
     @property
     def tokens(self) -> int:
@@ -72,6 +74,7 @@ class Window:
         self.frames.clear()
         self.filled[self.sinks:] = False
         self.next_slot = self.next_place = self.used = self.sinks
+        self._slide_sinks()
 
     def add(self, embeddings: torch.Tensor, offsets: torch.Tensor, extent: int, stamp: int) -> None:
         """Prefill one frame.
@@ -88,9 +91,10 @@ class Window:
         while self.tokens + count > ring or self.end + extent > self.position_limit:
             self._forget_oldest()
         self.frames.append(FrameSpan(stamp, count, self.next_place, extent))
+        self._slide_sinks()
         if count:
             slots = self.sinks + (self.next_slot - self.sinks + torch.arange(count, device=offsets.device)) % ring
-            self._prefill(embeddings, slots, offsets)
+            self._prefill(embeddings, slots, self.next_place + offsets)
         self.next_slot = self.sinks + (self.next_slot - self.sinks + count) % ring
         self.next_place += extent
 
@@ -109,15 +113,9 @@ class Window:
         return torch.cat((torch.arange(self.sinks, device=back.device),
                           self.sinks + (self.next_slot - self.sinks - back) % ring))
 
-    def positions(self) -> torch.Tensor:
-        """Position of every slot inside the trained range, [slots]; empty slots get 0."""
-        positions = self.places - self._slide
-        positions[:self.sinks] = self.places[:self.sinks]
-        return positions.where(self.filled, 0)
-
     @property
     def end(self) -> int:
-        """The first position behind the newest frame."""
+        """How far the stream reaches, counted from the sinks: the first position behind the newest frame."""
         return self.next_place - self._slide
 
     @property
@@ -130,25 +128,31 @@ class Window:
         self.filled[oldest] = False
         self.frames.popleft()
 
-    def _prefill(self, embeddings: torch.Tensor, slots: torch.Tensor, offsets: torch.Tensor) -> None:
+    def _slide_sinks(self) -> None:
+        if self._slide != self.slid:
+            self.slid = self._slide
+            turn = self.decoder.rotation(torch.tensor([self.slid], device=self.places.device))
+            self.keys[:, :, :, :self.sinks] = rotate(self.sink_keys, *turn)
+            self.places[:self.sinks] = self.slid + torch.arange(self.sinks, device=self.places.device)
+
+    def _prefill(self, embeddings: torch.Tensor, slots: torch.Tensor, places: torch.Tensor) -> None:
         """Run the model on new tokens over all that is kept, and write their keys and values into `slots`."""
-        self.places[slots] = self.next_place + offsets
+        self.places[slots] = places
         self.filled[slots] = True
-        self.used = used = max(self.used, min(self.capacity, self.next_slot + len(offsets)))
-        positions = self.positions()[:used]
-        cos, sin = self.decoder.rotation(positions)
-        mask = self.filled[:used] & (positions <= positions[slots][:, None])        # [b, used]: causal by position
+        self.used = used = max(self.used, min(self.capacity, self.next_slot + len(slots)))
+        turn = self.decoder.rotation(places)
+        mask = self.filled[:used] & (self.places[:used] <= places[:, None])         # [b, used]: causal by place
 
         def write(layer: int, keys: torch.Tensor, values: torch.Tensor):
-            self.keys[layer][:, :, slots] = keys
-            self.values[layer][:, :, slots] = values
-            return rotate(self.keys[layer][:, :, :used], cos, sin), self.values[layer][:, :, :used]
+            self.keys[layer].index_copy_(2, slots, rotate(keys, *turn))
+            self.values[layer].index_copy_(2, slots, values)
+            return self.keys[layer][:, :, :used], self.values[layer][:, :, :used]
 
-        self.decoder.run(embeddings, positions[slots], write, mask)
+        self.decoder.run(embeddings, places, write, mask)
 
 
 class Recall:
-    """A copy of a window for one answer: rotated keys in order of time, with room for question and answer.
+    """A copy of a window for one answer, in order of time, with room for question and answer.
 
     The window goes on; the answer knows what was there when it was asked.
     """
@@ -156,25 +160,24 @@ class Recall:
     def __init__(self, window: Window):
         self.decoder = window.decoder
         order = window.order()
-        cos, sin = self.decoder.rotation(window.positions()[order])
         shape = list(window.keys.shape)
         shape[3] = len(order) + window.reserve
         self.keys, self.values = window.keys.new_empty(shape), window.values.new_empty(shape)
-        self.keys[:, :, :, :len(order)] = rotate(window.keys[:, :, :, order], cos, sin)
+        self.keys[:, :, :, :len(order)] = window.keys[:, :, :, order]
         self.values[:, :, :, :len(order)] = window.values[:, :, :, order]
         self.length = len(order)
-        self.position = window.end
+        self.position = window.next_place
 
     def run(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Append `embeddings` [1, t, D] behind all that is known -> hidden states [1, t, D]."""
         count = embeddings.shape[1]
         start, end = self.length, self.length + count
         positions = torch.arange(self.position, self.position + count, device=embeddings.device)
-        cos, sin = self.decoder.rotation(positions)
+        turn = self.decoder.rotation(positions)
         mask = None if count == 1 else torch.ones(count, end, dtype=torch.bool, device=embeddings.device).tril(start)
 
         def write(layer: int, keys: torch.Tensor, values: torch.Tensor):
-            self.keys[layer][:, :, start:end] = rotate(keys, cos, sin)
+            self.keys[layer][:, :, start:end] = rotate(keys, *turn)
             self.values[layer][:, :, start:end] = values
             return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 

@@ -1,0 +1,85 @@
+"""What the language model's prefill of one frame costs behind a full window, by the share of tokens kept.
+
+Tokens are random: latency does not depend on them. The modes take turns, each with a window of its own. The ideal
+counts floating-point operations, attention over the window included.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from measure import Row, Times, machine, options, read, report
+
+RATIOS = (0.0, 0.5, 0.67, 0.8, 0.9)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = options(__doc__, ('0.5b', 'embedded', '7b', 'toy'), frames=40, quick=10)
+    parser.add_argument('--memory-tokens', type=int, default=6272, help='visual tokens in the window (6272)')
+    chosen = read(parser, arguments)
+    import torch
+    from tqdm import tqdm
+
+    from stc_ros.compression.pruner import budget
+    from stc_ros.models import load_model, pick_device
+    from stc_ros.models.random import random_model
+    from stc_ros.settings import Settings
+
+    device = pick_device(chosen.device)
+    if chosen.model == 'embedded':
+        model = load_model(Settings(device=chosen.device, dtype=chosen.dtype))
+    else:
+        model = random_model(chosen.model, device=device, dtype=getattr(torch, chosen.dtype))
+    places, width = model.token_grid[0] * model.token_grid[1], len(model.newline)
+    with torch.inference_mode():
+        windows = {ratio: full_window(model, chosen.memory_tokens) for ratio in RATIOS}
+        tokens = next(iter(windows.values())).tokens
+        x = torch.randn(1, places, width, device=device, dtype=model.dtype)
+        times = Times(device)
+        for number in tqdm(range(chosen.frames + 1), desc='frames', disable=None):
+            for ratio in RATIOS[number % len(RATIOS):] + RATIOS[:number % len(RATIOS)]:
+                kept = torch.randperm(places, device=device)[:budget(places, ratio)].sort().values
+
+                def add(window=windows[ratio], kept=kept, number=number):
+                    window.add(x[:, kept], kept, places, number)
+                    return len(kept) / places
+
+                times.run(name(ratio), add, keep=number > 0)
+    rows = [Row(f'{chosen.model} {chosen.dtype}', f'window of {tokens} tokens', name(ratio),
+                f'prune_ratio {ratio:g}' if ratio else '', machine=machine(chosen.threads, device),
+                ideal_ratio=round(flops(model, budget(places, ratio), tokens) / flops(model, places, tokens), 4),
+                **times.figures(name(ratio))) for ratio in RATIOS]
+    return report(rows, chosen)
+
+
+def name(ratio: float) -> str:
+    return f'pruned {ratio:g}' if ratio else 'plain'
+
+
+def full_window(model, tokens: int):
+    """A window that is full already: as a long stream leaves it, with keys and values of no meaning."""
+    import torch
+
+    from stc_ros.memory.window import Window
+    window = Window(model.decoder, model.words.head(), tokens, 8 << 30, model.dtype)
+    run, model.decoder.run = model.decoder.run, lambda *_: None         # the bookkeeping without the model
+    places = model.token_grid[0] * model.token_grid[1]
+    while not window.frames or window.frames[0].stamp == 0:
+        stamp = window.frames[-1].stamp + 1 if window.frames else 0
+        window.add(torch.zeros(1, places, 1, device=model.device), torch.arange(places, device=model.device), places,
+                   stamp)
+    model.decoder.run = run
+    window.keys.normal_(), window.values.normal_()
+    return window
+
+
+def flops(model, new: int, tokens: int) -> float:
+    """Operations of `new` tokens that attend to `tokens`: every weight of the blocks twice, and the attention."""
+    body, decoder = model.decoder.body, model.decoder
+    weights = sum(p.numel() for layer in body.layers for p in layer.parameters() if p.dim() == 2)
+    heads = body.config.num_attention_heads
+    return 2 * new * weights + 4 * new * tokens * heads * decoder.head_size * decoder.layers
+
+
+if __name__ == '__main__':
+    sys.exit(main())
