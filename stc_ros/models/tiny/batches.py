@@ -8,6 +8,7 @@ from stc_ros.models.tiny.architecture import TOKENS
 from stc_ros.models.tiny.clips import MOST_OBJECTS
 
 SHARES = (0.25, 0.35, 0.5, 0.5, 0.7, 1.0)  # of each frame's tokens that are kept; drawn evenly
+SHORT = 0.7  # of the questions are padded to the longest of these
 LONGEST = 900  # kept visual tokens per clip, as a rule
 
 
@@ -20,7 +21,8 @@ class Batch:
     covered: torch.Tensor  # bool [B, MOST_OBJECTS, N]
     words: torch.Tensor  # int16 [B, 2, N]
     history: torch.Tensor  # int8 [B, 4, N]
-    asked: dict[str, torch.Tensor]  # ids [B, K, L], start, length, moment, evidence, type [B, K], objects [B, K, 6]
+    # short ones, long ones: ids [B, K, L], start, length, moment, evidence, type [B, K], objects [B, K, MOST_NAMED]
+    asked: list[dict[str, torch.Tensor]]
     told: dict[str, torch.Tensor] | None  # ids [B, K', L'], start, length, moment [B, K']
 
     @property
@@ -60,7 +62,10 @@ def draw_batch(shard: dict, clips: torch.Tensor, asked: int, told: int, share: f
     flat = features.flatten(1, 2)
     asked_parts = {k: shard[k][clips] for k in ("ids", "start", "length", "moment", "evidence", "type", "objects")}
     picks = _pick(asked_parts["moment"] >= 0, asked, draw)
-    asked_parts = {k: v[take, picks] for k, v in asked_parts.items()}
+    picks = picks.gather(1, asked_parts["length"].gather(1, picks).argsort(1))
+    few = max(round(asked * SHORT), 1)  # padded apart from the long ones, which saves a quarter of the tokens
+    halves = [half for half in (picks[:, :few], picks[:, few:]) if half.numel()]
+    groups = [{k: v[take, half] for k, v in asked_parts.items()} for half in halves]
     told_parts = None
     if told:
         told_parts = {k: shard["tell_" + k][clips] for k in ("ids", "start", "length", "moment")}
@@ -73,7 +78,7 @@ def draw_batch(shard: dict, clips: torch.Tensor, asked: int, told: int, share: f
         covered=shard["covered"][clips].flatten(2)[take[..., None], rows, index[:, None]],
         words=shard["words"][clips].flatten(2).gather(2, index[:, None].expand(-1, 2, -1)),
         history=shard["history"][clips].flatten(2).gather(2, index[:, None].expand(-1, 4, -1)),
-        asked=_crop(asked_parts),
+        asked=[_crop(group) for group in groups],
         told=told_parts and _crop(told_parts),
     )
 

@@ -13,9 +13,8 @@ def save_checkpoint(folder: Path, stage: str, step: int, model, optimiser, heads
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stage}-{step:07d}.pt"
     part = path.with_suffix(".part")
-    torch.save(
-        {"step": step, "model": model.state_dict(), "optimiser": optimiser.state_dict(), "heads": heads.state_dict()}, part
-    )
+    parts = {"model": model, "optimiser": optimiser, "heads": heads}
+    torch.save({"step": step} | {key: value.state_dict() for key, value in parts.items()}, part)
     os.replace(part, path)
     for old in find_checkpoints(folder, stage)[:-2]:
         old.unlink()

@@ -12,8 +12,8 @@ from stc_ros.synthetic import Clip, World
 from stc_ros.synthetic.forms import TYPES
 from stc_ros.synthetic.narration import PROMPT, tell
 from stc_ros.synthetic.questions import ask_about
-from stc_ros.synthetic.truth import DIRECTIONS, EDGES, PLACES
 from stc_ros.synthetic.render import COLOURS
+from stc_ros.synthetic.truth import DIRECTIONS, EDGES, PLACES
 
 MOST_OBJECTS = 40  # in one clip
 MOST_NAMED = 6  # objects that one question rests on
@@ -65,8 +65,6 @@ def label_clip(clip: Clip, coder: Coder) -> Labels:
     rows: dict[int, int] = {}
     past: dict[int, list[int]] = {}  # id -> classes of "before", "origin", "first"
     for t, truth in enumerate(clip.truths):
-        if any(e.kind == "cut" for e in truth.events):
-            rows, past = {}, {}
         for o in truth.objects:
             past.setdefault(o.id, [len(COLOURS), len(EDGES), PLACES.index(o.place)])
         for e in truth.events if t else ():
@@ -81,7 +79,7 @@ def label_clip(clip: Clip, coder: Coder) -> Labels:
             o = seen.get(i)
             if o is None:
                 continue
-            row = rows.setdefault(i, min(len(set(rows.values())) + 1, MOST_OBJECTS - 1))
+            row = rows.setdefault(i, min(len(rows) + 1, MOST_OBJECTS - 1))
             here = pixels >= TOKEN_PIXELS
             covered[row, t] |= here
             here = here & (pixels == most)

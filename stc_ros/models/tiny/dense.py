@@ -1,4 +1,4 @@
-"""The losses of the tower's own stage: at every patch and every visual token, say what is there and where its centre is."""
+"""The losses of the tower's own stage: every patch and every visual token says what is there and where its centre is."""
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ class DenseHeads(nn.Module):
         self.second = nn.Linear(token_width, sum(PARTS))
 
 
-def score_cells(out: torch.Tensor, classes: torch.Tensor, offset: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+def score_cells(out: torch.Tensor, classes: torch.Tensor, offset: torch.Tensor):
     """Loss and accuracies of one view. out [F, N, sum(PARTS)], classes int64 [F, N, 3], offset float32 [F, N, 2]."""
     colour, shape, size, where = out.float().flatten(0, 1).split(PARTS, 1)
     classes, offset = classes.flatten(0, 1), offset.flatten(0, 1)
@@ -51,7 +51,8 @@ def score_frames(heads: DenseHeads, patches: torch.Tensor, tokens: torch.Tensor,
     loss, figures = 0.0, {}
     for view in VIEWS:
         features = patches if view == "patch" else tokens
-        out = F.linear(features, getattr(heads, view).weight.to(features.dtype)) + getattr(heads, view).bias.to(features.dtype)
+        linear = getattr(heads, view)
+        out = F.linear(features, linear.weight.to(features.dtype), linear.bias.to(features.dtype))
         part, found = score_cells(out, labels[view + "_class"], labels[view + "_offset"])
         loss = loss + part * (0.5 if view == "second" else 1.0)
         figures |= {f"{view}.{k}": v for k, v in found.items()}

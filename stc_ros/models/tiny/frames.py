@@ -64,7 +64,8 @@ def label_cells(ids: np.ndarray, truth, cell: int, least: int, rank: int = 0):
 def label_frame(ids: np.ndarray, truth) -> dict[str, np.ndarray]:
     """The labels of a frame: its patches, and of its tokens the first and the second object."""
     out = {}
-    views = (("patch", PATCH, PATCH_PIXELS, 0), ("token", 2 * PATCH, TOKEN_PIXELS, 0), ("second", 2 * PATCH, SECOND_PIXELS, 1))
+    token = 2 * PATCH
+    views = (("patch", PATCH, PATCH_PIXELS, 0), ("token", token, TOKEN_PIXELS, 0), ("second", token, SECOND_PIXELS, 1))
     for name, cell, least, rank in views:
         out[name + "_class"], out[name + "_offset"] = label_cells(ids, truth, cell, least, rank)
     return out

@@ -22,6 +22,7 @@ LOOK_LAYERS, LOOK_HEADS = (3, 4), (0, 3)
 MATCH_LAYER, MATCH_HEADS = 1, (1, 2)
 END_WEIGHT = 0.2  # of the token that ends an answer
 WIDE_TYPES = tuple(TYPES.index(t) for t in ("motion", "change", "memory", "order"))  # these look at two frames
+STILL_WEIGHT = 0.3  # of objects that do not move, which are most
 TINY = 1e-4
 
 
@@ -69,9 +70,8 @@ def score_answers(logits: torch.Tensor, pieces: dict):
     return (loss * weight[inside]).sum() / weight.sum(), right
 
 
-def find_targets(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where each question should look: bool [B, K, N] over visual tokens, and bool [B, K]: it names no object at all."""
-    asked = batch.asked
+def find_targets(batch: Batch, asked: dict) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where each question should look, bool [B, K, N] over visual tokens; and whether it names no object, bool [B, K]."""
     rows = asked["objects"]  # [B, K, 6]
     b, k, n_objects = rows.shape
     n = batch.index.shape[1]
@@ -83,14 +83,14 @@ def find_targets(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     return (before & (frame >= last - wide)).any(2), (rows == 0).all(2)
 
 
-def score_look(seen: dict, batch: Batch, head: int) -> torch.Tensor:
+def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tensor:
     """Minus log of the attention from the token before the answer onto what the question is about."""
-    target, nothing = find_targets(batch)
+    target, nothing = find_targets(batch, asked)
     target = F.pad(target, (head, 0))
     target[..., 0] = nothing
     n = target.shape[2]
     usable = target.any(2)
-    row = batch.asked["start"][:, None, :, None, None]
+    row = asked["start"][:, None, :, None, None]
     total = 0.0
     for layer in LOOK_LAYERS:
         share = seen[layer][:, LOOK_HEADS, :, :, :n]  # [B, heads, K, L, N]
@@ -100,15 +100,15 @@ def score_look(seen: dict, batch: Batch, head: int) -> torch.Tensor:
     return total / len(LOOK_LAYERS)
 
 
-def score_match(seen: dict, batch: Batch, head: int) -> torch.Tensor:
+def score_match(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tensor:
     """Minus log of the attention from colour and shape words onto visible tokens that show them, or the first token."""
-    ids = batch.asked["ids"][..., :-1]
+    ids = asked["ids"][..., :-1]
     known = batch.words.unique()
     named = torch.isin(ids, known[known >= 0])
     at = torch.arange(ids.shape[2], device=ids.device)
-    b, k, p = (named & (at < batch.asked["start"][..., None])).nonzero(as_tuple=True)
+    b, k, p = (named & (at < asked["start"][..., None])).nonzero(as_tuple=True)
     word = ids[b, k, p]
-    target = (batch.words[b] == word[:, None, None]).any(1) & (batch.frame[b] <= batch.asked["moment"][b, k][:, None])
+    target = (batch.words[b] == word[:, None, None]).any(1) & (batch.frame[b] <= asked["moment"][b, k][:, None])
     target = F.pad(target, (head, 0))
     target[:, 0] |= ~target.any(1)
     share = seen[MATCH_LAYER][..., : target.shape[1]][b, :, k, p + 1][:, MATCH_HEADS].float()
@@ -121,7 +121,9 @@ def score_history(heads: HistoryHeads, states, batch: Batch, head: int):
     truth = batch.history.transpose(1, 2)[known].long()  # [n, 4]
     moves = heads.moves(states[MOVES_AFTER][:, head:][known].float())
     parts = heads.past(states[HISTORY_AFTER][:, head:][known].float()).split(list(HISTORY.values())[1:], 1)
-    loss_moves = F.cross_entropy(moves, truth[:, 0])
+    rare = torch.ones(HISTORY["moves"], device=moves.device)
+    rare[0] = STILL_WEIGHT
+    loss_moves = F.cross_entropy(moves, truth[:, 0], rare)
     loss_past = sum(F.cross_entropy(part, truth[:, 1 + i]) for i, part in enumerate(parts)) / len(parts)
     going = truth[:, 0] > 0
     right = (moves.argmax(1) == truth[:, 0])[going].float().mean()

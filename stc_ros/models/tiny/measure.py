@@ -1,4 +1,4 @@
-"""Accuracy per type of question on clips that training never saw, teacher-forced: an answer counts when all of it is right."""
+"""Accuracy per type of question on clips that training never saw, teacher-forced: only a wholly right answer counts."""
 
 import torch
 
@@ -11,7 +11,7 @@ AT_ONCE = 8  # clips
 
 @torch.no_grad()
 def measure_shard(model, shard: dict, head: torch.Tensor, share: float = 1.0) -> dict[str, float]:
-    """Accuracies by type, "all", and of narration "tell_tokens" and "tell_exact", all visual tokens kept if share is 1."""
+    """Accuracies by type, of "all", and of the narration's words and whole texts, at a share of the visual tokens."""
     w = lean.gather_weights(model, prefix=lean.TEXT) | {lean.NEWLINE: model.model.image_newline.to(torch.bfloat16)}
     draw = torch.Generator().manual_seed(0)
     right, types, tokens, exact = [], [], [], []
@@ -19,9 +19,10 @@ def measure_shard(model, shard: dict, head: torch.Tensor, share: float = 1.0) ->
         clips = torch.arange(i, min(i + AT_ONCE, len(shard["moment"])))
         batch = draw_batch(shard, clips, shard["moment"].shape[1], 1, share, draw)
         caches, _ = losses.read_batch(w, batch, head)
-        logits, _ = losses.answer_pieces(w, caches, batch, batch.asked, len(head))
-        right.append(losses.score_answers(logits, batch.asked)[1].flatten())
-        types.append(batch.asked["type"].flatten())
+        for group in batch.asked:
+            logits, _ = losses.answer_pieces(w, caches, batch, group, len(head))
+            right.append(losses.score_answers(logits, group)[1].flatten())
+            types.append(group["type"].flatten())
         logits, _ = losses.answer_pieces(w, caches, batch, batch.told, len(head))
         exact.append(losses.score_answers(logits, batch.told)[1].flatten())
         at = torch.arange(logits.shape[2])
@@ -30,4 +31,5 @@ def measure_shard(model, shard: dict, head: torch.Tensor, share: float = 1.0) ->
     right, types = torch.cat(right).float(), torch.cat(types)
     out = {name: right[types == i].mean().item() for i, name in enumerate(TYPES)}
     out |= {"all": right.mean().item(), "n": float(len(right))}
-    return out | {"tell_tokens": torch.cat(tokens).float().mean().item(), "tell_exact": torch.cat(exact).float().mean().item()}
+    told = {"tell_tokens": torch.cat(tokens), "tell_exact": torch.cat(exact)}
+    return out | {key: value.float().mean().item() for key, value in told.items()}

@@ -23,17 +23,17 @@ CLIP_SEEDS = TRAIN.start + 500_000_000  # the tower's own stage used the seeds f
 
 def frames_of(shard: int) -> int:
     """How many frames the clips of a shard have: short ones first, then up to a whole window."""
-    if shard < 12:
+    if shard < 20:
         return 6
-    if shard < 40:
+    if shard < 60:
         return (6, 8, 10, 12)[shard % 4]
-    if shard < 100:
+    if shard < 130:
         return (8, 16, 12, 20)[shard % 4]
     return (12, 24, 32, 16, 32)[shard % 5]
 
 
 def build_shard(w: dict, first_seed: int, count: int, frames: int, device: str) -> dict[str, torch.Tensor]:
-    """`count` clips of all profiles in turn: `features` bfloat16 [count, T, TOKENS, D] and the arrays of `make_clip`."""
+    """`count` clips of all profiles in turn: `features` bfloat16 [count, T, TOKENS, D] and what `make_clip` returns."""
     coder = Coder()
     rows, features = [], []
     for i in range(count):
@@ -51,7 +51,7 @@ def path_of(folder: Path, shard: int) -> Path:
 
 
 def write_shards(model, folder: Path, device: str, trainer: int) -> None:
-    """Writes shard after shard while the process `trainer` lives, at most AHEAD of where it notes in FOLDER/used it is."""
+    """Writes shard after shard while the process `trainer` lives, at most AHEAD of the number it notes in FOLDER/used."""
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     w = {k: v.detach() for k, v in lean.gather_weights(model.to(device), prefix="model.").items()}

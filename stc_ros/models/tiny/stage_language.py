@@ -20,39 +20,46 @@ from stc_ros.synthetic.forms import TYPES
 SIZE = 8  # clips per step
 ASKED = 16  # questions per clip
 WEIGHTS = {"answer": 1.0, "tell": 0.5, "look": 0.5, "match": 0.25, "moves": 0.5, "past": 0.3}
-VISITS = 2.0  # how often a clip is seen, on average
+VISITS = 3.0  # how often a clip is seen, on average
 RECENT = 24  # shards from which clips are drawn
 TUNE_FRAMES, TUNE_CLIPS = (8, 16, 32), 48
 
 
 def shards_for(step: int) -> tuple[int, int]:
     """First and last shard that a step may draw from."""
-    newest = int(step * SIZE / VISITS / CLIPS) + 1
+    newest = int(step * SIZE / VISITS / CLIPS) + 2
     return max(newest - RECENT, 0), newest
 
 
-def train_step(model, heads, batch, head: torch.Tensor) -> tuple[torch.Tensor, dict[str, float], torch.Tensor]:
-    """Loss, its parts, and which answers were right, bool [B, K]."""
+def train_step(model, heads, batch, head: torch.Tensor):
+    """Loss, its parts, and which answers were right, bool [n], by type, int64 [n]."""
     w = lean.gather_weights(model, prefix=lean.TEXT) | {lean.NEWLINE: model.model.image_newline.to(torch.bfloat16)}
     h = len(head)
     caches, states = losses.read_batch(w, batch, head)
     watch = (losses.MATCH_LAYER, *losses.LOOK_LAYERS)
-    logits, seen = losses.answer_pieces(w, caches, batch, batch.asked, h, watch)
-    parts = {}
-    parts["answer"], right = losses.score_answers(logits, batch.asked)
-    parts["look"] = losses.score_look(seen, batch, h)
-    parts["match"] = losses.score_match(seen, batch, h)
+    parts, rights = dict.fromkeys(("answer", "look", "match"), 0.0), []
+    asked = sum(group["type"].shape[1] for group in batch.asked)
+    for group in batch.asked:
+        part = group["type"].shape[1] / asked
+        logits, seen = losses.answer_pieces(w, caches, batch, group, h, watch)
+        loss, right = losses.score_answers(logits, group)
+        rights.append(right)
+        parts["answer"] = parts["answer"] + part * loss
+        parts["look"] = parts["look"] + part * losses.score_look(seen, batch, group, h)
+        parts["match"] = parts["match"] + part * losses.score_match(seen, batch, group, h)
     parts["moves"], parts["past"], going = losses.score_history(heads, states, batch, h)
     if batch.told:
         logits, _ = losses.answer_pieces(w, caches, batch, batch.told, h)
         parts["tell"], _ = losses.score_answers(logits, batch.told)
     loss = sum(WEIGHTS[k] * v for k, v in parts.items())
-    return loss, {k: v.item() for k, v in parts.items()} | {"going": going.item()}, right
+    types = torch.cat([group["type"] for group in batch.asked], 1).flatten()
+    figures = {k: v.item() for k, v in parts.items()} | {"going": going.item()}
+    return loss, figures, torch.cat(rights, 1).flatten(), types
 
 
 def run(
     model, folder: Path, pool: Path, export: Path, steps: int, rate: float, seed: int, device: str,
-    look_every: float = 240.0, hold: float = 0.65, told_share: float = 0.5,
+    save_every: float = 240.0, look_every: float = 480.0, hold: float = 0.65, told_share: float = 0.5,
 ) -> None:
     """Trains to `steps` steps, from the newest checkpoint in `folder` if there is one; exports as it measures."""
     heads = losses.HistoryHeads(model.config.text_config.hidden_size)
@@ -64,26 +71,29 @@ def run(
     optimiser = Optimiser(matrices, others + list(heads.parameters()), rate)
     first = load_newest(folder, "language", model, optimiser, heads)
     head = torch.tensor(Coder().head, device=device)
-    looked, mean = time.monotonic(), {}
+    saved = looked = time.monotonic()
+    mean = {}
     bar = tqdm(range(first, steps), initial=first, total=steps, desc="language", mininterval=10)
     for step in bar:
         batch = _draw(pool, step, seed, told_share)
-        loss, parts, right = train_step(model, heads, batch, head)
+        loss, parts, right, types = train_step(model, heads, batch, head)
         loss.backward()
         optimiser.step(schedule(step, steps, warm=100, hold=hold))
         for key, value in (parts | {"right": right.float().mean().item(), "loss": loss.item()}).items():
             mean[key] = mean.get(key, value) * 0.95 + 0.05 * value
         for i, name in enumerate(TYPES):
-            of_type = right[batch.asked["type"] == i]
+            of_type = right[types == i]
             if len(of_type):
                 mean[name] = mean.get(name, 0.3) * 0.95 + 0.05 * of_type.float().mean().item()
         if step % 10 == 0:
             bar.set_postfix(loss=f"{mean['loss']:.3f}", right=f"{mean['right']:.3f}", going=f"{mean['going']:.2f}")
         if step % 50 == 0:
             log_figures(folder, "language", step, mean)
-        if time.monotonic() - looked > look_every or step + 1 == steps:
+        if time.monotonic() - saved > save_every or step + 1 == steps:
             save_checkpoint(folder, "language", step + 1, model, optimiser, heads)
             export_model(model, export)
+            saved = time.monotonic()
+        if time.monotonic() - looked > look_every or step + 1 == steps:
             for frames in TUNE_FRAMES:
                 shard = tune_shard(model, pool, frames, TUNE_CLIPS, device)
                 figures = measure_shard(model, shard, head)

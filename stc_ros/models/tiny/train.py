@@ -31,7 +31,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--told", type=float, default=0.5, help="share of the language steps that also narrate")
     parser.add_argument("--seed", type=int, default=0, help="of the weights and of the order of the data")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where to train")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the trainer; one more process makes clips")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads; one more process makes clips")
     parser.add_argument("--quick", action="store_true", help="a few steps of each stage, to see that all works")
     return parser.parse_args(arguments)
 

@@ -1,0 +1,166 @@
+"""Measures a checkpoint, pixels to answer: python -m stc_ros.models.tiny.evaluate FOLDER --questions 500.
+
+Accuracy per type with 95 % intervals, each beside two controls: blank frames, and the newest frame alone.
+"""
+
+import argparse
+import json
+import math
+import random
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+from transformers import LlavaOnevisionForConditionalGeneration
+
+from stc_ros.models.tiny import FOLDER, lean
+from stc_ros.models.tiny.architecture import TOKENS
+from stc_ros.models.tiny.clips import record_clip
+from stc_ros.models.tiny.tokenizer import Coder
+from stc_ros.synthetic import PROFILES
+from stc_ros.synthetic.forms import TYPES
+from stc_ros.synthetic.narration import PROMPT, Score, score, tell
+from stc_ros.synthetic.questions import ask_about
+from stc_ros.synthetic.seeds import TEST, TUNE
+
+FRAMES = 32
+MOMENTS = (11, 21, 31)
+PER_TYPE = 2  # questions of each type at each moment
+LONGEST_TOLD = 120  # tokens
+SEEDS = {"tune": TUNE.start + 500_000, "test": TEST.start + 500_000}
+
+
+def interval(right: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share."""
+    if not n:
+        return 0.0, 1.0
+    p, z = right / n, 1.96
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return middle - half, middle + half
+
+
+class Reader:
+    """The model's prefix of a clip, and answers behind it."""
+
+    def __init__(self, model):
+        self.coder = Coder()
+        self.w = {k: v.detach() for k, v in lean.gather_weights(model, torch.float32).items()}
+        self.head = torch.tensor(self.coder.head)
+
+    @torch.no_grad()
+    def features(self, frames) -> torch.Tensor:
+        """uint8 [T, S, S, 3] to visual tokens [T, TOKENS, D]."""
+        return lean.project(self.w, lean.see_patches(self.w, lean.normalise(torch.from_numpy(frames), torch.float32)))
+
+    @torch.no_grad()
+    def read(self, features: torch.Tensor, first: int):
+        """Reads frames first.. of a stream; returns the keys and values of every layer."""
+        frames = features.shape[0]
+        x = torch.cat([lean.embed(self.w, self.head), features.flatten(0, 1)])[None]
+        places = len(self.head) + first * TOKENS + torch.arange(frames * TOKENS)
+        return lean.read_prefix(self.w, x, torch.cat([torch.arange(len(self.head)), places])[None])[0]
+
+    @torch.no_grad()
+    def ask(self, caches, t: int, seen: int, texts: list[str], longest: int = 4) -> list[str]:
+        """Greedy answers to all texts after frame t, when `seen` frames of the prefix are visible up to it."""
+        tails = [self.coder.question(text) for text in texts]
+        visible_to = len(self.head) + seen * TOKENS
+        caches = [(k[:, :, :visible_to], v[:, :, :visible_to]) for k, v in caches]
+        words = {i: w for w, i in self.coder.ids.items()}
+        said: list[list[int]] = [[] for _ in texts]
+        open_ = list(range(len(texts)))
+        start = len(self.head) + (t + 1) * TOKENS
+        for _ in range(longest):
+            rows = [tails[i] + said[i] for i in open_]
+            size = max(map(len, rows))
+            ids = torch.tensor([row + [self.coder.pad] * (size - len(row)) for row in rows])[None]
+            newline = self.w[lean.NEWLINE].expand(1, len(rows), 1, -1)
+            x = torch.cat([newline, lean.embed(self.w, ids)], 2)
+            places = (start + torch.arange(size + 1)).expand(1, len(rows), -1)
+            visible = torch.ones(1, len(rows), visible_to, dtype=torch.bool)
+            states, _ = lean.read_pieces(self.w, caches, x, places, visible)
+            last = states[0, torch.arange(len(rows)), torch.tensor([len(row) for row in rows])]
+            still = []
+            for i, token in zip(open_, lean.name_words(self.w, last).argmax(-1).tolist()):
+                if token != self.coder.end:
+                    said[i].append(token)
+                    still.append(i)
+            open_ = still
+            if not open_:
+                break
+        return [" ".join(words[i] for i in ids) for ids in said]
+
+
+def measure(folder: Path, questions: int, seeds: str, controls: bool = True) -> dict:
+    """Streams of FRAMES frames of all profiles until every type has `questions` questions; narration at their end."""
+    reader = Reader(LlavaOnevisionForConditionalGeneration.from_pretrained(folder))
+    views = ("plain", "blank", "newest") if controls else ("plain",)
+    right = {name: dict.fromkeys(views, 0) for name in TYPES}
+    count, forms = dict.fromkeys(TYPES, 0), {}
+    told = Score()
+    bar = tqdm(total=questions * len(TYPES), desc="questions")
+    number = 0
+    while min(count.values()) < questions:
+        seed = SEEDS[seeds] + number
+        clip = record_clip(PROFILES[number % len(PROFILES)], seed, FRAMES)
+        number += 1
+        features = reader.features(clip.frames)
+        grey = reader.features(clip.frames[:1] * 0 + 127)
+        caches = reader.read(features, 0)
+        blank = reader.read(grey.expand(FRAMES, -1, -1), 0)
+        draw = random.Random(seed)
+        for t in MOMENTS:
+            short = [name for name in TYPES if count[name] < questions]
+            asked = ask_about(clip, t, draw, PER_TYPE * len(short), types=short) if short else []
+            if not asked:
+                continue
+            texts = [q.text for q in asked]
+            answers = {"plain": reader.ask(caches, t, t + 1, texts)}
+            if controls:
+                answers["blank"] = reader.ask(blank, t, t + 1, texts)
+                answers["newest"] = reader.ask(reader.read(features[t : t + 1], t), t, 1, texts)
+            for i, q in enumerate(asked):
+                count[q.type] += 1
+                bar.update(count[q.type] <= questions)
+                for view in views:
+                    right[q.type][view] += answers[view][i] == q.answer
+                n, good = forms.get(q.form, (0, 0))
+                forms[q.form] = (n + 1, good + (answers["plain"][i] == q.answer))
+        since = (8, 16, 32)[number % 3]
+        said = reader.ask(caches, FRAMES - 1, FRAMES, [PROMPT.format(frames=since)], LONGEST_TOLD)[0]
+        told = told + score(said, tell(clip, FRAMES - 1, FRAMES - 1 - since))
+    bar.close()
+    types = {}
+    for name in TYPES:
+        n = count[name]
+        types[name] = {"n": n, "interval": interval(right[name]["plain"], n)} | {v: right[name][v] / n for v in views}
+    narration = {"n": number, "object_f1": told.object_f1, "clause_f1": told.clause_f1}
+    by_form = {name: [n, good / n] for name, (n, good) in sorted(forms.items())}
+    return {"types": types, "narration": narration, "forms": by_form}
+
+
+def print_table(report: dict) -> None:
+    for name, row in report["types"].items():
+        low, high = row["interval"]
+        controls = "  ".join(f"{v} {row[v]:.3f}" for v in ("blank", "newest") if v in row)
+        print(f"{name:12} n {row['n']:5}  {row['plain']:.3f} ({low:.3f}-{high:.3f})  {controls}")
+    told = report["narration"]
+    print(f"narration    n {told['n']:5}  object F1 {told['object_f1']:.3f}  clause F1 {told['clause_f1']:.3f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stc_ros.models.tiny.evaluate", description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="the model's folder")
+    parser.add_argument("--questions", type=int, default=500, help="fewest questions of each type")
+    parser.add_argument("--seeds", choices=tuple(SEEDS), default="test", help="which seed range to draw streams from")
+    parser.add_argument("--json", type=Path, help="write the report there too")
+    args = parser.parse_args()
+    report = measure(args.folder, args.questions, args.seeds)
+    print_table(report)
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""What the embedded model learns from: labels of visual tokens, kept tokens, and where a question should look."""
+
+import random
+
+import pytest
+import torch
+
+from stc_ros.models.tiny.architecture import IMAGE, TOKENS
+from stc_ros.models.tiny.batches import choose_tokens, draw_batch
+from stc_ros.models.tiny.clips import MOVES, ask_clip, label_clip, make_clip, record_clip
+from stc_ros.models.tiny.frames import COLOUR_IDS, EMPTY, SHAPE_IDS, UNKNOWN, label_cells
+from stc_ros.models.tiny.losses import find_targets, score_answers, visible_from
+from stc_ros.models.tiny.tokenizer import Coder
+from stc_ros.synthetic import PROFILES
+
+CODER = Coder()
+WORDS = {i: word for word, i in CODER.ids.items()}
+
+
+@pytest.fixture(scope="module")
+def shard():
+    """Three clips with random features, as a shard of training holds them."""
+    rows = [make_clip(PROFILES[i], 100 + i, 8, CODER)[1] for i in range(3)]
+    out = {key: torch.stack([torch.from_numpy(row[key]) for row in rows]) for key in rows[0]}
+    return out | {"features": torch.randn(3, 8, TOKENS, 192).bfloat16()}
+
+
+def test_cells_are_labelled_with_the_object_at_their_pixels():
+    clip = record_clip("busy", 5, 3)
+    truth, ids = clip.truths[2], clip.ids[2]
+    classes, offset = label_cells(ids, truth, 16, 10)
+    side = IMAGE // 16
+    for o in truth.visible:
+        if not (0 <= o.x < 1 and 0 <= o.y < 1):
+            continue
+        cell = int(o.y * side) * side + int(o.x * side)
+        rows, cols = divmod(cell, side)
+        inside = ids[rows * 16 : rows * 16 + 16, cols * 16 : cols * 16 + 16]
+        if (inside == o.id).sum() > 128:  # it fills most of its middle cell
+            assert classes[cell].tolist()[:2] == [COLOUR_IDS[o.colour], SHAPE_IDS[o.shape]]
+            middle = ((cols + 0.5) / side, (rows + 0.5) / side)
+            assert middle[0] + offset[cell, 0] == pytest.approx(o.x, abs=1e-6)
+            assert middle[1] + offset[cell, 1] == pytest.approx(o.y, abs=1e-6)
+    empty = [c for c in range(side * side) if not ids[c // side * 16 :, c % side * 16 :][:16, :16].any()]
+    assert empty and all(classes[c].tolist() == [EMPTY, UNKNOWN, UNKNOWN] for c in empty)
+
+
+def test_a_clip_counts_its_frames_and_events_from_its_own_beginning():
+    clips = [record_clip("busy", seed, 10) for seed in range(12)]
+    for clip in clips:
+        assert [truth.frame for truth in clip.truths] == list(range(10))
+        assert all(0 <= e.frame < 10 for e in clip.events)
+    assert any(clip.events for clip in clips)
+
+
+def test_history_labels_say_what_each_object_does():
+    clip = record_clip("busy", 11, 12)
+    labels = label_clip(clip, CODER)
+    checked = 0
+    for t, truth in enumerate(clip.truths):
+        for o in truth.visible:
+            row = labels.rows.get(o.id)
+            here = labels.main[t] == row
+            checked += int(here.sum())
+            assert (labels.history[0, t, here] == MOVES.index(o.moves)).all()
+            assert all(WORDS[i] == o.colour for i in labels.words[0, t, here])
+    assert checked > 20
+
+
+@pytest.mark.parametrize("salient", [False, True])
+def test_kept_tokens_are_ascending_and_as_many_in_every_frame(salient):
+    features = torch.randn(2, 5, TOKENS, 8)
+    index = choose_tokens(features, 0.3, salient, torch.Generator().manual_seed(1))
+    assert (index.diff(dim=1) > 0).all()
+    for row in index:
+        assert torch.bincount(row // TOKENS, minlength=5).tolist() == [round(0.3 * TOKENS)] * 5
+
+
+def test_salient_tokens_are_those_that_change():
+    features = torch.zeros(1, 4, TOKENS, 8)
+    features[:, 2:, 30] = 5.0
+    index = choose_tokens(features, 1 / TOKENS, True, torch.Generator().manual_seed(1))
+    assert index[0, 2] == 2 * TOKENS + 30
+
+
+def test_a_batch_gathers_the_features_and_labels_of_the_kept_tokens(shard):
+    batch = draw_batch(shard, torch.tensor([2, 0]), 10, 1, 0.4, torch.Generator().manual_seed(2))
+    for b, clip in enumerate((2, 0)):
+        flat = shard["features"][clip].flatten(0, 1)
+        assert torch.equal(batch.features[b], flat[batch.index[b]])
+        assert torch.equal(batch.covered[b], shard["covered"][clip].flatten(1)[:, batch.index[b]])
+    assert sum(group["ids"].shape[1] for group in batch.asked) == 10
+    assert batch.asked[0]["length"].max() <= batch.asked[1]["length"].min()
+    for group in batch.asked:
+        texts = {tuple(row.tolist()) for row in shard["ids"][2]}
+        for ids, length in zip(group["ids"][0], group["length"][0], strict=True):
+            assert any(t[:length] == tuple(ids[:length].tolist()) for t in texts)
+            assert ids[length - 1] == CODER.end
+
+
+def test_a_question_should_look_at_its_object_in_the_evidence_frame(shard):
+    batch = draw_batch(shard, torch.arange(3), 14, 0, 1.0, torch.Generator().manual_seed(3))
+    for group in batch.asked:
+        target, nothing = find_targets(batch, group)
+        assert not (target.any(2) & nothing).any()
+        found = target.any(2)
+        assert found.float().mean() > 0.4
+        newest = torch.where(target, batch.frame[:, None], -1).amax(2)
+        assert (newest[found] <= group["evidence"][found]).all()
+
+
+def test_a_piece_sees_no_frame_after_its_moment():
+    frame = torch.tensor([[0, 0, 1, 2]])
+    visible = visible_from(frame, torch.tensor([[0, 1, 2]]), head=1)
+    assert visible[0].tolist() == [[True] * 3 + [False] * 2, [True] * 4 + [False], [True] * 5]
+
+
+def test_only_a_wholly_right_answer_is_right():
+    ids = torch.tensor([[[5, 6, 7, 3], [5, 8, 3, 0]]])
+    pieces = {"ids": ids, "start": torch.tensor([[1, 1]]), "length": torch.tensor([[4, 3]])}
+    logits = torch.nn.functional.one_hot(ids, 10).float() * 20
+    logits[0, 1, 3] = 0  # beyond the answer
+    loss, right = score_answers(logits, pieces)
+    assert right.tolist() == [[True, True]] and loss < 1e-3
+    logits[0, 0, 2] = torch.nn.functional.one_hot(torch.tensor(9), 10).float() * 20
+    assert score_answers(logits, pieces)[1].tolist() == [[False, True]]
+
+
+def test_questions_of_a_clip_are_the_same_again():
+    clip = record_clip("patrol", 3, 9)
+    labels = label_clip(clip, CODER)
+    first, again = (ask_clip(clip, labels, CODER, random.Random(4)) for _ in range(2))
+    assert all((first[key] == again[key]).all() for key in first)
+    assert (first["moment"] >= 0).sum() > 20

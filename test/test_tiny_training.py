@@ -1,0 +1,107 @@
+"""The training of the embedded model: schedule, batches, and that a killed run goes on as if it had not been."""
+
+import torch
+
+from stc_ros.models.tiny import lean, losses, stage_language
+from stc_ros.models.tiny.architecture import configure, create
+from stc_ros.models.tiny.checkpoint import find_checkpoints, load_newest, save_checkpoint
+from stc_ros.models.tiny.export import export_model
+from stc_ros.models.tiny.optimise import Optimiser, schedule, split_parameters
+from stc_ros.models.tiny.shards import build_shard, path_of, save_shard
+from stc_ros.models.tiny.stage_tower import draw_batch
+from stc_ros.models.tiny.tokenizer import Coder, list_words
+from stc_ros.synthetic.seeds import TEST, TRAIN, TUNE
+
+CONFIG = configure({word: i for i, word in enumerate(list_words())})
+HEAD = torch.tensor(Coder().head)
+
+
+def make_parts(seed=0):
+    model = create(CONFIG, seed)
+    heads = losses.HistoryHeads(CONFIG.text_config.hidden_size)
+    named = [(n, p) for n, p in model.named_parameters() if n.startswith(lean.TEXT) or n == lean.NEWLINE]
+    matrices, others = split_parameters(named, (lean.TEXT,))
+    return model, heads, Optimiser(matrices, others + list(heads.parameters()), 1e-3)
+
+
+def take_steps(parts, pool, first, last):
+    model, heads, optimiser = parts
+    found = []
+    for step in range(first, last):
+        loss, *_ = stage_language.train_step(model, heads, stage_language._draw(pool, step, 0, 1.0), HEAD)
+        loss.backward()
+        optimiser.step(1.0)
+        found.append(loss.item())
+    return found
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    model = create(CONFIG, 1)
+    w = {k: v.detach() for k, v in lean.gather_weights(model, prefix="model.").items()}
+    shard = build_shard(w, 900, 8, 6, "cpu")
+    for number in range(3):
+        save_shard(shard, path_of(pool, number))
+    torch.manual_seed(5)
+    whole = make_parts()
+    losses_whole = take_steps(whole, pool, 0, 3)
+    torch.manual_seed(5)
+    killed = make_parts()
+    take_steps(killed, pool, 0, 2)
+    save_checkpoint(tmp_path, "language", 2, killed[0], killed[2], killed[1])
+    again = make_parts(seed=9)
+    assert load_newest(tmp_path, "language", again[0], again[2], again[1]) == 2
+    assert take_steps(again, pool, 2, 3) == losses_whole[2:]
+    for a, b in zip(whole[0].parameters(), again[0].parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_only_the_two_newest_checkpoints_stay(tmp_path):
+    model, heads, optimiser = make_parts()
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, "tower", step, model, optimiser, heads)
+    assert [path.stem for path in find_checkpoints(tmp_path, "tower")] == ["tower-0000002", "tower-0000003"]
+    assert load_newest(tmp_path, "language", model) == 0
+
+
+def test_schedule_rises_holds_and_falls():
+    shares = [schedule(step, 1000, warm=50, hold=0.6) for step in range(1000)]
+    assert shares[0] == 1 / 50 and shares[60] == shares[599] == 1.0
+    assert all(a >= b for a, b in zip(shares[600:], shares[601:], strict=False)) and shares[-1] < 0.03
+
+
+def test_every_parameter_of_the_language_model_is_trained_once():
+    model, _, optimiser = make_parts()
+    held = [id(p) for part in optimiser.parts for group in part.param_groups for p in group["params"]]
+    assert len(held) == len(set(held))
+    trained = {id(p) for n, p in model.named_parameters() if n.startswith(lean.TEXT) or n == lean.NEWLINE}
+    assert trained < set(held)
+
+
+def test_tower_batches_repeat_and_hold_all_profiles():
+    batch, again = draw_batch(3, 16, TRAIN), draw_batch(3, 16, TRAIN)
+    assert all((batch[key] == again[key]).all() for key in batch)
+    assert batch["frames"].shape == (16, 112, 112, 3)
+    assert (batch["frames"] != draw_batch(4, 16, TRAIN)["frames"]).any()
+
+
+def test_seed_ranges_are_apart():
+    ranges = sorted((TRAIN, TUNE, TEST), key=lambda r: r.start)
+    assert all(a.stop <= b.start for a, b in zip(ranges, ranges[1:], strict=False))
+
+
+def test_an_export_loads_with_equal_weights_and_replaces_the_last_one(tmp_path):
+    from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration
+
+    folder = tmp_path / "export"
+    export_model(create(CONFIG, 3), folder)
+    model = create(CONFIG, 4)
+    export_model(model, folder)
+    loaded = LlavaOnevisionForConditionalGeneration.from_pretrained(folder)
+    for (name, a), b in zip(model.named_parameters(), loaded.parameters(), strict=True):
+        assert torch.equal(a, b), name
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 20e6
+    ids = AutoTokenizer.from_pretrained(folder).encode("red star", add_special_tokens=False)
+    assert ids == Coder().encode("red star")
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
