@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 
 from stc_ros.models.tower import Block, Tower
 from stc_ros.settings import Settings
@@ -101,12 +100,12 @@ def compute_changed(block: Block, x: torch.Tensor, reference: Reference, setting
     picked = h[frame, index]                                                        # [F, k, d]
     value = reference.value.expand_as(x).clone()
     value[put] = block.v(picked)[valid]
-    attention = reference.attention.expand_as(x).clone()
-    attention[put] = block.attend(block.q(picked), key, value)[valid]
-    x = x + attention
-    mlp = reference.mlp.expand_as(x).clone()
-    mlp[put] = block.mlp(block.norm2(x[put]))
-    return x + mlp, chosen
+    middle = x + reference.attention
+    middle[put] = x[put] + block.attend(block.q(picked), key, value)[valid]
+    out = middle + reference.mlp
+    fresh = middle[put]
+    out[put] = fresh + block.mlp(block.norm2(fresh))
+    return out, chosen
 
 
 def choose(key: torch.Tensor, reference: torch.Tensor, settings: Settings, class_tokens: int = 0) -> torch.Tensor:
@@ -119,7 +118,9 @@ def choose(key: torch.Tensor, reference: torch.Tensor, settings: Settings, class
     tokens = key.shape[1]
     if settings.cacher == 'similarity' and settings.cache_similarity >= 1:
         return torch.ones(key.shape[:2], dtype=torch.bool, device=key.device)
-    similarity = F.cosine_similarity(key.float(), reference.float(), dim=-1)        # [F, T]
+    key, reference = key.float(), reference.float()
+    length = torch.linalg.vector_norm(key, dim=-1) * torch.linalg.vector_norm(reference, dim=-1)
+    similarity = torch.linalg.vecdot(key, reference) / length.clamp(min=1e-8)       # [F, T]
     if settings.cacher == 'similarity':
         chosen = similarity.clamp(min=0) < settings.cache_similarity
     else:
