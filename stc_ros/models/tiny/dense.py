@@ -1,4 +1,4 @@
-"""The losses of the tower's own stage: every patch and every visual token says what is there and where its centre is."""
+"""The losses of the tower's own stage: every patch and visual token says what is there and where its centre is."""
 
 import torch
 import torch.nn.functional as F

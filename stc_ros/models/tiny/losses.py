@@ -71,7 +71,7 @@ def score_answers(logits: torch.Tensor, pieces: dict):
 
 
 def find_targets(batch: Batch, asked: dict) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where each question should look, bool [B, K, N] over visual tokens; and whether it names no object, bool [B, K]."""
+    """Where each question should look, bool [B, K, N] over visual tokens; and whether at none, bool [B, K]."""
     rows = asked["objects"]  # [B, K, 6]
     b, k, n_objects = rows.shape
     n = batch.index.shape[1]

@@ -51,7 +51,7 @@ def path_of(folder: Path, shard: int) -> Path:
 
 
 def write_shards(model, folder: Path, device: str, trainer: int) -> None:
-    """Writes shard after shard while the process `trainer` lives, at most AHEAD of the number it notes in FOLDER/used."""
+    """Writes shards while the process `trainer` lives, at most AHEAD of the number that it notes in FOLDER/used."""
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     w = {k: v.detach() for k, v in lean.gather_weights(model.to(device), prefix="model.").items()}
