@@ -15,7 +15,7 @@ STATUS_S = 0.5          # between status lines
 LOADING_S = 180.0       # longest wait for the embedded model; one that is named may have to be downloaded first
 FIRST_FRAME_S = 30.0    # longest wait for a frame once the node watches
 LAST_ANSWER_S = 10.0    # longest wait for the last answers after the time is over
-PATIENCE_S = 2.0        # with processes that are to end
+PATIENCE_S = 2.5        # with processes that are to end
 
 
 class DemoError(Exception):

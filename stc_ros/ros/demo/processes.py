@@ -1,4 +1,4 @@
-"""Child processes that never outlive the demo."""
+"""Child processes that never outlive the demo, and end by themselves: a killed one leaves shared memory behind."""
 
 from __future__ import annotations
 
@@ -55,4 +55,4 @@ def end_all(children: list[Child], patience: float) -> None:
 
 def _die_with_parent() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
