@@ -14,7 +14,7 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
-from stc_ros.ros.node import spin  # noqa: E402
+from stc_ros.ros.node import spin, stop_spinning  # noqa: E402
 from stc_ros.ros.stream_node import StreamNode  # noqa: E402
 from stc_ros.srv import Ask  # noqa: E402
 
@@ -47,12 +47,11 @@ class Robot:
         self.ended = threading.Event()
         self.thread = threading.Thread(target=spin, args=(self.executor, self.node, self.ended))
         self.thread.start()
-        self.pictures = self.camera = None
+        self.clients, self.pictures = {}, 0
 
     def close(self):
         self.node.close()
-        self.ended.set()
-        self.executor.wake()
+        stop_spinning(self.executor, self.ended)
         self.thread.join(10)
         assert not self.thread.is_alive() and self.node.worker.join(5)
         self.executor.shutdown()
@@ -93,7 +92,9 @@ class Robot:
         return messages
 
     def client(self, kind, name):
-        client = self.ros.node.create_client(kind, name)
+        """A client for `name`, made once: a reply may be lost on one that its server has just met."""
+        client = self.clients.get(name) or self.ros.node.create_client(kind, name)
+        self.clients[name] = client
         assert self.ros.spin_until(client.service_is_ready, 10), f'{name} is not there'
         return client
 

@@ -11,6 +11,7 @@ from fake_stream import FakeStream
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
+from rclpy.qos import QoSProfile
 from robot import request, robot_fixture, toy_stream, wait  # noqa: F401
 from rosgraph_msgs.msg import Clock
 from test_node import act
@@ -46,7 +47,8 @@ def test_sixteen_clients_at_once_get_exactly_one_reply_each(robot, ros):
 def test_beyond_the_queue_the_answer_is_busy_and_nobody_is_forgotten(robot, ros):
     r = fake(robot, words=30, token_s=0.02)
     r.set(ask_queue=4)
-    client = r.client(Ask, 'ask')
+    client = ros.node.create_client(Ask, 'ask', qos_profile=QoSProfile(depth=40))     # or it would lose replies itself
+    assert ros.spin_until(client.service_is_ready)
     futures = [client.call_async(request()) for _ in range(40)]
     assert ros.spin_until(lambda: all(f.done() for f in futures), 30)
     codes = [f.result().error_code for f in futures]
@@ -101,7 +103,8 @@ def test_a_deadline_is_kept_while_the_model_hangs(robot, ros):
 def test_pending_questions_do_not_burn_a_core(robot, ros):
     r = fake(robot, words=100_000, token_s=0.2)
     r.stop_filming()
-    client = r.client(Ask, 'ask')
+    client = ros.node.create_client(Ask, 'ask', qos_profile=QoSProfile(depth=20))
+    assert ros.spin_until(client.service_is_ready)
     futures = [client.call_async(request(timeout=60)) for _ in range(20)]
     assert ros.spin_until(lambda: r.node.open_questions == 20)
     before = time.process_time()
@@ -283,8 +286,8 @@ def test_a_signal_while_it_watches_and_answers(launch_process, model_folder, ros
 
     process = start(launch_process, model_folder)
     assert _logged(process, 'watching')
-    r = Robot.__new__(Robot)
-    r.ros = ros
+    r = Robot.__new__(Robot)            # only its clients and camera: the node is in the process
+    r.ros, r.clients = ros, {}
     r.film()
     stats = r.listen(StreamStats, 'stc_stream/stats')
     assert ros.spin_until(lambda: stats)

@@ -166,7 +166,7 @@ def test_questions_come_before_frames_before_narration(bench):
     assert until(lambda: b.notes.tellings)
     assert got[0].error is Error.NONE
     order = [entry for entry in b.stream.log if entry[0] in ('see', 'ask')]
-    assert order == [('ask', 'what is there?'), ('see', 2), ('ask', 'narrate 2 frames, 1 s')]
+    assert order == [('ask', 'what is there?'), ('see', 2), ('ask', 'narrate 8 frames, 1 s')]
 
 
 def test_frames_are_seen_between_the_pieces_of_a_long_answer(bench):
@@ -227,7 +227,24 @@ def test_narration_tells_each_frame_once_and_nothing_when_nothing_is_new(bench):
     b.worker.narrate()
     assert until(lambda: len(b.notes.tellings) == 2)
     assert [(t.first_stamp, t.frames) for t, _ in b.notes.tellings] == [(SECOND, 3), (5 * SECOND, 1)]
-    assert ('ask', 'narrate 3 frames, 3 s') in b.stream.log
+    assert ('ask', 'narrate 8 frames, 3 s') in b.stream.log
+
+
+def test_a_prompt_of_the_users_own_gets_the_exact_numbers(bench):
+    b = bench()
+    b.worker.configure(Settings(narration_prompt='{frames} and {seconds}?')).result(5)
+    b.see(SECOND, 2 * SECOND, 4 * SECOND)
+    b.worker.narrate()
+    assert until(lambda: b.notes.tellings)
+    assert ('ask', '3 and 3?') in b.stream.log
+
+
+def test_the_models_own_prompt_gets_a_number_that_it_was_trained_with(bench):
+    b = bench()
+    b.see(*range(1, 15))
+    b.worker.narrate()
+    assert until(lambda: b.notes.tellings)
+    assert b.notes.tellings[0][0].frames == 14 and ('ask', 'narrate 16 frames, 1 s') in b.stream.log
 
 
 def test_scene_change_is_narrated_at_once_if_somebody_listens(bench):

@@ -13,29 +13,35 @@ import time
 import traceback
 from pathlib import Path
 
+PROFILES = 'FASTDDS_DEFAULT_PROFILES_FILE'
 REPLY_S = 0.5       # for replies to reach their clients
-END_S = 1.0         # for each thread to end
+END_S = 0.5         # for each thread to end
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM; return the exit code."""
+    """Run until SIGINT or SIGTERM, then end the process with code 0. Returns another code if it cannot start."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):      # before the slow imports, which a signal should not tear apart
         signal.signal(number, lambda *_: stop.set())
-    os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(profile()))
+    if PROFILES not in os.environ and (file := profile()).is_file():
+        os.environ[PROFILES] = str(file)
 
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
+    from rclpy.utilities import remove_ros_args
 
     from stc_ros.ros.stream_node import StreamNode
     from stc_ros.settings import SettingError
 
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     try:
+        parser().parse_args(remove_ros_args(sys.argv if arguments is None else arguments)[1:])
+        if stop.is_set():
+            return 0
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         node = StreamNode()
-    except SettingError as error:
-        rclpy.logging.get_logger('stc_stream').fatal(str(error))
+    except (RuntimeError, SettingError) as error:       # wrong --ros-args are RuntimeErrors of several kinds
+        print(f'stc_stream: {error}', file=sys.stderr)
         return 1
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -48,16 +54,21 @@ def main(arguments: list[str] | None = None) -> int:
     patience = time.monotonic() + REPLY_S
     while node.open_questions and time.monotonic() < patience:
         time.sleep(0.01)
-    ended.set()
-    executor.wake()
+    stop_spinning(executor, ended)
     thread.join(END_S)
-    if thread.is_alive() or not node.worker.join(END_S):
-        sys.stdout.flush()
-        os._exit(0)     # in the middle of loading a model, say: nothing is lost, and a join would take its time
-    executor.shutdown()
-    node.destroy_node()
-    rclpy.shutdown()
-    return 0
+    if not thread.is_alive() and node.worker.join(END_S):   # else a model is being loaded, say
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)         # the interpreter would take seconds to take torch apart, and fall over a thread in its midst
+
+
+def stop_spinning(executor, ended: threading.Event) -> None:
+    """Make `spin` return."""
+    ended.set()
+    executor.create_task(lambda: None)      # `wake` alone does not end a wait for work
 
 
 def spin(executor, node, ended: threading.Event) -> None:
@@ -67,6 +78,24 @@ def spin(executor, node, ended: threading.Event) -> None:
             executor.spin_once()
         except Exception:
             node.get_logger().error(traceback.format_exc())
+
+
+def parser():
+    """An `argparse` parser for --help: everything else is said with --ros-args."""
+    import argparse
+
+    from stc_ros.settings import KNOBS, describe
+
+    parameters = '\n'.join(f'  {name:18} {describe(knob)}' for name, knob in KNOBS.items())
+    return argparse.ArgumentParser(
+        prog='stream', formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Watch a camera topic, narrate, and answer questions.',
+        epilog=f"""example:
+  stream --ros-args -r image:=/camera/image_raw -p prune_ratio:=0.5 --params-file stream.yaml
+
+parameters (-p NAME:=VALUE):
+{parameters}
+  autostart          Configure and activate at once; false leaves that to a lifecycle manager. (True)""")
 
 
 def profile() -> Path:

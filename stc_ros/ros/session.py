@@ -19,6 +19,8 @@ from stc_ros.settings import Settings
 
 LATE_NS = 500_000_000       # a stamp this much older than the newest begins anew (a looped bag); less is a late frame
 
+SPOKEN_FRAMES = (8, 16, 32)  # what {frames} may become in a model's own prompt: the embedded one knows no other numbers
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -110,8 +112,10 @@ class Session:
     def free(self) -> None:
         """Give up the stream and the model."""
         self.give_up()
-        self.stream = None
-        release_memory()
+        self._forget()
+        if self.stream:
+            self.stream = None
+            release_memory()
 
     def give_up(self, error: Error = Error.SHUTDOWN, message: str = '') -> None:
         """End the question in work, drop the frame that waits."""
@@ -122,9 +126,10 @@ class Session:
         self.due = None
 
     def configure(self, settings: Settings) -> None:
-        self.settings = settings
+        """Use other settings from the next frame on. Raises what the stream objects to."""
         if self.stream:
             self.stream.configure(settings)
+        self.settings = settings
 
     def begin(self, in_work: int = 0) -> None:
         """Start afresh, as at activation; `in_work` frames have been taken from the mailbox already."""
@@ -182,8 +187,10 @@ class Session:
             return
         newest = self.newest.frame
         seconds = max(1, round((newest.stamp - first) / 1e9))
-        prompt = self.settings.narration_prompt or self.stream.model.narration_prompt
-        prompt = prompt.replace('{frames}', str(frames)).replace('{seconds}', str(seconds))
+        prompt, spoken = self.settings.narration_prompt, frames
+        if not prompt:
+            prompt, spoken = self.stream.model.narration_prompt, min(SPOKEN_FRAMES, key=lambda n: abs(n - frames))
+        prompt = prompt.replace('{frames}', str(spoken)).replace('{seconds}', str(seconds))
         telling, self._untold = Telling(newest.header, first, frames, scene_change), (0, 0)
         self.take_up(Question(prompt, self.settings.max_new_tokens, lambda reply: self._told(telling, reply),
                               narrates=True), telling)
