@@ -129,7 +129,11 @@ class Times:
         share = call()
         self._wait()
         if keep:
-            self.all.setdefault(mode, []).append((float(share), (time.perf_counter() - start) * 1e3))
+            self.add(mode, float(share), (time.perf_counter() - start) * 1e3)
+
+    def add(self, mode: str, share: float, ms: float) -> None:
+        """Note one call's share and time."""
+        self.all.setdefault(mode, []).append((share, ms))
 
     def _wait(self) -> None:
         if self.device.type == 'cuda':

@@ -1,0 +1,142 @@
+"""What a frame costs from picture to memory: plain, the paper's cacher and pruner, and compact with the `stc` pruner.
+
+Each mode is a stream of its own behind a window that is full from the beginning, as after a while of any stream; they
+take turns on every frame. Plain and paper, whose work does not depend on the picture, may run on every --stride-th
+frame only. --trace writes each frame's milliseconds, for the picture of latency along the clip.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from measure import Row, Times, input_name, machine, options, pictures, read, report
+from prefill import flops, full_window
+from vision import layer_flops
+
+PARTS = {'vision': ('vision',), 'prefill': ('prefill',), 'frame': ('gate', 'vision', 'prune', 'prefill')}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = options(__doc__, ('0.5b', 'embedded', '7b', 'toy'), frames=120, quick=12)
+    parser.add_argument('--stride', type=int, default=1, help='plain and paper on every n-th frame (1)')
+    parser.add_argument('--similarity', type=float, default=0.85, help='cache_similarity of compact (0.85)')
+    parser.add_argument('--prune-ratio', type=float, default=0.67, help='of paper and compact (0.67)')
+    parser.add_argument('--still', action='store_true', help='hold the first picture, with the noise of a camera')
+    parser.add_argument('--trace', type=Path, metavar='FILE', help='write milliseconds by frame and mode')
+    chosen = read(parser, arguments)
+    import torch
+    from tqdm import tqdm
+
+    from stc_ros.models import load_model, pick_device
+    from stc_ros.models.random import random_model
+    from stc_ros.settings import Settings
+    from stc_ros.stream import Stream
+
+    device = pick_device(chosen.device)
+    if chosen.model == 'embedded':
+        model = load_model(Settings(device=chosen.device, dtype=chosen.dtype))
+    else:
+        model = random_model(chosen.model, device=device, dtype=getattr(torch, chosen.dtype))
+    ratio = chosen.prune_ratio
+    modes = {'plain': Settings(cacher='off', pruner='off'),
+             'paper': Settings(cacher='paper', pruner='paper', prune_ratio=ratio),
+             'compact': Settings(cacher='compact', cache_similarity=chosen.similarity, pruner='stc',
+                                 prune_ratio=ratio)}
+    streams = {name: Stream(model, settings) for name, settings in modes.items()}
+    with torch.inference_mode():
+        for stream in streams.values():
+            stream.memory = full_window(model, stream.settings.memory_tokens)
+    window = streams['plain'].memory.tokens
+
+    trace, selecting = [], []
+    times = {part: Times(device) for part in PARTS}
+    shown = still(pictures(chosen), chosen.frames) if chosen.still else pictures(chosen)
+    for number, frame in enumerate(tqdm(shown, total=chosen.frames, desc='frames', disable=None)):
+        seen = {'frame': number}
+        for name in (*modes,) if number % 2 else (*reversed(modes),):
+            if name != 'compact' and number and number % chosen.stride:
+                continue
+            if name == 'compact' and number:
+                selecting.append(time_selection(model, streams[name], frame))
+            result = streams[name].see(frame, number)
+            shares = {'vision': result.tokens_recomputed / result.tokens,
+                      'prefill': result.tokens_kept / result.visual_tokens}
+            shares['frame'] = (shares['vision'] + shares['prefill']) / 2
+            seen[name] = {'share': round(shares['vision'], 4), 'kept': result.tokens_kept,
+                          'scene_change': result.scene_change, **{k: round(v, 3) for k, v in result.ms.items()}}
+            if number:
+                for part, stages in PARTS.items():
+                    times[part].add(name, shares[part], sum(result.ms[stage] for stage in stages))
+        trace.append(seen)
+
+    works = {name: works_of(model, modes[name].cacher, trace[1:], name, window) for name in modes}
+    rows = [Row(f'{chosen.model} {chosen.dtype}', input_name(chosen) + (' held still' if chosen.still else ''),
+                f'{name} {part}', about(modes[name]), machine=machine(chosen.threads, device),
+                ideal_ratio=round(works[name][part] / works['plain'][part], 4),
+                **times[part].figures(name)) for part in PARTS for name in modes]
+    print_steadiness(trace[1:], np.array(selecting), times)
+    if chosen.trace:
+        chosen.trace.parent.mkdir(parents=True, exist_ok=True)
+        chosen.trace.write_text('[\n' + ',\n'.join(json.dumps(seen) for seen in trace) + '\n]\n')
+    return report(rows, chosen)
+
+
+def still(frames, count: int):
+    """The first picture `count` times, each with a camera's noise of 1.5 grey levels."""
+    rng, first = np.random.default_rng(0), next(iter(frames))
+    for _ in range(count):
+        noise = rng.normal(0, 1.5, first.shape)
+        yield np.clip(first + noise, 0, 255).round().astype(np.uint8)
+
+
+def about(settings) -> str:
+    text = {'off': '', 'paper': f'ratio 0.25, interval {settings.cache_interval}',
+            'compact': f'similarity {settings.cache_similarity:g}'}[settings.cacher]
+    return text + (f', pruner {settings.pruner} {settings.prune_ratio:g}' if text else '')
+
+
+def time_selection(model, stream, frame) -> float:
+    """Milliseconds in which the compact cacher chooses its tokens, which its vision time includes."""
+    import torch
+
+    from stc_ros.compression.compact import choose_changed
+    image = model.pixels.resize(frame).to(model.device)
+    with torch.inference_mode():
+        start = time.perf_counter()
+        choose_changed(stream.vision.compact, image, model.tower.grid, stream.settings)
+        return (time.perf_counter() - start) * 1e3
+
+
+def works_of(model, cacher: str, trace: list[dict], name: str, window: int) -> dict:
+    """Floating-point operations of vision, prefill and both, mean over the frames."""
+    tower, blocks = model.tower, len(model.tower.blocks)
+    t = tower.tokens
+    vision = [blocks * layer_flops(tower, round(seen[name]['share'] * t),
+                                   keys=t if cacher == 'paper' and seen[name]['share'] else None)
+              for seen in trace if name in seen]
+    prefill = [flops(model, seen[name]['kept'], window) for seen in trace if name in seen]
+    works = {'vision': float(np.mean(vision)), 'prefill': float(np.mean(prefill))}
+    return works | {'frame': sum(works.values())}
+
+
+def print_steadiness(trace: list[dict], selecting: np.ndarray, times: dict) -> None:
+    """p99 / p50 of compact's vision outside scene cuts, and what choosing costs."""
+    seen = [s['compact'] for s in trace if not s['compact']['scene_change']]
+    ms = np.array([s['vision'] for s in seen])
+    print(f'\ncompact, vision outside scene cuts: p99 / p50 {np.percentile(ms, 99) / np.median(ms):.2f}; among frames '
+          'of equal work:', end=' ')
+    for share in sorted({s['share'] for s in seen}):
+        group = np.array([s['vision'] for s in seen if s['share'] == share])
+        if len(group) >= 10:
+            print(f'{share:.2f} ({len(group)}): {np.percentile(group, 99) / np.median(group):.2f}', end='  ')
+    overhead = np.array([s['gate'] + s['prune'] for s in seen]).mean() + selecting.mean()
+    print(f'\ngate + selection + pruner: {overhead:.1f} ms, {overhead / times["frame"].typical("plain"):.2%} of the '
+          'plain frame')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
