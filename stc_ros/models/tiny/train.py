@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from stc_ros.models.tiny import stage_language, stage_tower
+from stc_ros.models.tiny import lean, stage_language, stage_tower
 from stc_ros.models.tiny.architecture import configure, create
 from stc_ros.models.tiny.checkpoint import load_newest
 from stc_ros.models.tiny.shards import write_shards
@@ -32,6 +32,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the weights and of the order of the data")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where to train")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; one more process makes clips")
+    parser.add_argument("--fuse", action="store_true", help="compile small functions: faster, needs a C++ compiler")
     parser.add_argument("--quick", action="store_true", help="a few steps of each stage, to see that all works")
     return parser.parse_args(arguments)
 
@@ -41,6 +42,8 @@ def main(arguments: list[str] | None = None) -> None:
     if args.quick:
         args.tower_steps, args.language_steps = QUICK["tower_steps"], QUICK["language_steps"]
     torch.set_num_threads(args.threads)
+    if args.fuse:
+        lean.fuse()
     config = configure({word: i for i, word in enumerate(list_words())})
     model = create(config, args.seed)
     if args.stage in ("all", "tower"):
