@@ -86,8 +86,8 @@ def ask_case(model: VideoModel, case: Case, condition: Condition) -> Tally:
         for question, answer in zip(questions, said):
             tally.right[NAMES.index(question.form)] += normalise(answer) == normalise(question.answer)
     if condition.narrates:
-        prompt = (condition.settings.narration_prompt or model.narration_prompt).replace(
-            '{frames}', str(case.narrated)).replace('{seconds}', f'{case.narrated * FRAME_NS / 1e9:g}')
+        seconds = max(1, case.narrated * FRAME_NS // 1_000_000_000)
+        prompt = model.ask_narration(condition.settings.narration_prompt, case.narrated, seconds)
         said = answer_all(model, stream.memory, [prompt], condition.settings.max_new_tokens)[0]
         tally.narration = score(said, case.story)
     stats = [s.stats() for s in streams]

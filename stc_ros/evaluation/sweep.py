@@ -15,8 +15,6 @@ from stc_ros.synthetic.forms import TYPES
 
 GOOD_ENOUGH = 0.98              # retention that an operating point must reach on the tuning streams
 CHANCE = ('random', 'uniform')     # pruners that do not look; they are compared with, not recommended
-RATIOS = (0.5, 0.67, 0.8, 0.9)
-SIMILARITIES = (0.7, 0.85, 0.95, 0.99)
 PAPER = {'cacher': 'paper', 'update_ratio': 0.25, 'pruner': 'paper', 'prune_ratio': 0.67}
 
 
@@ -43,17 +41,17 @@ class Point:
 def points() -> list[Point]:
     """Every point of both curves."""
     found = []
-    for n in (4, 16):
-        for s in SIMILARITIES:
+    for n, similarities in ((4, (0.85, 0.95, 0.99)), (16, (0.7, 0.85, 0.95, 0.99))):
+        for s in similarities:
             change = {'cacher': 'similarity', 'cache_similarity': s, 'cache_interval': n}
             found.append(Point('recomputed', f'similarity, N={n}', f'{s:g}', change))
-    for n in (2, 4, 16):
-        for r in (0.1, 0.25, 0.5):
+    for n, ratios in ((2, (0.25,)), (4, (0.1, 0.25, 0.5)), (16, (0.1, 0.25, 0.5))):
+        for r in ratios:
             change = {'cacher': 'paper', 'update_ratio': r, 'cache_interval': n}
             found.append(Point('recomputed', f'paper, N={n}', f'r={r:g}', change))
-    for s in (0.8, 0.9, 0.95, 0.98):
+    for s in (0.5, 0.7, 0.8, 0.9):
         found.append(Point('recomputed', 'compact', f'{s:g}', {'cacher': 'compact', 'cache_similarity': s}))
-    for ratio in RATIOS:
+    for ratio in (0.5, 0.67, 0.8, 0.9):
         for pruner in ('paper', 'stc', *CHANCE):
             found.append(Point('kept', pruner, f'{ratio:g}', {'pruner': pruner, 'prune_ratio': ratio}))
         change = {'pruner': 'paper', 'prune_ratio': ratio, 'compact_positions': True}
