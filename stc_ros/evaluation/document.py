@@ -14,7 +14,7 @@ from stc_ros.evaluation.sweep import GOOD_ENOUGH, points
 from stc_ros.settings import Settings
 from stc_ros.synthetic.forms import FORMS, TYPES
 
-CACHER_KNOBS = {'off': (), 'paper': ('update_ratio', 'cache_interval'),
+CACHER_KNOBS = {'paper': ('update_ratio', 'cache_interval'),
                 'similarity': ('cache_similarity', 'cache_interval'),
                 'compact': ('cache_similarity', 'refresh_period', 'heartbeat')}
 TEMPLATE = """\
@@ -106,8 +106,8 @@ def write_document(folder: Path, command: str, made: str, settings: Settings, ou
 
 def words(settings: Settings) -> str:
     """The settings of cacher and pruner that have a say, as one would type them."""
-    names = ['cacher', *CACHER_KNOBS[settings.cacher], 'pruner']
-    names += ['prune_ratio', 'compact_positions'] if settings.pruner != 'off' else []
+    names = ['cacher', *CACHER_KNOBS.get(settings.cacher, ()), 'pruner']
+    names += ['prune_ratio'] * (settings.pruner != 'off') + ['compact_positions'] * settings.compact_positions
     return ' '.join(f'--{name.replace("_", "-")} {str(getattr(settings, name)).lower()}' for name in names)
 
 
