@@ -6,10 +6,13 @@ import torch
 
 from stc_ros.models.tiny.architecture import TOKENS
 from stc_ros.models.tiny.clips import MOST_OBJECTS
+from stc_ros.synthetic.forms import TYPES
 
-SHARES = (0.25, 0.35, 0.5, 0.5, 0.7, 1.0)  # of each frame's tokens that are kept; drawn evenly
+SHARES = (0.35, 0.5, 0.5, 0.6, 0.8, 1.0)  # of each frame's tokens that are kept; drawn evenly
+RANDOM_FROM = 0.5  # below this share tokens are never dropped at random: small objects would vanish
+EASY = tuple(TYPES.index(name) for name in ("appearance", "existence"))
 SHORT = 0.7  # of the questions are padded to the longest of these
-LONGEST = 900  # kept visual tokens per clip, as a rule
+LONGEST = 480  # kept visual tokens per clip, as a rule
 
 
 @dataclass
@@ -21,6 +24,8 @@ class Batch:
     covered: torch.Tensor  # bool [B, MOST_OBJECTS, N]
     words: torch.Tensor  # int16 [B, 2, N]
     history: torch.Tensor  # int8 [B, 4, N]
+    times: torch.Tensor  # int8 [B, 4, N]
+    marks: torch.Tensor  # bool [B, 2, N]
     # short ones, long ones: ids [B, K, L], start, length, moment, evidence, type [B, K], objects [B, K, MOST_NAMED]
     asked: list[dict[str, torch.Tensor]]
     told: dict[str, torch.Tensor] | None  # ids [B, K', L'], start, length, moment [B, K']
@@ -56,12 +61,13 @@ def draw_batch(shard: dict, clips: torch.Tensor, asked: int, told: int, share: f
     A clip with fewer questions repeats some.
     """
     features = shard["features"][clips]
-    index = choose_tokens(features, share, bool(torch.rand((), generator=draw) < 0.6), draw)
+    index = choose_tokens(features, share, share < RANDOM_FROM or bool(torch.rand((), generator=draw) < 0.7), draw)
     b = len(clips)
     take = torch.arange(b)[:, None]
     flat = features.flatten(1, 2)
     asked_parts = {k: shard[k][clips] for k in ("ids", "start", "length", "moment", "evidence", "type", "objects")}
-    picks = _pick(asked_parts["moment"] >= 0, asked, draw)
+    easy = torch.isin(asked_parts["type"], torch.tensor(EASY))
+    picks = _pick(asked_parts["moment"] >= 0, easy, asked, draw)
     picks = picks.gather(1, asked_parts["length"].gather(1, picks).argsort(1))
     few = max(round(asked * SHORT), 1)  # padded apart from the long ones, which saves a quarter of the tokens
     halves = [half for half in (picks[:, :few], picks[:, few:]) if half.numel()]
@@ -69,23 +75,28 @@ def draw_batch(shard: dict, clips: torch.Tensor, asked: int, told: int, share: f
     told_parts = None
     if told:
         told_parts = {k: shard["tell_" + k][clips] for k in ("ids", "start", "length", "moment")}
-        picks = _pick(told_parts["moment"] >= 0, told, draw)
+        usable = told_parts["moment"] >= 0
+        picks = _pick(usable, torch.zeros_like(usable), told, draw)
         told_parts = {k: v[take, picks] for k, v in told_parts.items()}
     rows = torch.arange(MOST_OBJECTS)[None, :, None]
     return Batch(
         features=flat[take, index],
         index=index,
         covered=shard["covered"][clips].flatten(2)[take[..., None], rows, index[:, None]],
-        words=shard["words"][clips].flatten(2).gather(2, index[:, None].expand(-1, 2, -1)),
-        history=shard["history"][clips].flatten(2).gather(2, index[:, None].expand(-1, 4, -1)),
+        **{key: _gather(shard[key][clips], index) for key in ("words", "history", "times", "marks")},
         asked=[_crop(group) for group in groups],
         told=told_parts and _crop(told_parts),
     )
 
 
-def _pick(usable: torch.Tensor, count: int, draw: torch.Generator) -> torch.Tensor:
-    """`count` different usable columns of each row [B, n], again from the first when there are too few."""
-    score = torch.rand(usable.shape, generator=draw) + usable.float()
+def _gather(labels: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """[B, C, T, TOKENS] at the kept tokens: [B, C, N]."""
+    return labels.flatten(2).gather(2, index[:, None].expand(-1, labels.shape[1], -1))
+
+
+def _pick(usable: torch.Tensor, easy: torch.Tensor, count: int, draw: torch.Generator) -> torch.Tensor:
+    """`count` different usable columns of each row [B, n], `easy` ones less often; again from the first if too few."""
+    score = torch.rand(usable.shape, generator=draw) + 2.0 * usable - 0.3 * easy
     order = score.argsort(1, descending=True)
     return order.gather(1, torch.arange(count) % usable.sum(1, keepdim=True).clamp(min=1))
 

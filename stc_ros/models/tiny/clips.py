@@ -24,6 +24,9 @@ PER_MOMENT = 14
 HEAD_START = 48  # most steps of a world before its clip begins
 
 MOVES = ("still", *DIRECTIONS)
+TIMES = ("entered", "started", "stopped", "changed colour")  # events whose last frame a token is to know
+MARKS = ("anchor", "parting")  # the token with most of an object; an object that leaves in a moment
+PARTING = 2  # frames before an object has left
 HISTORY = {"moves": len(MOVES), "before": len(COLOURS) + 1, "origin": len(EDGES) + 1, "first": len(PLACES)}
 
 
@@ -52,6 +55,8 @@ class Labels:
     main: np.ndarray  # int16 [T, TOKENS]: the row of the object with the most pixels
     words: np.ndarray  # int16 [2, T, TOKENS]: ids of its colour word and its shape word
     history: np.ndarray  # int8 [len(HISTORY), T, TOKENS]: classes of what the object does and did
+    times: np.ndarray  # int8 [len(TIMES), T, TOKENS]: the frame of the last such event of the object
+    marks: np.ndarray  # bool [len(MARKS), T, TOKENS]
     rows: dict[int, int]  # object id -> row of `covered`
 
 
@@ -62,12 +67,19 @@ def label_clip(clip: Clip, coder: Coder) -> Labels:
     main = np.full((frames, TOKENS), -1, np.int16)
     words = np.full((2, frames, TOKENS), -1, np.int16)
     history = np.full((len(HISTORY), frames, TOKENS), -1, np.int8)
+    times = np.full((len(TIMES), frames, TOKENS), -1, np.int8)
+    marks = np.zeros((len(MARKS), frames, TOKENS), bool)
+    leaves = {e.id: e.frame for e in clip.events if e.kind == "left" and e.frame}
+    last: dict[int, list[int]] = {}  # id -> frames of its last events, as TIMES
     rows: dict[int, int] = {}
     past: dict[int, list[int]] = {}  # id -> classes of "before", "origin", "first"
     for t, truth in enumerate(clip.truths):
         for o in truth.objects:
             past.setdefault(o.id, [len(COLOURS), len(EDGES), PLACES.index(o.place)])
+            last.setdefault(o.id, [-1] * len(TIMES))
         for e in truth.events if t else ():
+            if e.kind in TIMES and e.id in last:
+                last[e.id][TIMES.index(e.kind)] = t
             if e.kind == "changed colour" and e.id in past:
                 past[e.id][0] = list(COLOURS).index(e.detail)
             if e.kind == "entered" and e.id in past:
@@ -82,11 +94,14 @@ def label_clip(clip: Clip, coder: Coder) -> Labels:
             row = rows.setdefault(i, min(len(rows) + 1, MOST_OBJECTS - 1))
             here = pixels >= TOKEN_PIXELS
             covered[row, t] |= here
+            marks[0, t, pixels.argmax()] |= here.any()
+            marks[1, t, here] |= 0 < leaves.get(i, -1) - t <= PARTING
             here = here & (pixels == most)
             main[t, here] = row
             words[:, t, here] = np.array([coder.ids[o.colour], coder.ids[o.shape]])[:, None]
+            times[:, t, here] = np.array(last[i])[:, None]
             history[:, t, here] = np.array([MOVES.index(o.moves), *past[i]])[:, None]
-    return Labels(covered, main, words, history, rows)
+    return Labels(covered, main, words, history, times, marks, rows)
 
 
 def _pick_moments(frames: int, draw: random.Random) -> list[int]:
@@ -146,5 +161,5 @@ def make_clip(profile: str, seed: int, frames: int, coder: Coder) -> tuple[np.nd
     """Frames uint8 [T, S, S, 3] and all arrays of one clip."""
     clip = record_clip(profile, seed, frames)
     labels = label_clip(clip, coder)
-    arrays = {"covered": labels.covered, "words": labels.words, "history": labels.history}
+    arrays = {key: getattr(labels, key) for key in ("covered", "words", "history", "times", "marks")}
     return clip.frames, arrays | ask_clip(clip, labels, coder, random.Random(seed))

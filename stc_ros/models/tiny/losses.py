@@ -1,7 +1,9 @@
-"""The losses of the language stage: answers, and four that exist in training only.
+"""The losses of the language stage: answers, and others that exist in training only.
 
 answer   cross-entropy of the answers and of the narration
 history  from the visual tokens' own states: what the object there does, where it came from, what it was before
+times    from there too: in which frame it stands, and the frame of the last event of each kind of the object there
+mark     from there too: whether it is the middle of an object, so that objects can be counted, and whether that leaves
 look     the answer's attention falls on the tokens of the object that the question is about, or on the first
          token of all when there is none
 match    the attention of a colour word or shape word falls on the tokens of that colour or shape
@@ -14,14 +16,17 @@ from torch import nn
 from stc_ros.models.tiny import lean
 from stc_ros.models.tiny.architecture import TOKENS
 from stc_ros.models.tiny.batches import Batch
-from stc_ros.models.tiny.clips import HISTORY
+from stc_ros.models.tiny.clips import HISTORY, MARKS, TIMES
 from stc_ros.synthetic.forms import TYPES
 
-MOVES_AFTER, HISTORY_AFTER = 2, 3  # the layers whose states tell what an object does, and what it did
+WHEN_AFTER, MOVES_AFTER, HISTORY_AFTER = 1, 2, 3  # the layers whose states tell the time, what is, and what was
+SCALE = 32.0  # frames that count as 1 in a time
+NEVER = -0.25  # the time of what did not happen
 LOOK_LAYERS, LOOK_HEADS = (3, 4), (0, 3)
 MATCH_LAYER, MATCH_HEADS = 1, (1, 2)
 END_WEIGHT = 0.2  # of the token that ends an answer
 WIDE_TYPES = tuple(TYPES.index(t) for t in ("motion", "change", "memory", "order"))  # these look at two frames
+COUNT = TYPES.index("count")
 STILL_WEIGHT = 0.3  # of objects that do not move, which are most
 TINY = 1e-4
 
@@ -33,6 +38,9 @@ class HistoryHeads(nn.Module):
         super().__init__()
         self.moves = nn.Linear(width, HISTORY["moves"])
         self.past = nn.Linear(width, sum(HISTORY.values()) - HISTORY["moves"])
+        self.when = nn.Linear(width, 1)
+        self.times = nn.Linear(width, len(TIMES))
+        self.marks = nn.Linear(width, len(MARKS))
 
 
 def read_batch(w: dict, batch: Batch, head: torch.Tensor):
@@ -89,7 +97,8 @@ def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tensor
     target = F.pad(target, (head, 0))
     target[..., 0] = nothing
     n = target.shape[2]
-    usable = target.any(2)
+    several = (asked["type"] == COUNT) & ((asked["objects"] > 0).sum(2) > 1)  # to count is not to look at one
+    usable = target.any(2) & ~several
     row = asked["start"][:, None, :, None, None]
     total = 0.0
     for layer in LOOK_LAYERS:
@@ -128,3 +137,15 @@ def score_history(heads: HistoryHeads, states, batch: Batch, head: int):
     going = truth[:, 0] > 0
     right = (moves.argmax(1) == truth[:, 0])[going].float().mean()
     return loss_moves, loss_past, right
+
+
+def score_times(heads: HistoryHeads, states, batch: Batch, head: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Errors of the times, and cross-entropy of the marks."""
+    when = heads.when(states[WHEN_AFTER][:, head:].float())[..., 0]
+    known = batch.history[:, 0] >= 0
+    truth = batch.times.transpose(1, 2)[known].float()
+    truth = torch.where(truth < 0, NEVER, truth / SCALE)
+    times = heads.times(states[HISTORY_AFTER][:, head:][known].float())
+    error = F.smooth_l1_loss(when, batch.frame / SCALE, beta=0.05) + F.smooth_l1_loss(times, truth, beta=0.05)
+    marks = heads.marks(states[MOVES_AFTER][:, head:].float())
+    return error, F.binary_cross_entropy_with_logits(marks, batch.marks.transpose(1, 2).float())

@@ -17,7 +17,7 @@ from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.seeds import TRAIN, TUNE
 
 CLIPS = 32  # in a shard
-AHEAD = 40  # shards that may wait unused
+AHEAD = 10  # shards that may wait unused
 CLIP_SEEDS = TRAIN.start + 500_000_000  # the tower's own stage used the seeds from TRAIN.start on
 
 
@@ -55,7 +55,7 @@ def write_shards(model, folder: Path, device: str, trainer: int) -> None:
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     w = {k: v.detach() for k, v in lean.gather_weights(model.to(device), prefix="model.").items()}
-    shard = 0
+    shard = first_shard(folder)
     while os.getppid() == trainer:
         if path_of(folder, shard).exists():
             shard += 1
@@ -66,6 +66,11 @@ def write_shards(model, folder: Path, device: str, trainer: int) -> None:
             continue
         save_shard(build_shard(w, CLIP_SEEDS + shard * CLIPS, CLIPS, frames_of(shard), device), path_of(folder, shard))
         shard += 1
+
+
+def first_shard(folder: Path) -> int:
+    """The lowest number of a shard in the folder, 0 when there is none."""
+    return min((int(path.stem[6:]) for path in folder.glob("shard-*.pt")), default=0)
 
 
 def save_shard(shard: dict, path: Path) -> None:

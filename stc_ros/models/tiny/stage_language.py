@@ -13,22 +13,22 @@ from stc_ros.models.tiny.checkpoint import load_newest, log_figures, save_checkp
 from stc_ros.models.tiny.export import export_model
 from stc_ros.models.tiny.measure import measure_shard
 from stc_ros.models.tiny.optimise import Optimiser, schedule, split_parameters
-from stc_ros.models.tiny.shards import CLIPS, load_shard, tune_shard
+from stc_ros.models.tiny.shards import CLIPS, first_shard, load_shard, tune_shard
 from stc_ros.models.tiny.tokenizer import Coder
 from stc_ros.synthetic.forms import TYPES
 
 SIZE = 8  # clips per step
 ASKED = 16  # questions per clip
-WEIGHTS = {"answer": 1.0, "tell": 0.5, "look": 0.5, "match": 0.25, "moves": 0.5, "past": 0.3}
+WEIGHTS = {"answer": 1.0, "tell": 0.5, "look": 0.5, "match": 0.25, "moves": 0.5, "past": 0.3, "times": 3.0, "mark": 1.0}
 VISITS = 3.0  # how often a clip is seen, on average
 RECENT = 24  # shards from which clips are drawn
 TUNE_FRAMES, TUNE_CLIPS = (8, 16, 32), 48
 
 
-def shards_for(step: int) -> tuple[int, int]:
-    """First and last shard that a step may draw from."""
+def shards_for(step: int, first: int = 0) -> tuple[int, int]:
+    """First and last shard that a step may draw from, none before `first`, where the pool begins."""
     newest = int(step * SIZE / VISITS / CLIPS) + 2
-    return max(newest - RECENT, 0), newest
+    return max(newest - RECENT, first), max(newest, first + 4)
 
 
 def train_step(model, heads, batch, head: torch.Tensor):
@@ -48,6 +48,7 @@ def train_step(model, heads, batch, head: torch.Tensor):
         parts["look"] = parts["look"] + part * losses.score_look(seen, batch, group, h)
         parts["match"] = parts["match"] + part * losses.score_match(seen, batch, group, h)
     parts["moves"], parts["past"], going = losses.score_history(heads, states, batch, h)
+    parts["times"], parts["mark"] = losses.score_times(heads, states, batch, h)
     if batch.told:
         logits, _ = losses.answer_pieces(w, caches, batch, batch.told, h)
         parts["tell"], _ = losses.score_answers(logits, batch.told)
@@ -59,7 +60,7 @@ def train_step(model, heads, batch, head: torch.Tensor):
 
 def run(
     model, folder: Path, pool: Path, export: Path, steps: int, rate: float, seed: int, device: str,
-    save_every: float = 240.0, look_every: float = 480.0, hold: float = 0.65, told_share: float = 0.5,
+    save_every: float = 240.0, look_every: float = 600.0, hold: float = 0.65, told_share: float = 0.5,
 ) -> None:
     """Trains to `steps` steps, from the newest checkpoint in `folder` if there is one; exports as it measures."""
     heads = losses.HistoryHeads(model.config.text_config.hidden_size)
@@ -105,12 +106,12 @@ def run(
 def _draw(pool: Path, step: int, seed: int, told_share: float):
     """The batch of a step: the same whenever it is asked for."""
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    low, high = shards_for(step)
+    low, high = shards_for(step, first_shard(pool))
     (pool / "used").write_text(str(high))
     shard = load_shard(pool, int(torch.randint(low, high + 1, (), generator=draw)))
     frames = shard["features"].shape[1]
     share = SHARES[int(torch.randint(len(SHARES), (), generator=draw))]
-    share = min(share, max(LONGEST / (frames * TOKENS), 0.25)) if step % 8 else share
+    share = min(share, max(LONGEST / (frames * TOKENS), 0.3)) if step % 10 else share
     clips = torch.randperm(len(shard["moment"]), generator=draw)[:SIZE]
     told = int(torch.rand((), generator=draw) < told_share)
     return draw_batch(shard, clips, ASKED, told, share, draw)
