@@ -18,6 +18,8 @@ from stc_ros.ros.node import spin, stop_spinning  # noqa: E402
 from stc_ros.ros.stream_node import StreamNode  # noqa: E402
 from stc_ros.srv import Ask  # noqa: E402
 
+PATIENCE_S = 60.0       # the first import of torch takes long on a busy machine
+
 
 @functools.lru_cache
 def toy_model():
@@ -59,7 +61,7 @@ class Robot:
         self.context.shutdown()
 
     def until_active(self):
-        assert self.ros.spin_until(lambda: self.node.active), self.node.fault or self.node.state
+        assert self.ros.spin_until(lambda: self.node.active, PATIENCE_S), self.node.fault or self.node.state
         return self
 
     def film(self, rate=20.0, topic='image', frame_id='camera'):
@@ -88,17 +90,21 @@ class Robot:
     def listen(self, kind, topic, qos=10):
         """A list to which the messages on `topic` are added while the test spins."""
         messages = []
+        before = self.ros.node.count_subscribers(topic)
         self.ros.node.create_subscription(kind, topic, messages.append, qos)
+        if self.node:
+            assert self.ros.spin_until(lambda: self.node.count_subscribers(topic) > before)
         return messages
 
     def client(self, kind, name):
-        """A client for `name`, made once: a reply may be lost on one that its server has just met."""
+        """A client for `name`. A reply is lost on a client that its server has not met yet, so wait for both sides."""
         client = self.clients.get(name) or self.ros.node.create_client(kind, name)
         self.clients[name] = client
-        assert self.ros.spin_until(client.service_is_ready, 10), f'{name} is not there'
+        assert self.ros.spin_until(client.service_is_ready, PATIENCE_S), f'{name} is not there'
+        assert not self.node or self.ros.spin_until(lambda: self.node.count_clients(name), PATIENCE_S)
         return client
 
-    def call(self, kind, name, request, timeout=20.0):
+    def call(self, kind, name, request, timeout=PATIENCE_S):
         """Call a service and return its response."""
         future = self.client(kind, name).call_async(request)
         assert self.ros.spin_until(future.done, timeout), f'{name} did not reply'

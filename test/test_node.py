@@ -287,37 +287,33 @@ def values(status):
     return {pair.key: pair.value for pair in status.values}
 
 
-def silence(r, ros):
-    """What the node says of a silent camera."""
+def silence(r, ros, topic, kind=Image, **options):
+    """What the node says of a silent camera when somebody publishes on `topic`."""
     from stc_ros.ros.silence import causes_of_silence
 
-    wait(ros, 1.0)
+    ros.node.create_publisher(kind, topic, QoSProfile(depth=1, **options))
+    assert ros.spin_until(lambda: r.node.count_publishers(topic))
     return ' '.join(causes_of_silence(r.node, r.node._subscription))
 
 
 def test_silence_nobody_publishes(robot, ros):
-    r = robot().until_active()
-    ros.node.create_publisher(Image, '/front/image_raw', 1)
-    words = silence(r, ros)
+    words = silence(robot().until_active(), ros, '/front/image_raw')
     assert 'nobody publishes on /image' in words and '/front/image_raw' in words
 
 
 def test_silence_other_transport(robot, ros):
     r = robot(image_transport='compressed').until_active()
-    ros.node.create_publisher(Image, 'image/compressed', 1)
-    assert 'set image_transport to raw' in silence(r, ros)
+    assert 'set image_transport to raw' in silence(r, ros, '/image/compressed')
 
 
 def test_silence_incompatible_qos(robot, ros):
     r = robot(**{'qos_overrides./image.subscription.reliability': 'reliable'}).until_active()
-    ros.node.create_publisher(Image, 'image', QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
-    assert 'qos_overrides./image.subscription' in silence(r, ros)
+    words = silence(r, ros, '/image', reliability=ReliabilityPolicy.BEST_EFFORT)
+    assert 'qos_overrides./image.subscription' in words
 
 
-def test_silence_large_images(robot, ros, monkeypatch):
-    r = robot().until_active()
-    ros.node.create_publisher(Image, 'image', 1)
-    assert 'FASTDDS_DEFAULT_PROFILES_FILE' in silence(r, ros)
+def test_silence_large_images(robot, ros):
+    assert 'FASTDDS_DEFAULT_PROFILES_FILE' in silence(robot().until_active(), ros, '/image')
 
 
 def test_silence_is_named_in_log_and_diagnostics(robot, ros):

@@ -287,7 +287,7 @@ def test_a_signal_while_it_watches_and_answers(launch_process, model_folder, ros
     process = start(launch_process, model_folder)
     assert _logged(process, 'watching')
     r = Robot.__new__(Robot)            # only its clients and camera: the node is in the process
-    r.ros, r.clients = ros, {}
+    r.ros, r.clients, r.node = ros, {}, None
     r.film()
     stats = r.listen(StreamStats, 'stc_stream/stats')
     assert ros.spin_until(lambda: stats)

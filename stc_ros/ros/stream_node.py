@@ -32,7 +32,7 @@ from stc_ros.settings import Settings
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 NEWEST_ONLY = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
-PAUSE_S = 5.0               # longest wait for the turn in work when the node is deactivated
+PAUSE_S = 30.0              # longest wait for the turn in work when the node is deactivated; a frame may take seconds
 SAY_SILENCE_AGAIN = 6       # a camera that stays silent is named after 5 s, 30 s, 180 s, ...
 
 

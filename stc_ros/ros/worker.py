@@ -52,9 +52,9 @@ class Worker:
     def pause(self) -> Future:
         """End every question and drop the frame that waits."""
         with self._wake:
-            waiting = list(self._questions)
+            open_ones = [*self._questions, *filter(None, [self.session.question])]
             self._questions.clear()
-        for question in waiting:
+        for question in open_ones:
             self.end(question, Error.SHUTDOWN)
         return self._do(self.session.give_up)
 
