@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measure import Row, Times, input_name, machine, options, pictures, read, report
+from measure import Row, Times, input_name, load, machine, options, pictures, read, report
 from prefill import flops, full_window
 from vision import layer_flops
 
@@ -31,16 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
     from tqdm import tqdm
 
-    from stc_ros.models import load_model, pick_device
-    from stc_ros.models.random import random_model
     from stc_ros.settings import Settings
     from stc_ros.stream import Stream
 
-    device = pick_device(chosen.device)
-    if chosen.model == 'embedded':
-        model = load_model(Settings(device=chosen.device, dtype=chosen.dtype))
-    else:
-        model = random_model(chosen.model, device=device, dtype=getattr(torch, chosen.dtype))
+    model = load(chosen)
+    device = model.device
     ratio = chosen.prune_ratio
     modes = {'plain': Settings(cacher='off', pruner='off'),
              'paper': Settings(cacher='paper', pruner='paper', prune_ratio=ratio),

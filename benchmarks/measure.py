@@ -73,6 +73,20 @@ def read(parser: argparse.ArgumentParser, arguments: list[str] | None = None) ->
     return chosen
 
 
+def load(chosen: argparse.Namespace):
+    """The model asked for, ready for speed."""
+    import torch
+
+    from stc_ros.models import load_model, pick_device
+    from stc_ros.models.random import random_model
+    from stc_ros.settings import Settings
+
+    if chosen.model == 'embedded':
+        return load_model(Settings(device=chosen.device, dtype=chosen.dtype))
+    device = pick_device(chosen.device)
+    return random_model(chosen.model, device=device, dtype=getattr(torch, chosen.dtype), packed=True)
+
+
 def pictures(chosen: argparse.Namespace, size: int = 384) -> Iterator[np.ndarray]:
     """The frames asked for, uint8 [H, W, 3]. Ends the program when the video cannot be read or is too short."""
     if not chosen.video:

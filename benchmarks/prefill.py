@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from measure import Row, Times, machine, options, read, report
+from measure import Row, Times, load, machine, options, read, report
 
 RATIOS = (0.0, 0.5, 0.67, 0.8, 0.9)
 
@@ -21,15 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     from tqdm import tqdm
 
     from stc_ros.compression.pruner import budget
-    from stc_ros.models import load_model, pick_device
-    from stc_ros.models.random import random_model
-    from stc_ros.settings import Settings
 
-    device = pick_device(chosen.device)
-    if chosen.model == 'embedded':
-        model = load_model(Settings(device=chosen.device, dtype=chosen.dtype))
-    else:
-        model = random_model(chosen.model, device=device, dtype=getattr(torch, chosen.dtype))
+    model = load(chosen)
+    device = model.device
     places, width = model.token_grid[0] * model.token_grid[1], len(model.newline)
     with torch.inference_mode():
         windows = {ratio: full_window(model, chosen.memory_tokens) for ratio in RATIOS}
@@ -76,7 +70,8 @@ def full_window(model, tokens: int):
 def flops(model, new: int, tokens: int) -> float:
     """Operations of `new` tokens that attend to `tokens`: every weight of the blocks twice, and the attention."""
     body, decoder = model.decoder.body, model.decoder
-    weights = sum(p.numel() for layer in body.layers for p in layer.parameters() if p.dim() == 2)
+    linears = [part for part in body.layers.modules() if hasattr(part, 'in_features')]
+    weights = sum(part.in_features * part.out_features for part in linears)
     heads = body.config.num_attention_heads
     return 2 * new * weights + 4 * new * tokens * heads * decoder.head_size * decoder.layers
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from measure import Row, Times, input_name, machine, options, pictures, read, report
+from measure import Row, Times, input_name, load, machine, options, pictures, read, report
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,15 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     from stc_ros.compression.pruner import make_pruner
     from stc_ros.compression.vision import Sight, VisionState, look
-    from stc_ros.models import load_model, pick_device
-    from stc_ros.models.random import random_model
     from stc_ros.settings import PRUNERS, Settings
 
-    device = pick_device(chosen.device)
-    if chosen.model == 'embedded':
-        model = load_model(Settings(device=chosen.device, dtype=chosen.dtype))
-    else:
-        model = random_model(chosen.model, device=device, dtype=getattr(torch, chosen.dtype))
+    model = load(chosen)
+    device = model.device
     settings = {name: Settings(cacher='off', pruner=name, prune_ratio=chosen.prune_ratio) for name in PRUNERS}
     pruners, state, times = {name: make_pruner(name) for name in PRUNERS}, VisionState(), Times(device)
     with torch.inference_mode():

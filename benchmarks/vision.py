@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from measure import Row, Times, input_name, machine, options, pictures, read, report
+from measure import Row, Times, input_name, load, machine, options, pictures, read, report
 
 SIMILARITIES = (0.95, 0.9, 0.85, 0.8)
 FIXED = (1.0, 0.25, 0.1)
@@ -24,15 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
     from tqdm import tqdm
 
-    from stc_ros.models import load_model, pick_device
-    from stc_ros.models.random import random_model
-    from stc_ros.settings import Settings
 
-    device = pick_device(chosen.device)
-    if chosen.model == 'embedded':
-        model = load_model(Settings(device=chosen.device, dtype=chosen.dtype))
-    else:
-        model = random_model(chosen.model, device=device, dtype=getattr(torch, chosen.dtype))
+    model = load(chosen)
+    device = model.device
     with torch.inference_mode():
         if chosen.compile:
             compile_blocks(model)
@@ -76,7 +70,7 @@ def layer_flops(tower, k: int, keys: int | None = None) -> float:
     """One block's operations with `k` tokens computed and `keys` of them (k) projected to keys."""
     block = tower.blocks[0]
     d, t = block.q.in_features, tower.tokens
-    inner = next(p.shape[0] for p in block.mlp.parameters())
+    inner = block.mlp.fc1.out_features
     return 2 * (keys or k) * d * d + 6 * k * d * d + 4 * k * t * d + 4 * k * d * inner
 
 

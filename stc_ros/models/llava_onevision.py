@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration
 
 from stc_ros.models.base import ModelError, VideoModel
 from stc_ros.models.decoder import Decoder
+from stc_ros.models.packed import pack
 from stc_ros.models.pixels import Pixels
 from stc_ros.models.tower import build_tower
 from stc_ros.models.words import Words
@@ -38,6 +39,7 @@ def load(source: str, device: torch.device, dtype: torch.dtype, notes: str = '')
     processor = {k: v for name in ('preprocessor_config.json', 'video_preprocessor_config.json')
                  for k, v in _read(where, name).items()}
     prompts = _read(where, 'stc.json')
+    pack(weights.model)
     return build(weights, tokenizer, processor, name=source, prompts=prompts, notes=notes)
 
 

@@ -8,6 +8,7 @@ from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGener
 
 from stc_ros.models.base import VideoModel
 from stc_ros.models.llava_onevision import build
+from stc_ros.models.packed import pack
 
 SO400M = {'hidden_size': 1152, 'intermediate_size': 4304, 'num_attention_heads': 16, 'num_hidden_layers': 26,
           'image_size': 384, 'patch_size': 14}
@@ -56,7 +57,11 @@ def random_tokenizer() -> PreTrainedTokenizerFast:
                                    additional_special_tokens=['<|im_start|>', '<|im_end|>', '<image>', '<video>'])
 
 
-def random_model(size: str = 'toy', seed: int = 0, device='cpu', dtype=torch.float32) -> VideoModel:
-    """A `VideoModel` of that size: "toy" (36 patches, 9 visual tokens), "0.5b", "7b", or "so400m", which
-    has their tower and hardly a language model."""
-    return build(random_weights(size, seed, device, dtype), random_tokenizer(), name=f'random {size}')
+def random_model(size: str = 'toy', seed: int = 0, device='cpu', dtype=torch.float32, packed=False) -> VideoModel:
+    """A `VideoModel` of that size: "toy" (36 patches, 9 visual tokens), "0.5b", "7b", or "so400m", which is their tower
+    with hardly a language model. `packed`: as a loaded model is, so that its weights cannot be changed.
+    """
+    weights = random_weights(size, seed, device, dtype)
+    if packed:
+        pack(weights.model)
+    return build(weights, random_tokenizer(), name=f'random {size}')
