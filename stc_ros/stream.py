@@ -110,6 +110,14 @@ class Stream:
         self.memory.clear()
         self._stats = StreamStats()
 
+    def warm_up(self) -> None:
+        """Do everything once on noise, so that the first real frame and question are not slow; then forget it."""
+        noise = np.random.default_rng(0)
+        for stamp in range(3):
+            self.see(noise.integers(0, 256, (self.model.pixels.height, self.model.pixels.width, 3), np.uint8), stamp)
+        list(self.ask('?', 2))
+        self.reset()
+
     def configure(self, settings: Settings) -> None:
         """Apply other settings from the next frame on. Raises `SettingError` when a fixed one differs."""
         if names := settings.fixed_changes(self.settings):

@@ -1,5 +1,6 @@
 """A stream with the core's interface and no model: its words do not matter, when and how it fails does."""
 
+import functools
 import threading
 import time
 from types import SimpleNamespace
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from stc_ros.answer import AnswerReport, NothingSeen, QuestionError
+from stc_ros.models.base import VideoModel
 from stc_ros.settings import Settings
 from stc_ros.stream import FrameReport
 
@@ -16,7 +18,8 @@ class FakeStream:
     exceptions that it raises next. `log` tells what was called, in order."""
 
     def __init__(self, words: int = 3, see_s: float = 0.0, token_s: float = 0.0):
-        self.model = SimpleNamespace(narration_prompt='narrate {frames} frames, {seconds} s')
+        self.model = SimpleNamespace(narration_prompt='narrate {frames} frames, {seconds} s', frame_counts=(8, 16))
+        self.model.ask_narration = functools.partial(VideoModel.ask_narration, self.model)
         self.settings = Settings()
         self.words, self.see_s, self.token_s = words, see_s, token_s
         self.faults: dict[str, list[BaseException]] = {}

@@ -195,3 +195,13 @@ def test_an_endless_stream_allocates_nothing_new(model):
         report = stream.see(frames[i % 16], i)
     assert report.memory_tokens <= 40 and report.memory_bytes == stream.memory.bytes
     assert len(stream.stats().ms['vision']) == 300 and len(stream.memory.frames) <= 10
+
+
+def test_warming_up_leaves_nothing_behind(model):
+    warm, cold = Stream(model, STC), Stream(model, STC)
+    warm.warm_up()
+    for stream in (warm, cold):
+        watch(stream, moving_square(3))
+    n = int(cold.memory.filled.sum())
+    assert torch.equal(warm.memory.keys[:, :, :, :n], cold.memory.keys[:, :, :, :n])
+    assert warm.stats().frames == 3 and warm.stats().answers == 0

@@ -10,6 +10,7 @@ from stc_ros.settings import Settings
 TINY = Path(__file__).parent / 'tiny'
 TINY_NOTES = ('The embedded model knows only its synthetic world: coloured shapes that move. On other pictures its '
               'words mean nothing. Name a real one with model:=llava-hf/llava-onevision-qwen2-0.5b-ov-hf or a folder.')
+SMALL = 50_000_000        # weights
 
 
 def load_model(settings: Settings):
@@ -32,6 +33,20 @@ def load_model(settings: Settings):
     if not settings.model and not (TINY / 'model.safetensors').is_file():
         raise ModelError(f'the embedded model is missing from {TINY}: train it with ./dev train-tiny, or name a model')
     return load(settings.model or str(TINY), device, dtype, notes='' if settings.model else TINY_NOTES)
+
+
+def share_cores_fairly(model) -> None:
+    """Let a small model on a CPU compute on one thread, unless OMP_NUM_THREADS says otherwise.
+
+    Its operations are so short that dividing them costs more than it saves, and the robot has other work for the cores.
+    """
+    import os
+
+    import torch
+
+    small = sum(p.numel() for p in model.weights.parameters()) < SMALL
+    if model.device.type == 'cpu' and small and 'OMP_NUM_THREADS' not in os.environ:
+        torch.set_num_threads(1)
 
 
 def pick_device(name: str):

@@ -43,11 +43,13 @@ class VideoModel:
     def ask_narration(self, prompt: str, frames: int, seconds: int) -> str:
         """The question that asks what has happened in the last `frames` frames, or `seconds` seconds.
 
-        prompt: the user's own, or '' for `narration_prompt`; its {frames} and {seconds} are filled in. A model that was
-        trained on certain counts of frames is asked about the next larger of them.
+        prompt: the user's own, or '' for `narration_prompt`; {frames} and {seconds} are filled in. In its own prompt a
+        model that was trained on certain counts of frames is asked about the next larger of them.
         """
-        frames = next((count for count in self.frame_counts if count >= frames), max(self.frame_counts, default=frames))
-        return (prompt or self.narration_prompt).replace('{frames}', str(frames)).replace('{seconds}', str(seconds))
+        if not prompt:
+            prompt = self.narration_prompt
+            frames = next((n for n in self.frame_counts if n >= frames), max(self.frame_counts, default=frames))
+        return prompt.replace('{frames}', str(frames)).replace('{seconds}', str(seconds))
 
     @property
     def device(self) -> torch.device:

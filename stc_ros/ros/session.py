@@ -19,7 +19,6 @@ from stc_ros.settings import Settings
 
 LATE_NS = 500_000_000       # a stamp this much older than the newest begins anew (a looped bag); less is a late frame
 
-SPOKEN_FRAMES = (8, 16, 32)  # what {frames} may become in a model's own prompt: the embedded one knows no other numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +186,7 @@ class Session:
             return
         newest = self.newest.frame
         seconds = max(1, round((newest.stamp - first) / 1e9))
-        prompt, spoken = self.settings.narration_prompt, frames
-        if not prompt:
-            prompt, spoken = self.stream.model.narration_prompt, min(SPOKEN_FRAMES, key=lambda n: abs(n - frames))
-        prompt = prompt.replace('{frames}', str(spoken)).replace('{seconds}', str(seconds))
+        prompt = self.stream.model.ask_narration(self.settings.narration_prompt, frames, seconds)
         telling, self._untold = Telling(newest.header, first, frames, scene_change), (0, 0)
         self.take_up(Question(prompt, self.settings.max_new_tokens, lambda reply: self._told(telling, reply),
                               narrates=True), telling)

@@ -39,10 +39,14 @@ SAY_SILENCE_AGAIN = 6       # a camera that stays silent is named after 5 s, 30 
 def load_stream(settings: Settings):
     """The real thing: a model and a stream on it. Imports torch, so it is called on the worker's thread only."""
     frames.check_converter()
-    from stc_ros.models import load_model
+    from stc_ros.models import load_model, share_cores_fairly
     from stc_ros.stream import Stream
 
-    return Stream(load_model(settings), settings)
+    model = load_model(settings)
+    share_cores_fairly(model)
+    stream = Stream(model, settings)
+    stream.warm_up()
+    return stream
 
 
 def transition(to: str):
