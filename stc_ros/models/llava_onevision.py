@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration
+from transformers.utils import logging
 
 from stc_ros.models.base import ModelError, VideoModel
 from stc_ros.models.decoder import Decoder
@@ -27,6 +28,8 @@ def load(source: str, device: torch.device, dtype: torch.dtype, notes: str = '')
         raise ModelError(f'there is no model folder {local}; give an existing folder, or a hub id such as '
                          'llava-hf/llava-onevision-qwen2-0.5b-ov-hf')
     where = str(local) if local.exists() else source
+    if local.exists():
+        logging.disable_progress_bar()      # for what takes a second; a download shows its progress
     try:
         weights = LlavaOnevisionForConditionalGeneration.from_pretrained(where, dtype=dtype).to(device).eval()
         tokenizer = AutoTokenizer.from_pretrained(where)
