@@ -190,6 +190,7 @@ def test_retention_is_over_the_types_that_test_it():
     assert found.tested == list(TYPES[4:])
     assert found.retention == pytest.approx(0.5, abs=0.1)
     assert found.interval[0] < found.retention < found.interval[1]
+    assert found.retention_all == pytest.approx(0.25, abs=0.05)
     assert found.recomputed == 0.5 and found.kept == 0.25
     assert [f.retention for f in found.types.values()][:4] == [0.0] * 4
 

@@ -33,7 +33,8 @@ def verdict(summary: Summary) -> list[str]:
     """Retention, narration and savings, a line each."""
     types = ', '.join(summary.tested) or 'no type tests it'
     (objects, clauses), (objects_plain, clauses_plain) = summary.narration, summary.narration_plain
-    return [f'retention {about(summary.retention, summary.interval)} over {types}',
+    return [f'retention {about(summary.retention, summary.interval)} over {types}; '
+            f'over all types {number(summary.retention_all)}',
             f'narration with settings: object F1 {number(objects)}, clause F1 {number(clauses)}; '
             f'plain: {number(objects_plain)}, {number(clauses_plain)}',
             f'vision tokens recomputed {summary.recomputed:.0%}, visual tokens kept {summary.kept:.0%}']

@@ -48,6 +48,7 @@ class Summary:
     types: dict[str, TypeFigures]
     retention: float
     interval: Interval
+    retention_all: float                        # over all types, with those that cannot tell
     narration: tuple[float, float]              # object F1 and clause F1, with the settings
     narration_plain: tuple[float, float]
     recomputed: float
@@ -82,9 +83,10 @@ def summarise(outcome: Outcome, settings: str = 'settings', tested: list[str] | 
             can_tell(before, destroyed) if tested is None else kind in tested)
     counted = [i for i, kind in enumerate(TYPES) if types[kind].tests_it]
     befores, afters = redraw(asked, plain, ours, counted, draws)
-    retention = divide(*(np.nansum(accuracy(right, asked)[counted]) for right in (ours, plain)))
+    accuracies = accuracy(ours, asked), accuracy(plain, asked)
+    retention, retention_all = (divide(*(np.nansum(a[kinds]) for a in accuracies)) for kinds in (counted, slice(None)))
     return Summary(
-        types, retention, middle(ratio(afters, befores)), f1(outcome.narrations(settings)),
+        types, retention, middle(ratio(afters, befores)), retention_all, f1(outcome.narrations(settings)),
         f1(outcome.narrations('plain')), outcome.share(settings, 'recomputed'), outcome.share(settings, 'kept'))
 
 
