@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
             stream.memory = full_window(model, stream.settings.memory_tokens)
     window = streams['plain'].memory.tokens
 
-    trace, selecting = [], []
+    trace, selection = [], 0.0
     times = {part: Times(device) for part in PARTS}
     shown = still(pictures(chosen), chosen.frames) if chosen.still else pictures(chosen)
     for number, frame in enumerate(tqdm(shown, total=chosen.frames, desc='frames', disable=None)):
@@ -56,13 +56,15 @@ def main(arguments: list[str] | None = None) -> int:
             if name != 'compact' and number and number % chosen.stride:
                 continue
             if name == 'compact' and number:
-                selecting.append(time_selection(model, streams[name], frame))
+                selection = time_selection(model, streams[name], frame)
             result = streams[name].see(frame, number)
             shares = {'vision': result.tokens_recomputed / result.tokens,
                       'prefill': result.tokens_kept / result.visual_tokens}
             shares['frame'] = (shares['vision'] + shares['prefill']) / 2
             seen[name] = {'share': round(shares['vision'], 4), 'kept': result.tokens_kept,
                           'scene_change': result.scene_change, **{k: round(v, 3) for k, v in result.ms.items()}}
+            if name == 'compact':
+                seen[name]['selection'] = round(selection, 3)       # part of vision
             if number:
                 for part, stages in PARTS.items():
                     times[part].add(name, shares[part], sum(result.ms[stage] for stage in stages))
@@ -73,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
                 f'{name} {part}', about(modes[name]), machine=machine(chosen.threads, device),
                 ideal_ratio=round(works[name][part] / works['plain'][part], 4),
                 **times[part].figures(name)) for part in PARTS for name in modes]
-    print_steadiness(trace[1:], np.array(selecting), times)
+    print_steadiness(trace[1:], times)
     if chosen.trace:
         chosen.trace.parent.mkdir(parents=True, exist_ok=True)
         chosen.trace.write_text('[\n' + ',\n'.join(json.dumps(seen) for seen in trace) + '\n]\n')
@@ -118,7 +120,7 @@ def works_of(model, cacher: str, trace: list[dict], name: str, window: int) -> d
     return works | {'frame': sum(works.values())}
 
 
-def print_steadiness(trace: list[dict], selecting: np.ndarray, times: dict) -> None:
+def print_steadiness(trace: list[dict], times: dict) -> None:
     """p99 / p50 of compact's vision outside scene cuts, and what choosing costs."""
     seen = [s['compact'] for s in trace if not s['compact']['scene_change']]
     ms = np.array([s['vision'] for s in seen])
@@ -128,7 +130,7 @@ def print_steadiness(trace: list[dict], selecting: np.ndarray, times: dict) -> N
         group = np.array([s['vision'] for s in seen if s['share'] == share])
         if len(group) >= 10:
             print(f'{share:.2f} ({len(group)}): {np.percentile(group, 99) / np.median(group):.2f}', end='  ')
-    overhead = np.array([s['gate'] + s['prune'] for s in seen]).mean() + selecting.mean()
+    overhead = np.median([s['gate'] + s['selection'] + s['prune'] for s in seen])
     print(f'\ngate + selection + pruner: {overhead:.1f} ms, {overhead / times["frame"].typical("plain"):.2%} of the '
           'plain frame')
 

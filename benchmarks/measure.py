@@ -34,6 +34,7 @@ class Row:
     ideal_ratio: float      # what the number of floating-point operations allows
     frames: int
     machine: str
+    command: str = ''
 
     @property
     def fault(self) -> bool:
@@ -67,6 +68,8 @@ def read(parser: argparse.ArgumentParser, arguments: list[str] | None = None) ->
     chosen.frames = chosen.frames or (chosen.quick_frames if chosen.quick else chosen.full_frames)
     if chosen.frames < 1 or chosen.fps <= 0:
         parser.error('--frames and --fps must be positive')
+    if chosen.video and not Path(chosen.video).is_file():
+        parser.error(f'there is no video {chosen.video}')
     import torch
     chosen.threads = chosen.threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(chosen.threads)
@@ -187,6 +190,8 @@ def report(rows: list[Row], chosen: argparse.Namespace) -> int:
     faults = [row.mode for row in rows if row.fault]
     if faults:
         print(f'faster than the floating-point operations allow, so not to be believed: {", ".join(faults)}')
+    for row in rows:
+        row.command = ' '.join(['python', f'benchmarks/{Path(sys.argv[0]).name}', *sys.argv[1:]])
     if chosen.json:
         chosen.json.parent.mkdir(parents=True, exist_ok=True)
         chosen.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + '\n')

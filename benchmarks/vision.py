@@ -11,7 +11,7 @@ import sys
 
 from measure import Row, Times, input_name, load, machine, options, pictures, read, report
 
-SIMILARITIES = (0.95, 0.9, 0.85, 0.8)
+SIMILARITIES = (0.95, 0.9, 0.85, 0.8, 0.7)
 FIXED = (1.0, 0.25, 0.1)
 
 

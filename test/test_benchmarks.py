@@ -1,0 +1,62 @@
+"""The benchmarks' figures: what a row says, and that the commands write what they promise."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / 'benchmarks'
+if not BENCHMARKS.is_dir():
+    pytest.skip('the benchmarks are not installed', allow_module_level=True)
+sys.path.insert(0, str(BENCHMARKS))
+
+from measure import Row, Times  # noqa: E402
+
+FIELDS = {'model', 'input', 'mode', 'settings', 'share', 'median_ms', 'p99_ms', 'ratio_to_plain', 'ideal_ratio'}
+
+
+def times(**modes):
+    import torch
+    found = Times(torch.device('cpu'))
+    for mode, calls in modes.items():
+        for share, ms in calls:
+            found.add(mode, share, ms)
+    return found
+
+
+def test_the_ratio_counts_dear_and_cheap_frames_as_often_as_they_came():
+    found = times(plain=[(1, 100)] * 4, paper=[(1, 100), (0.25, 30), (0.25, 30), (0.25, 30)])
+    assert found.figures('paper')['ratio_to_plain'] == pytest.approx(0.475)
+    assert found.figures('paper')['share'] == pytest.approx(1.75 / 4, abs=1e-3)
+
+
+def test_a_hiccup_of_the_machine_is_in_the_p99_and_not_in_the_ratio():
+    figures = times(plain=[(1, 100)] * 9, some=[(0.5, 50)] * 8 + [(0.5, 5000)]).figures('some')
+    assert figures['ratio_to_plain'] == pytest.approx(0.5) and figures['p99_ms'] > 4000
+
+
+def test_faster_than_the_operations_allow_is_a_fault():
+    row = Row('m', 'i', 'compact', '', 0.25, 1, 1, ratio_to_plain=0.2, ideal_ratio=0.25, frames=9, machine='x')
+    assert row.fault
+    row.ratio_to_plain = 0.24
+    assert not row.fault
+
+
+@pytest.mark.parametrize('name', ['prefill', 'end_to_end'])
+def test_a_benchmark_writes_its_rows(name, tmp_path):
+    file = tmp_path / 'rows.json'
+    done = subprocess.run([sys.executable, str(BENCHMARKS / f'{name}.py'), '--model', 'toy', '--frames', '4',
+                           '--threads', '1', '--json', str(file)], capture_output=True, text=True, timeout=120)
+    rows = json.loads(file.read_text())
+    assert all(set(row) >= FIELDS for row in rows) and 'plain' in done.stdout
+    plain = [row for row in rows if row['mode'].startswith('plain')]
+    assert all(row['ratio_to_plain'] == 1 and row['ideal_ratio'] == 1 for row in plain)
+    assert all(0 < row['ideal_ratio'] < 1 for row in rows if row not in plain)
+
+
+def test_a_missing_video_is_said_without_a_traceback():
+    done = subprocess.run([sys.executable, str(BENCHMARKS / 'end_to_end.py'), '--model', 'toy', '--video', '/none.mp4'],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and '/none.mp4' in done.stderr and 'Traceback' not in done.stderr
