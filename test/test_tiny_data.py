@@ -12,6 +12,7 @@ from stc_ros.models.tiny.frames import COLOUR_IDS, EMPTY, SHAPE_IDS, UNKNOWN, la
 from stc_ros.models.tiny.losses import find_targets, score_answers, visible_from
 from stc_ros.models.tiny.tokenizer import Coder
 from stc_ros.synthetic import PROFILES
+from stc_ros.synthetic.forms import TYPES
 
 CODER = Coder()
 WORDS = {i: word for word, i in CODER.ids.items()}
@@ -102,12 +103,15 @@ def test_a_batch_gathers_the_features_and_labels_of_the_kept_tokens(shard):
 def test_a_question_should_look_at_its_object_in_the_evidence_frame(shard):
     batch = draw_batch(shard, torch.arange(3), 14, 0, 1.0, torch.Generator().manual_seed(3))
     for group in batch.asked:
-        target, nothing = find_targets(batch, group)
+        each, nothing = find_targets(batch, group)
+        target = each.any(2)
         assert not (target.any(2) & nothing).any()
         found = target.any(2)
         assert found.float().mean() > 0.4
         newest = torch.where(target, batch.frame[:, None], -1).amax(2)
-        assert (newest[found] <= group["evidence"][found]).all()
+        assert (newest[found] <= group["moment"][found]).all()
+        present = found & (group["type"] != TYPES.index("order"))
+        assert (newest[present] <= group["evidence"][present]).all()
 
 
 def test_a_piece_sees_no_frame_after_its_moment():

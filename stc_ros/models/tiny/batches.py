@@ -1,6 +1,6 @@
 """From a shard to one step's batch: which tokens are kept, where they stand, and which pieces are asked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -29,6 +29,16 @@ class Batch:
     # short ones, long ones: ids [B, K, L], start, length, moment, evidence, type [B, K], objects [B, K, MOST_NAMED]
     asked: list[dict[str, torch.Tensor]]
     told: dict[str, torch.Tensor] | None  # ids [B, K', L'], start, length, moment [B, K']
+
+    def to(self, device: str) -> "Batch":
+        """The batch with all its tensors there."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, value in moved.items():
+            if isinstance(value, torch.Tensor):
+                moved[name] = value.to(device)
+        moved["asked"] = [{k: v.to(device) for k, v in group.items()} for group in self.asked]
+        moved["told"] = self.told and {k: v.to(device) for k, v in self.told.items()}
+        return Batch(**moved)
 
     @property
     def frame(self) -> torch.Tensor:

@@ -26,7 +26,7 @@ LOOK_LAYERS, LOOK_HEADS = (3, 4), (0, 3)
 MATCH_LAYER, MATCH_HEADS = 1, (1, 2)
 END_WEIGHT = 0.2  # of the token that ends an answer
 WIDE_TYPES = tuple(TYPES.index(t) for t in ("motion", "change", "memory", "order"))  # these look at two frames
-COUNT = TYPES.index("count")
+COUNT, ORDER = TYPES.index("count"), TYPES.index("order")
 STILL_WEIGHT = 0.3  # of objects that do not move, which are most
 TINY = 1e-4
 
@@ -79,33 +79,51 @@ def score_answers(logits: torch.Tensor, pieces: dict):
 
 
 def find_targets(batch: Batch, asked: dict) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where each question should look, bool [B, K, N] over visual tokens; and whether at none, bool [B, K]."""
-    rows = asked["objects"]  # [B, K, 6]
+    """Where each question should look: bool [B, K, objects, N] per object that it names, bool [B, K]: it names none.
+
+    The tokens are those of the last frame until the evidence that shows the object, and of the frame before it where
+    motion matters. Questions about order look at the last of both objects.
+    """
+    rows = asked["objects"]  # [B, K, MOST_NAMED]
     b, k, n_objects = rows.shape
     n = batch.index.shape[1]
     covered = batch.covered.gather(1, rows.flatten(1)[..., None].expand(-1, -1, n)).view(b, k, n_objects, n)
-    frame, evidence = batch.frame[:, None, None], asked["evidence"][..., None, None]
-    before = covered & (frame <= evidence)
+    until = torch.where(asked["type"] == ORDER, asked["moment"], asked["evidence"])[..., None, None]
+    frame = batch.frame[:, None, None]
+    before = covered & (frame <= until)
     last = torch.where(before, frame, -9).amax(3, keepdim=True)
     wide = torch.isin(asked["type"], torch.tensor(WIDE_TYPES, device=rows.device)).long()[..., None, None]
-    return (before & (frame >= last - wide)).any(2), (rows == 0).all(2)
+    return before & (frame >= last - wide), (rows == 0).all(2)
 
 
 def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tensor:
-    """Minus log of the attention from the token before the answer onto what the question is about."""
-    target, nothing = find_targets(batch, asked)
+    """Minus log of the attention from the token before the answer onto what the question is about.
+
+    For two objects in order, the first head looks at the one and the second at the other. To count n objects is to
+    give each of them, on one token, and the first token of all the same share 1 / (n + 1).
+    """
+    each, nothing = find_targets(batch, asked)
+    order, count = (asked["type"] == ORDER)[..., None], asked["type"] == COUNT
+    both = each.any(2)
+    target = torch.stack([torch.where(order, each[:, :, i], both) for i in range(len(LOOK_HEADS))])  # [heads, B, K, N]
     target = F.pad(target, (head, 0))
     target[..., 0] = nothing
-    n = target.shape[2]
-    several = (asked["type"] == COUNT) & ((asked["objects"] > 0).sum(2) > 1)  # to count is not to look at one
-    usable = target.any(2) & ~several
+    middle = each & batch.marks[:, None, None, 0]
+    middle = torch.where(middle.any(3, keepdim=True), middle, each)
+    share_each = middle / middle.sum(3, keepdim=True).clamp(min=1)  # one token's worth for every object
+    wanted = F.pad(share_each.sum(2), (head, 0))
+    wanted[..., 0] = 1.0
+    wanted = wanted / wanted.sum(2, keepdim=True)
+    n = target.shape[3]
+    usable = target.any(3) & ~count
     row = asked["start"][:, None, :, None, None]
     total = 0.0
     for layer in LOOK_LAYERS:
         share = seen[layer][:, LOOK_HEADS, :, :, :n]  # [B, heads, K, L, N]
-        share = share.gather(3, row.expand(-1, share.shape[1], -1, -1, n))[:, :, :, 0].float()
-        mass = (share * target[:, None]).sum(3)
-        total = total - (mass + TINY).log().transpose(0, 1)[:, usable].mean()
+        share = share.gather(3, row.expand(-1, share.shape[1], -1, -1, n))[:, :, :, 0].float().transpose(0, 1)
+        fallen = -((share * target).sum(3) + TINY).log()
+        apart = -(wanted * (share + TINY).log()).sum(3) + (wanted * (wanted + TINY).log()).sum(2)
+        total = total + torch.cat([fallen[usable], apart[:, count].flatten()]).mean()
     return total / len(LOOK_LAYERS)
 
 

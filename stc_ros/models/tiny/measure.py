@@ -17,7 +17,7 @@ def measure_shard(model, shard: dict, head: torch.Tensor, share: float = 1.0) ->
     right, types, tokens, exact = [], [], [], []
     for i in range(0, len(shard["moment"]), AT_ONCE):
         clips = torch.arange(i, min(i + AT_ONCE, len(shard["moment"])))
-        batch = draw_batch(shard, clips, shard["moment"].shape[1], 1, share, draw)
+        batch = draw_batch(shard, clips, shard["moment"].shape[1], 1, share, draw).to(head.device)
         caches, _ = losses.read_batch(w, batch, head)
         for group in batch.asked:
             logits, _ = losses.answer_pieces(w, caches, batch, group, len(head))
@@ -25,7 +25,7 @@ def measure_shard(model, shard: dict, head: torch.Tensor, share: float = 1.0) ->
             types.append(group["type"].flatten())
         logits, _ = losses.answer_pieces(w, caches, batch, batch.told, len(head))
         exact.append(losses.score_answers(logits, batch.told)[1].flatten())
-        at = torch.arange(logits.shape[2])
+        at = torch.arange(logits.shape[2], device=head.device)
         inside = (at >= batch.told["start"][..., None]) & (at < batch.told["length"][..., None])
         tokens.append((logits.argmax(-1) == batch.told["ids"])[inside])
     right, types = torch.cat(right).float(), torch.cat(types)

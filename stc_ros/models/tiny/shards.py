@@ -18,6 +18,7 @@ from stc_ros.synthetic.seeds import TRAIN, TUNE
 
 CLIPS = 32  # in a shard
 AHEAD = 10  # shards that may wait unused
+BEHIND = 150  # shards that stay after their use, for a run that is started again
 CLIP_SEEDS = TRAIN.start + 500_000_000  # the tower's own stage used the seeds from TRAIN.start on
 
 
@@ -60,8 +61,9 @@ def write_shards(model, folder: Path, device: str, trainer: int) -> None:
         if path_of(folder, shard).exists():
             shard += 1
             continue
-        used = folder / "used"
-        if used.exists() and shard > int(used.read_text() or 0) + AHEAD:
+        used = int((folder / "used").read_text() or 0)
+        if shard > used + AHEAD:
+            path_of(folder, used - BEHIND).unlink(missing_ok=True)
             time.sleep(1)
             continue
         save_shard(build_shard(w, CLIP_SEEDS + shard * CLIPS, CLIPS, frames_of(shard), device), path_of(folder, shard))

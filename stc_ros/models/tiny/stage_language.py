@@ -19,10 +19,10 @@ from stc_ros.synthetic.forms import TYPES
 
 SIZE = 8  # clips per step
 ASKED = 16  # questions per clip
-WEIGHTS = {"answer": 1.0, "tell": 0.5, "look": 0.5, "match": 0.25, "moves": 0.5, "past": 0.3, "times": 3.0, "mark": 1.0}
+WEIGHTS = {"answer": 1.0, "tell": 0.7, "look": 0.5, "match": 0.25, "moves": 0.5, "past": 0.3, "times": 3.0, "mark": 1.0}
 VISITS = 3.0  # how often a clip is seen, on average
 RECENT = 24  # shards from which clips are drawn
-TUNE_FRAMES, TUNE_CLIPS = (8, 16, 32), 48
+TUNE_FRAMES = (8, 16, 32)
 
 
 def shards_for(step: int, first: int = 0) -> tuple[int, int]:
@@ -60,7 +60,8 @@ def train_step(model, heads, batch, head: torch.Tensor):
 
 def run(
     model, folder: Path, pool: Path, export: Path, steps: int, rate: float, seed: int, device: str,
-    save_every: float = 240.0, look_every: float = 600.0, hold: float = 0.65, told_share: float = 0.5,
+    save_every: float = 240.0, look_every: float = 900.0, hold: float = 0.6, told_share: float = 0.5,
+    tune_clips: int = 48,
 ) -> None:
     """Trains to `steps` steps, from the newest checkpoint in `folder` if there is one; exports as it measures."""
     heads = losses.HistoryHeads(model.config.text_config.hidden_size)
@@ -76,7 +77,7 @@ def run(
     mean = {}
     bar = tqdm(range(first, steps), initial=first, total=steps, desc="language", mininterval=10)
     for step in bar:
-        batch = _draw(pool, step, seed, told_share)
+        batch = _draw(pool, step, seed, told_share).to(device)
         loss, parts, right, types = train_step(model, heads, batch, head)
         loss.backward()
         optimiser.step(schedule(step, steps, warm=100, hold=hold))
@@ -96,7 +97,7 @@ def run(
             saved = time.monotonic()
         if time.monotonic() - looked > look_every or step + 1 == steps:
             for frames in TUNE_FRAMES:
-                shard = tune_shard(model, pool, frames, TUNE_CLIPS, device)
+                shard = tune_shard(model, pool, frames, tune_clips, device)
                 figures = measure_shard(model, shard, head)
                 log_figures(folder, f"language-tune-{frames}", step, figures)
                 tqdm.write(f"tune {frames} frames {step}: " + " ".join(f"{k}={v:.2f}" for k, v in figures.items()))

@@ -17,7 +17,7 @@ from stc_ros.models.tiny.checkpoint import load_newest
 from stc_ros.models.tiny.shards import write_shards
 from stc_ros.models.tiny.tokenizer import list_words
 
-QUICK = {"tower_steps": 12, "language_steps": 12}
+QUICK = {"tower_steps": 8, "language_steps": 8, "tune_clips": 4}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -27,11 +27,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tower-steps", type=int, default=850, help="steps of 64 frames")
     parser.add_argument("--language-steps", type=int, default=8000, help="steps of 8 clips with 16 questions each")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of AdamW; Muon's follows from it")
-    parser.add_argument("--hold", type=float, default=0.65, help="share of the language steps before the rate falls")
+    parser.add_argument("--hold", type=float, default=0.6, help="share of the language steps before the rate falls")
     parser.add_argument("--told", type=float, default=0.5, help="share of the language steps that also narrate")
     parser.add_argument("--seed", type=int, default=0, help="of the weights and of the order of the data")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where to train")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; one more process makes clips")
+    parser.add_argument("--tune-clips", type=int, default=48, help="clips of each length to measure on meanwhile")
     parser.add_argument("--fuse", action="store_true", help="compile small functions: faster, needs a C++ compiler")
     parser.add_argument("--quick", action="store_true", help="a few steps of each stage, to see that all works")
     return parser.parse_args(arguments)
@@ -40,7 +41,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     args = parse_arguments(arguments)
     if args.quick:
-        args.tower_steps, args.language_steps = QUICK["tower_steps"], QUICK["language_steps"]
+        vars(args).update(QUICK)
     torch.set_num_threads(args.threads)
     if args.fuse:
         lean.fuse()
@@ -66,7 +67,7 @@ def train_language(model, args: argparse.Namespace) -> None:
     try:
         stage_language.run(
             model, args.run, pool, args.run / "export", args.language_steps, args.rate, args.seed, args.device,
-            hold=args.hold, told_share=args.told,
+            hold=args.hold, told_share=args.told, tune_clips=args.tune_clips,
         )
     finally:
         maker.terminate()
