@@ -38,7 +38,7 @@ class Row:
 
     @property
     def fault(self) -> bool:
-        return self.ratio_to_plain < FAULT * self.ideal_ratio
+        return self.mode != 'plain' and self.ratio_to_plain < FAULT * self.ideal_ratio
 
 
 def options(doc: str, models: tuple[str, ...], frames: int, quick: int) -> argparse.ArgumentParser:
@@ -76,8 +76,8 @@ def read(parser: argparse.ArgumentParser, arguments: list[str] | None = None) ->
     return chosen
 
 
-def load(chosen: argparse.Namespace):
-    """The model asked for, ready for speed."""
+def load(chosen: argparse.Namespace, packed: bool = True):
+    """The model asked for, with its weights packed as a stream's are."""
     import torch
 
     from stc_ros.models import load_model, pick_device
@@ -87,7 +87,7 @@ def load(chosen: argparse.Namespace):
     if chosen.model == 'embedded':
         return load_model(Settings(device=chosen.device, dtype=chosen.dtype))
     device = pick_device(chosen.device)
-    return random_model(chosen.model, device=device, dtype=getattr(torch, chosen.dtype), packed=True)
+    return random_model(chosen.model, device=device, dtype=getattr(torch, chosen.dtype), packed=packed)
 
 
 def pictures(chosen: argparse.Namespace, size: int = 384) -> Iterator[np.ndarray]:

@@ -19,42 +19,35 @@ def main(arguments: list[str] | None = None) -> int:
     parser = options(__doc__, ('so400m', 'embedded'), frames=150, quick=12)
     parser.add_argument('--stride', type=int, default=1, help='plain, paper and fixed shares on every n-th frame (1)')
     parser.add_argument('--only', nargs='+', metavar='MODE', help='these modes (and plain), named as in the table')
-    parser.add_argument('--compile', action='store_true', help='torch.compile for plain and for the rows of all modes')
+    parser.add_argument('--compile', action='store_true',
+                        help="plain only, against torch.compile of transformers' tower (without packed weights)")
     chosen = read(parser, arguments)
     import torch
     from tqdm import tqdm
 
 
-    model = load(chosen)
+    model = load(chosen, packed=not chosen.compile)
     device = model.device
     with torch.inference_mode():
-        if chosen.compile:
-            compile_blocks(model)
         modes = make_modes(model, chosen)
-        times, warm = Times(device), 1
+        times, warm = Times(device), 2 if chosen.compile else 1
         for number, frame in enumerate(tqdm(pictures(chosen), total=chosen.frames, desc='frames', disable=None)):
             image = model.pixels.resize(frame)
             for mode in modes[number % len(modes):] + modes[:number % len(modes)]:
                 if mode.follows_picture or number % chosen.stride == 0 or number < warm:
                     times.run(mode.key, lambda mode=mode, image=image: mode.encode(image), keep=number >= warm)
-    rows = [Row(f'{chosen.model} {chosen.dtype}' + (' compiled' if chosen.compile else ''), input_name(chosen),
+    rows = [Row(f'{chosen.model} {chosen.dtype}' + (' not packed' if chosen.compile else ''), input_name(chosen),
                 mode.name, mode.about, machine=machine(chosen.threads, device),
                 ideal_ratio=round(mode.ideal(times.shares(mode.key)), 4), **times.figures(mode.key))
             for mode in modes]
     return report(rows, chosen)
 
 
-def compile_blocks(model) -> None:
-    """Compile what follows the attention in each block, where most of the work is, for all modes alike."""
-    import torch
-    for block in model.tower.blocks:
-        block.mlp = torch.compile(block.mlp, dynamic=True)
-
-
 def make_modes(model, chosen) -> list:
     from stc_ros.settings import Settings
-    modes = [Cached(model, 'plain', '', Settings(cacher='off')),
-             Stock(model)] if model.weights is not None else [Cached(model, 'plain', '', Settings(cacher='off'))]
+    modes = [Cached(model, 'plain', '', Settings(cacher='off')), Stock(model)]
+    if chosen.compile:
+        return [*modes, Stock(model, compiled=True)]
     for interval in (2, 4):
         modes.append(Cached(model, 'paper', f'update_ratio 0.25, interval {interval}',
                             Settings(cacher='paper', cache_interval=interval)))
@@ -94,9 +87,13 @@ class Mode:
 class Stock(Mode):
     """transformers' own tower, as a check that our plain one is no straw man."""
 
-    def __init__(self, model):
-        super().__init__(model, 'plain', 'transformers')
-        self.tower = model.weights.model.vision_tower
+    def __init__(self, model, compiled: bool = False):
+        super().__init__(model, 'plain', 'transformers' + ', compiled' * compiled)
+        tower = model.weights.model.vision_tower
+        if compiled:
+            import torch
+            tower = torch.compile(tower)
+        self.tower = tower
 
     def encode(self, image):
         self.tower(self.model.pixels.normalise(image, self.model.device, self.model.dtype))

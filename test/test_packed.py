@@ -26,6 +26,15 @@ def test_a_packed_layer_computes_what_the_plain_one_does(rows, bias):
 
 
 @needs_packing
+@pytest.mark.parametrize('gelu', ['tanh', 'none'])
+@torch.inference_mode()
+def test_the_activation_joins_the_layer(gelu):
+    linear, x = nn.Linear(40, 72), torch.randn(9, 40)
+    expected = torch.nn.functional.gelu(linear(x), approximate=gelu)
+    torch.testing.assert_close(PackedLinear(linear, gelu)(x), expected, atol=1e-5, rtol=1e-5)
+
+
+@needs_packing
 @torch.inference_mode()
 def test_bfloat16_is_as_exact_as_before():
     linear = nn.Linear(40, 72)
@@ -52,7 +61,8 @@ def test_other_dtypes_and_subclasses_are_left_alone():
                          ids=['plain', 'compact'])
 def test_a_stream_with_packed_weights_says_and_keeps_the_same(settings):
     streams = [Stream(random_model(seed=3, packed=packed), settings) for packed in (False, True)]
-    assert any(isinstance(part, PackedLinear) for part in streams[1].model.weights.modules())
+    mlp = streams[1].model.tower.blocks[0].mlp
+    assert isinstance(mlp.fc1, PackedLinear) and isinstance(mlp.activation_fn, nn.Identity)
     for i, frame in enumerate(moving_square(6)):
         plain, packed = (stream.see(frame, i) for stream in streams)
         assert np.array_equal(plain.kept, packed.kept)

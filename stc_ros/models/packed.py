@@ -9,29 +9,39 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from transformers.activations import GELUActivation, GELUTanh
 
+GELUS = {GELUTanh: 'tanh', GELUActivation: 'none'}
 ROWS = 64               # the layout suits such products best; others are right, too
 
 
 class PackedLinear(nn.Module):
-    """Computes what the `nn.Linear` did of which it was made. It cannot be trained or saved."""
+    """Computes what the `nn.Linear` did of which it was made, and a GELU behind it. It cannot be trained or saved."""
 
-    def __init__(self, linear: nn.Linear):
+    def __init__(self, linear: nn.Linear, gelu: str = ''):
+        """`gelu`: "none", "tanh" (as PyTorch calls its two forms), or empty for no GELU at all."""
         super().__init__()
+        self.behind = ('gelu', [], gelu) if gelu else ('none', [], '')
         self.in_features, self.out_features, self.bias = linear.in_features, linear.out_features, linear.bias
         self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), ROWS)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [..., in] -> [..., out], of the weight's dtype."""
-        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, 'none', [], '')
+        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, *self.behind)
 
 
 def pack(body: nn.Module) -> None:
-    """Pack every `nn.Linear` inside `body` that can be packed: on a CPU, in float32 or bfloat16."""
+    """Pack every `nn.Linear` inside `body` that can be packed: on a CPU, in float32 or bfloat16.
+
+    In a SigLIP or CLIP MLP the activation joins the first layer.
+    """
     for parent in list(body.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Linear and can_pack(child.weight):
-                setattr(parent, name, PackedLinear(child))
+                gelu = GELUS.get(type(getattr(parent, 'activation_fn', None)), '') if name == 'fc1' else ''
+                setattr(parent, name, PackedLinear(child, gelu))
+                if gelu:
+                    parent.activation_fn = nn.Identity()
 
 
 def can_pack(weight: torch.Tensor) -> bool:
