@@ -20,7 +20,8 @@ def draw(swept: dict, curve: str, file: Path) -> None:
     from matplotlib import pyplot
 
     profiles = [p for p in swept['profiles'] if p != 'all']
-    figure, panels = pyplot.subplots(1, len(profiles), figsize=(3.6 * len(profiles), 3.9), sharey=True, squeeze=False)
+    figure, panels = pyplot.subplots(1, len(profiles), figsize=(3.6 * len(profiles), 3.9), sharex=True, sharey=True,
+                                    squeeze=False)
     for panel, profile in zip(panels[0], profiles):
         measured = swept['profiles'][profile]
         panel.axhline(measured['plain'], color='black', linewidth=1, label='plain')
