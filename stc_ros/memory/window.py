@@ -152,20 +152,22 @@ class Window:
 
 
 class Recall:
-    """A copy of a window for one answer, in order of time, with room for question and answer.
+    """A copy of a window for one answer, in order of slots, with room for question and answer.
 
     The window goes on; the answer knows what was there when it was asked.
     """
 
     def __init__(self, window: Window):
         self.decoder = window.decoder
-        order = window.order()
+        filled = window.filled[:window.used]
+        self.length = int(filled.sum())
+        full = self.length == window.used
+        slots = slice(window.used) if full else filled.nonzero()[:, 0]          # a slice is copied thrice as fast
         shape = list(window.keys.shape)
-        shape[3] = len(order) + window.reserve
+        shape[3] = self.length + window.reserve
         self.keys, self.values = window.keys.new_empty(shape), window.values.new_empty(shape)
-        self.keys[:, :, :, :len(order)] = window.keys[:, :, :, order]
-        self.values[:, :, :, :len(order)] = window.values[:, :, :, order]
-        self.length = len(order)
+        self.keys[:, :, :, :self.length] = window.keys[:, :, :, slots]
+        self.values[:, :, :, :self.length] = window.values[:, :, :, slots]
         self.position = window.next_place
 
     def run(self, embeddings: torch.Tensor) -> torch.Tensor:
