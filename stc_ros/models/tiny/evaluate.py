@@ -15,7 +15,7 @@ from transformers import LlavaOnevisionForConditionalGeneration
 
 from stc_ros.models.tiny import FOLDER, lean
 from stc_ros.models.tiny.architecture import TOKENS
-from stc_ros.models.tiny.clips import record_clip
+from stc_ros.models.tiny.clips import SINCE, record_clip
 from stc_ros.models.tiny.tokenizer import Coder
 from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.forms import TYPES
@@ -25,7 +25,7 @@ from stc_ros.synthetic.seeds import TEST, TUNE
 
 FRAMES = 32
 MOMENTS = (11, 21, 31)
-PER_TYPE = 2  # questions of each type at each moment
+PER_TYPE = 4  # questions of each type at each moment
 LONGEST_TOLD = 120  # tokens
 SEEDS = {"tune": TUNE.start + 500_000, "test": TEST.start + 500_000}
 
@@ -98,7 +98,7 @@ def measure(folder: Path, questions: int, seeds: str, controls: bool = True) -> 
     views = ("plain", "blank", "newest") if controls else ("plain",)
     right = {name: dict.fromkeys(views, 0) for name in TYPES}
     count, forms = dict.fromkeys(TYPES, 0), {}
-    told = Score()
+    told, narrations = Score(), 0
     bar = tqdm(total=questions * len(TYPES), desc="questions")
     number = 0
     while min(count.values()) < questions:
@@ -127,15 +127,17 @@ def measure(folder: Path, questions: int, seeds: str, controls: bool = True) -> 
                     right[q.type][view] += answers[view][i] == q.answer
                 n, good = forms.get(q.form, (0, 0))
                 forms[q.form] = (n + 1, good + (answers["plain"][i] == q.answer))
-        since = (8, 16, 32)[number % 3]
-        said = reader.ask(caches, FRAMES - 1, FRAMES, [PROMPT.format(frames=since)], LONGEST_TOLD)[0]
-        told = told + score(said, tell(clip, FRAMES - 1, FRAMES - 1 - since))
+        since = SINCE[number % len(SINCE)]
+        for t in MOMENTS[1:]:
+            said = reader.ask(caches, t, t + 1, [PROMPT.format(frames=since)], LONGEST_TOLD)[0]
+            told = told + score(said, tell(clip, t, t - since))
+            narrations += 1
     bar.close()
     types = {}
     for name in TYPES:
         n = count[name]
         types[name] = {"n": n, "interval": interval(right[name]["plain"], n)} | {v: right[name][v] / n for v in views}
-    narration = {"n": number, "object_f1": told.object_f1, "clause_f1": told.clause_f1}
+    narration = {"n": narrations, "object_f1": told.object_f1, "clause_f1": told.clause_f1}
     by_form = {name: [n, good / n] for name, (n, good) in sorted(forms.items())}
     return {"types": types, "narration": narration, "forms": by_form}
 
