@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     works = {name: works_of(model, modes[name].cacher, trace[1:], name, window) for name in modes}
     rows = [Row(f'{chosen.model} {chosen.dtype}', input_name(chosen) + (' held still' if chosen.still else ''),
-                f'{name} {part}', about(modes[name]), machine=machine(chosen.threads, device),
+                f'{name} {part}', about(modes[name]), machine=machine(chosen, device),
                 ideal_ratio=round(works[name][part] / works['plain'][part], 4),
                 **times[part].figures(name)) for part in PARTS for name in modes]
     print_steadiness(trace[1:], times)
@@ -100,12 +99,13 @@ def time_selection(model, stream, frame) -> float:
     """Milliseconds in which the compact cacher chooses its tokens, which its vision time includes."""
     import torch
 
+    from stc_ros import timing
     from stc_ros.compression.compact import choose_changed
     image = model.pixels.resize(frame).to(model.device)
     with torch.inference_mode():
-        start = time.perf_counter()
+        start = timing.now()
         choose_changed(stream.vision.compact, image, model.tower.grid, stream.settings)
-        return (time.perf_counter() - start) * 1e3
+        return (timing.now() - start) * 1e3
 
 
 def works_of(model, cacher: str, trace: list[dict], name: str, window: int) -> dict:

@@ -56,6 +56,8 @@ def options(doc: str, models: tuple[str, ...], frames: int, quick: int) -> argpa
     parser.add_argument('--dtype', choices=('float32', 'bfloat16'), default='float32', help='number format (float32)')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, ... (auto)')
     parser.add_argument('--threads', type=int, default=0, help='CPU threads (all cores)')
+    parser.add_argument('--cpu-time', action='store_true',
+                        help='count CPU time, on one thread: for a machine that does other work, too')
     parser.add_argument('--quick', action='store_true', help='fewer frames and modes: at most 10 minutes on 2 cores')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the rows there, too')
     parser.set_defaults(full_frames=frames, quick_frames=quick)
@@ -71,6 +73,10 @@ def read(parser: argparse.ArgumentParser, arguments: list[str] | None = None) ->
     if chosen.video and not Path(chosen.video).is_file():
         parser.error(f'there is no video {chosen.video}')
     import torch
+
+    from stc_ros import timing
+    if chosen.cpu_time:
+        chosen.threads, timing.now = 1, time.process_time
     chosen.threads = chosen.threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(chosen.threads)
     return chosen
@@ -120,7 +126,7 @@ def input_name(chosen: argparse.Namespace) -> str:
     return f'{Path(chosen.video).stem} at {chosen.fps:g}/s' if chosen.video else chosen.profile
 
 
-def machine(threads: int, device) -> str:
+def machine(chosen: argparse.Namespace, device) -> str:
     """Processor, threads and versions."""
     import torch
     if device.type == 'cuda':
@@ -130,7 +136,8 @@ def machine(threads: int, device) -> str:
         name = next(line.split(':')[1].strip() for line in open('/proc/cpuinfo') if line.startswith('model name'))
     except (OSError, StopIteration):
         pass
-    return f'{name}, {threads} threads, torch {torch.__version__}'
+    clock = ' (CPU time)' if chosen.cpu_time else ''
+    return f'{name}, {chosen.threads} threads{clock}, torch {torch.__version__}'
 
 
 class Times:
@@ -141,12 +148,13 @@ class Times:
 
     def run(self, mode: str, call: Callable[[], float], keep: bool = True) -> None:
         """Time one call, which returns the share of the tokens that it worked on; `keep=False` while things warm up."""
+        from stc_ros import timing
         self._wait()
-        start = time.perf_counter()
+        start = timing.now()
         share = call()
         self._wait()
         if keep:
-            self.add(mode, float(share), (time.perf_counter() - start) * 1e3)
+            self.add(mode, float(share), (timing.now() - start) * 1e3)
 
     def add(self, mode: str, share: float, ms: float) -> None:
         """Note one call's share and time."""

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 
                 times.run(name(ratio), add, keep=number > 0)
     rows = [Row(f'{chosen.model} {chosen.dtype}', f'window of {tokens} tokens', name(ratio),
-                f'prune_ratio {ratio:g}' if ratio else '', machine=machine(chosen.threads, device),
+                f'prune_ratio {ratio:g}' if ratio else '', machine=machine(chosen, device),
                 ideal_ratio=round(flops(model, budget(places, ratio), tokens) / flops(model, places, tokens), 4),
                 **times.figures(name(ratio))) for ratio in RATIOS]
     return report(rows, chosen)

@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         projected = figures['share'] if projects_what_it_keeps(name) else 1.0
         tokens = projected * model.token_grid[0] * model.token_grid[1]
         rows.append(Row(f'{chosen.model} {chosen.dtype}', input_name(chosen), name,
-                        f'prune_ratio {chosen.prune_ratio:g}', machine=machine(chosen.threads, device),
+                        f'prune_ratio {chosen.prune_ratio:g}', machine=machine(chosen, device),
                         ideal_ratio=round(projector_flops(model, tokens) / plain, 4), **figures))
     return report(rows, chosen)
 

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
                 if mode.follows_picture or number % chosen.stride == 0 or number < warm:
                     times.run(mode.key, lambda mode=mode, image=image: mode.encode(image), keep=number >= warm)
     rows = [Row(f'{chosen.model} {chosen.dtype}' + (' not packed' if chosen.compile else ''), input_name(chosen),
-                mode.name, mode.about, machine=machine(chosen.threads, device),
+                mode.name, mode.about, machine=machine(chosen, device),
                 ideal_ratio=round(mode.ideal(times.shares(mode.key)), 4), **times.figures(mode.key))
             for mode in modes]
     return report(rows, chosen)

@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 
 
 def test_a_saved_folder_is_the_same_model(folder):
-    loaded, made = load_model(Settings(model=str(folder), device='cpu')), random_model(seed=4, packed=True)
+    loaded, made = load_model(Settings(model=str(folder), device='cpu')), random_model(seed=4)
     loaded_pixels, loaded.pixels = loaded.pixels, made.pixels
     streams = [Stream(m, Settings(cacher='off', pruner='off')) for m in (loaded, made)]
     for frame in moving_square(3):

@@ -52,8 +52,14 @@ def test_other_dtypes_and_subclasses_are_left_alone():
         pass
 
     body = nn.Sequential(nn.Linear(4, 4).half(), Special(4, 4), nn.LayerNorm(4))
-    pack(body)
+    pack(body, smallest=0)
     assert not any(isinstance(part, PackedLinear) for part in body)
+
+
+def test_small_layers_are_left_alone():
+    body = nn.Sequential(nn.Linear(700, 748), nn.Linear(700, 750))
+    pack(body)
+    assert type(body[0]) is nn.Linear and isinstance(body[1], PackedLinear) == can_pack(torch.ones(1, 1))
 
 
 @needs_packing

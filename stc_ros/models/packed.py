@@ -12,6 +12,7 @@ from torch import nn
 from transformers.activations import GELUActivation, GELUTanh
 
 GELUS = {GELUTanh: 'tanh', GELUActivation: 'none'}
+SMALLEST = 1 << 19      # weights; below this a layer fits the caches, and plain products are as fast
 ROWS = 64               # the layout suits such products best; others are right, too
 
 
@@ -30,14 +31,14 @@ class PackedLinear(nn.Module):
         return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, *self.behind)
 
 
-def pack(body: nn.Module) -> None:
-    """Pack every `nn.Linear` inside `body` that can be packed: on a CPU, in float32 or bfloat16.
+def pack(body: nn.Module, smallest: int = SMALLEST) -> None:
+    """Pack every `nn.Linear` of at least `smallest` weights in `body` that can be: on a CPU, in float32 or bfloat16.
 
     In a SigLIP or CLIP MLP the activation joins the first layer.
     """
     for parent in list(body.modules()):
         for name, child in parent.named_children():
-            if type(child) is nn.Linear and can_pack(child.weight):
+            if type(child) is nn.Linear and child.weight.numel() >= smallest and can_pack(child.weight):
                 gelu = GELUS.get(type(getattr(parent, 'activation_fn', None)), '') if name == 'fc1' else ''
                 setattr(parent, name, PackedLinear(child, gelu))
                 if gelu:

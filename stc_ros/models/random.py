@@ -59,9 +59,9 @@ def random_tokenizer() -> PreTrainedTokenizerFast:
 
 def random_model(size: str = 'toy', seed: int = 0, device='cpu', dtype=torch.float32, packed=False) -> VideoModel:
     """A `VideoModel` of that size: "toy" (36 patches, 9 visual tokens), "0.5b", "7b", or "so400m", which is their tower
-    with hardly a language model. `packed`: as a loaded model is, so that its weights cannot be changed.
+    with hardly a language model. `packed`: as a large loaded model is, so that its weights cannot be changed.
     """
     weights = random_weights(size, seed, device, dtype)
     if packed:
-        pack(weights.model)
+        pack(weights.model, smallest=0)
     return build(weights, random_tokenizer(), name=f'random {size}')
