@@ -71,7 +71,7 @@ class Settings:
     dtype: str = knob('auto', 'Number format of the model; auto is float32 on a CPU, bfloat16 on a GPU.',
                       choices=DTYPES, live=False)
     # STC-Cacher
-    cacher: str = knob('similarity', 'How vision features are reused from frame to frame.', choices=CACHERS)
+    cacher: str = knob('compact', 'How vision features are reused from frame to frame.', choices=CACHERS)
     cache_similarity: float = knob(
         0.85, 'A vision token at least this similar to its cached counterpart is reused: by its key, in each layer '
               '(cacher: similarity), or by its pixels, for all layers (compact). 1 recomputes all that changed at all, '
@@ -85,7 +85,7 @@ class Settings:
     heartbeat: int = knob(8, 'Of frames in a row that show nothing new, every how many-th is looked at all the same; 1 '
                              'is every one (cacher: compact).', unit='frames', low=1, high=1024)
     # STC-Pruner
-    pruner: str = knob('paper', 'How visual tokens are chosen for the language model.', choices=PRUNERS)
+    pruner: str = knob('stc', 'How visual tokens are chosen for the language model.', choices=PRUNERS)
     prune_ratio: float = knob(0.67, "Share of a frame's visual tokens that never reaches the language model.",
                               low=0.0, high=0.95)
     novelty_balance: float = knob(0.5, 'Weight of novelty in time against novelty in space (pruner: paper, stc).',
@@ -103,7 +103,7 @@ class Settings:
     scene_change: float = knob(0.6, 'A frame whose picture differs from the last by more than this share of its '
                                     'contrast is a new scene: caches refresh, narration is due.', low=0.05, high=1.0)
     # words
-    max_new_tokens: int = knob(96, 'Longest answer, unless the question says otherwise.', unit='tokens', low=1,
+    max_new_tokens: int = knob(128, 'Longest answer, unless the question says otherwise.', unit='tokens', low=1,
                                high=2048)
     narration_period: float = knob(2.0, 'Time between narrations; 0 narrates only on a scene change.', unit='s',
                                    low=0.0, high=3600.0)
