@@ -5,12 +5,14 @@ import time
 
 import numpy as np
 import pytest
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from fake_stream import FakeStream
 from PIL import Image as Picture
+from rclpy import Context
 from rclpy.action import ActionClient
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from robot import picture, request, robot_fixture, seconds, toy_stream, wait  # noqa: F401
+from robot import PATIENCE_S, picture, request, robot_fixture, seconds, toy_stream, wait  # noqa: F401
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -18,6 +20,7 @@ from std_srvs.srv import Trigger
 from stc_ros.action import AskStream
 from stc_ros.msg import Narration, StreamStats
 from stc_ros.ros.questions import Error
+from stc_ros.ros.silence import causes_of_silence
 from stc_ros.srv import Ask
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -288,12 +291,17 @@ def values(status):
 
 
 def silence(r, ros, topic, kind=Image, **options):
-    """What the node says of a silent camera when somebody publishes on `topic`."""
-    from stc_ros.ros.silence import causes_of_silence
-
-    ros.node.create_publisher(kind, topic, QoSProfile(depth=1, **options))
-    assert ros.spin_until(lambda: r.node.count_publishers(topic))
-    return ' '.join(causes_of_silence(r.node, r.node._subscription))
+    """What the node says of a silent camera when another participant publishes on `topic`."""
+    context = Context()
+    context.init()
+    camera = rclpy.create_node('camera', context=context)
+    camera.create_publisher(kind, topic, QoSProfile(depth=1, **options))
+    assert ros.spin_until(lambda: r.node.count_publishers(topic), PATIENCE_S)
+    try:
+        return ' '.join(causes_of_silence(r.node, r.node._subscription))
+    finally:
+        camera.destroy_node()
+        context.shutdown()
 
 
 def test_silence_nobody_publishes(robot, ros):

@@ -292,6 +292,7 @@ def test_a_signal_while_it_watches_and_answers(launch_process, model_folder, ros
     stats = r.listen(StreamStats, 'stc_stream/stats')
     assert ros.spin_until(lambda: stats)
     client = r.client(Ask, 'ask')
+    wait(ros, 1.0)                      # until the server has met the client, too
     futures = [client.call_async(request(max_new_tokens=200)) for _ in range(10)]
     wait(ros, 0.02)
     took = end(process)

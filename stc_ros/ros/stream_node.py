@@ -73,6 +73,7 @@ class StreamNode(LifecycleNode):
     """
 
     def __init__(self, load: Callable[[Settings], Any] = load_stream, **options):
+        self._ask_server = self._jumps = None       # first, because `destroy_node` is also called if this fails
         super().__init__('stc_stream', **options)
         self.state = 'unconfigured'
         self.fault = ''                             # why the node does not work; empty if it does
@@ -84,7 +85,7 @@ class StreamNode(LifecycleNode):
         self.image_topic = self.resolve_topic_name('image') + ('/compressed' if compressed else '')
         self._outputs = Publishers(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self._subscription = self._ask_server = self._narration_timer = None
+        self._subscription = self._narration_timer = None
         self._loading: Future | None = None
         self._closing = threading.Event()
         self._frame_at = self._named_silence_s = 0.0    # s, monotonic: newest frame; silence that has been named
@@ -127,7 +128,8 @@ class StreamNode(LifecycleNode):
         return self._ask_server.open if self._ask_server else 0
 
     def destroy_node(self) -> None:
-        self._jumps.unregister()
+        if self._jumps:
+            self._jumps.unregister()
         if self._ask_server:
             self._ask_server.destroy()
         super().destroy_node()
