@@ -1,0 +1,134 @@
+"""The identities of the core once more, on the embedded model and its own world."""
+
+import dataclasses
+
+import pytest
+import torch
+from transformers import LlavaOnevisionForConditionalGeneration
+
+from stc_ros.compression.cacher import CacherState, compute, encode
+from stc_ros.memory.window import Recall, Window
+from stc_ros.models import TINY, load_model
+from stc_ros.settings import Settings
+from stc_ros.stream import Stream
+from stc_ros.synthetic import record
+
+PLAIN = Settings(device='cpu', cacher='off', pruner='off')
+PAPER = dataclasses.replace(PLAIN, cacher='paper')
+QUESTION = 'how many objects are there ?'
+CLOSE = {'atol': 2e-4, 'rtol': 2e-4}
+
+
+@pytest.fixture(scope='module')
+def model():
+    return load_model(PLAIN)
+
+
+@pytest.fixture(scope='module')
+def clip():
+    return record('busy', 77, frames=8, size=112).frames
+
+
+@pytest.fixture(scope='module')
+def patches(model, clip):
+    with torch.inference_mode():
+        return [model.tower.embed(model.pixels.normalise(model.pixels.resize(f), 'cpu', torch.float32)) for f in clip]
+
+
+@torch.inference_mode()
+def run(model, frames, settings, state=None):
+    state = state or CacherState()
+    return [encode(model.tower, state, x, settings) for x in frames]
+
+
+@torch.inference_mode()
+def plain(model, x):
+    for block in model.tower.blocks:
+        x, _ = compute(block, x)
+    return x
+
+
+def seen(model, settings, clip):
+    stream = Stream(model, settings)
+    for i, frame in enumerate(clip):
+        stream.see(frame, i)
+    return stream
+
+
+def same_memory(one, two):
+    n = int(one.memory.filled.sum())
+    torch.testing.assert_close(two.memory.keys[:, :, :, :n], one.memory.keys[:, :, :, :n], **CLOSE)
+    torch.testing.assert_close(two.memory.values[:, :, :, :n], one.memory.values[:, :, :, :n], **CLOSE)
+
+
+@pytest.mark.parametrize('change', [
+    {'cacher': 'paper', 'update_ratio': 1.0}, {'cacher': 'paper', 'cache_interval': 1},
+    {'cacher': 'similarity', 'cache_similarity': 1.0}, {'cacher': 'similarity', 'cache_interval': 1},
+    {'cacher': 'compact', 'refresh_period': 1, 'heartbeat': 1},
+    {'pruner': 'paper', 'prune_ratio': 0.0}, {'pruner': 'stc', 'prune_ratio': 0.0}], ids=str)
+def test_what_saves_nothing_is_the_plain_model(model, clip, change):
+    whole, same = seen(model, PLAIN, clip), seen(model, dataclasses.replace(PLAIN, **change), clip)
+    same_memory(whole, same)
+    assert ''.join(same.ask(QUESTION)) == ''.join(whole.ask(QUESTION))
+
+
+@torch.inference_mode()
+def test_plain_mode_equals_transformers_forward_and_generate(model, clip):
+    stock = LlavaOnevisionForConditionalGeneration.from_pretrained(TINY).eval()
+    stream = seen(model, PLAIN, clip)
+    words = model.words
+    pixels = torch.cat([model.pixels.normalise(model.pixels.resize(f), 'cpu', torch.float32) for f in clip])[None]
+    video = [stock.config.video_token_id] * (len(clip) * 49 + 1)
+    ids = torch.tensor([[*words.head(), *video, *words.tail(QUESTION)]])
+    given = {'input_ids': ids, 'attention_mask': torch.ones_like(ids), 'pixel_values_videos': pixels}
+    expected = stock(**given, logits_to_keep=1).logits[0, -1]
+    asked = torch.cat((model.newline[None, None], model.decoder.embed(words.tail(QUESTION))), 1)
+    torch.testing.assert_close(model.decoder.logits(Recall(stream.memory).run(asked)[0, -1]), expected, **CLOSE)
+    said = stock.generate(**given, max_new_tokens=8, do_sample=False)[0, ids.shape[1]:].tolist()
+    assert ''.join(stream.ask(QUESTION, 8)) == words.decode(said) != ''
+
+
+@pytest.mark.parametrize('ratio', [0.01, 0.25, 0.7])
+def test_an_identical_frame_is_exact(model, patches, ratio):
+    settings = dataclasses.replace(PAPER, update_ratio=ratio)
+    (_, _), (y, recomputed) = run(model, [patches[0], patches[0].clone()], settings)
+    torch.testing.assert_close(y, plain(model, patches[0]), **CLOSE)
+    assert recomputed.mean() < 1
+
+
+def test_telescoping(model, patches):
+    (before, _), (after, recomputed) = run(model, patches[:2], PAPER)
+    static = recomputed[0] == 0
+    assert static.sum() > 20
+    expected = before + patches[1] - patches[0]
+    torch.testing.assert_close(after[0, static], expected[0, static], **CLOSE)
+
+
+def test_two_streams_in_turn_equal_each_alone(model, clip):
+    settings = Settings(device='cpu')
+    other = clip[::-1].copy()
+    alone = [seen(model, settings, frames) for frames in (clip, other)]
+    a, b = Stream(model, settings), Stream(model, settings)
+    for i, (x, y) in enumerate(zip(clip, other)):
+        a.see(x, i)
+        b.see(y, i)
+    assert torch.equal(a.memory.keys, alone[0].memory.keys) and torch.equal(b.memory.keys, alone[1].memory.keys)
+
+
+@torch.inference_mode()
+def test_prefill_in_chunks_equals_prefill_at_once(model):
+    torch.manual_seed(0)
+    x = torch.randn(1, 49, model.newline.shape[0])
+    one, many = (Window(model.decoder, model.words.head(), 500, 1 << 30, torch.float32) for _ in range(2))
+    one.add(x, torch.arange(49), 49, 0)
+    for start in range(0, 49, 7):
+        many.add(x[:, start:start + 7], torch.arange(7), 7, 0)
+    n = one.sinks + 49
+    torch.testing.assert_close(many.keys[:, :, :, :n], one.keys[:, :, :, :n], **CLOSE)
+
+
+def test_asking_changes_nothing(model, clip):
+    stream = seen(model, Settings(device='cpu'), clip)
+    before = stream.memory.keys.clone(), stream.memory.values.clone()
+    assert ''.join(stream.ask(QUESTION)) == ''.join(stream.ask(QUESTION)) != ''
+    assert torch.equal(stream.memory.keys, before[0]) and torch.equal(stream.memory.values, before[1])
