@@ -27,7 +27,7 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def test_statistics_of_every_frame_carry_its_header_and_add_up(robot, ros):
-    r = robot()
+    r = robot(pruner='paper')
     stats = r.listen(StreamStats, 'stc_stream/stats', 50)
     r.watch()
     assert ros.spin_until(lambda: len(stats) >= 10)
@@ -45,7 +45,7 @@ def test_statistics_of_every_frame_carry_its_header_and_add_up(robot, ros):
 
 
 def test_settings_show_within_two_frames(robot, ros):
-    r = robot()
+    r = robot(pruner='paper', cacher='similarity')
     stats = r.listen(StreamStats, 'stc_stream/stats', 50)
     r.watch()
     assert r.set(prune_ratio=0.0, cache_similarity=1.0)['prune_ratio'].successful
