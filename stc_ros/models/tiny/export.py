@@ -12,7 +12,7 @@ from stc_ros.synthetic.narration import PROMPT
 PROMPTS = {
     "narration": PROMPT,
     "frames": [8, 16, 32],  # what {frames} may be
-    "questions": ["how many objects are there ?", "what is moving ?", "what left last ?"],
+    "questions": ["is there a circle ?", "how many red objects are there ?", "what entered last ?"],
 }
 PIXELS = {"size": {"height": IMAGE, "width": IMAGE}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 
