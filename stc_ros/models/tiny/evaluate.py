@@ -43,15 +43,15 @@ def interval(right: int, n: int) -> tuple[float, float]:
 class Reader:
     """The model's prefix of a clip, and answers behind it."""
 
-    def __init__(self, model):
-        self.coder = Coder()
-        self.w = {k: v.detach() for k, v in lean.gather_weights(model, torch.float32).items()}
+    def __init__(self, model, dtype: torch.dtype):
+        self.coder, self.dtype = Coder(), dtype
+        self.w = {k: v.detach() for k, v in lean.gather_weights(model, dtype).items()}
         self.head = torch.tensor(self.coder.head)
 
     @torch.no_grad()
     def features(self, frames) -> torch.Tensor:
         """uint8 [T, S, S, 3] to visual tokens [T, TOKENS, D]."""
-        return lean.project(self.w, lean.see_patches(self.w, lean.normalise(torch.from_numpy(frames), torch.float32)))
+        return lean.project(self.w, lean.see_patches(self.w, lean.normalise(torch.from_numpy(frames), self.dtype)))
 
     @torch.no_grad()
     def read(self, features: torch.Tensor, first: int):
@@ -62,39 +62,39 @@ class Reader:
         return lean.read_prefix(self.w, x, torch.cat([torch.arange(len(self.head)), places])[None])[0]
 
     @torch.no_grad()
-    def ask(self, caches, t: int, seen: int, texts: list[str], longest: int = 4) -> list[str]:
-        """Greedy answers to all texts after frame t, when `seen` frames of the prefix are visible up to it."""
-        tails = [self.coder.question(text) for text in texts]
+    def predict(self, caches, t: int, seen: int, rows: list[list[int]]) -> list[list[int]]:
+        """After frame t, with `seen` frames of the prefix visible: for each row of ids, the token that follows each."""
         visible_to = len(self.head) + seen * TOKENS
         caches = [(k[:, :, :visible_to], v[:, :, :visible_to]) for k, v in caches]
+        size = max(map(len, rows))
+        ids = torch.tensor([row + [self.coder.pad] * (size - len(row)) for row in rows])[None]
+        x = torch.cat([self.w[lean.NEWLINE].expand(1, len(rows), 1, -1), lean.embed(self.w, ids)], 2)
+        places = (len(self.head) + (t + 1) * TOKENS + torch.arange(size + 1)).expand(1, len(rows), -1)
+        visible = torch.ones(1, len(rows), visible_to, dtype=torch.bool)
+        states, _ = lean.read_pieces(self.w, caches, x, places, visible)
+        return lean.name_words(self.w, states)[0, :, 1:].argmax(-1).tolist()
+
+    def check(self, caches, t: int, seen: int, questions) -> list[bool]:
+        """Whether the greedy answer to each question is exactly right: every token of the right answer comes first."""
+        asked = [(self.coder.question(q.text), self.coder.answer(q.answer)) for q in questions]
+        said = self.predict(caches, t, seen, [ask + answer for ask, answer in asked])
+        return [row[len(a) - 1 : len(a) + len(b) - 1] == b for row, (a, b) in zip(said, asked, strict=True)]
+
+    def tell(self, caches, t: int, seen: int, text: str) -> str:
+        """The greedy answer to one question, of at most LONGEST_TOLD words."""
         words = {i: w for w, i in self.coder.ids.items()}
-        said: list[list[int]] = [[] for _ in texts]
-        open_ = list(range(len(texts)))
-        start = len(self.head) + (t + 1) * TOKENS
-        for _ in range(longest):
-            rows = [tails[i] + said[i] for i in open_]
-            size = max(map(len, rows))
-            ids = torch.tensor([row + [self.coder.pad] * (size - len(row)) for row in rows])[None]
-            newline = self.w[lean.NEWLINE].expand(1, len(rows), 1, -1)
-            x = torch.cat([newline, lean.embed(self.w, ids)], 2)
-            places = (start + torch.arange(size + 1)).expand(1, len(rows), -1)
-            visible = torch.ones(1, len(rows), visible_to, dtype=torch.bool)
-            states, _ = lean.read_pieces(self.w, caches, x, places, visible)
-            last = states[0, torch.arange(len(rows)), torch.tensor([len(row) for row in rows])]
-            still = []
-            for i, token in zip(open_, lean.name_words(self.w, last).argmax(-1).tolist()):
-                if token != self.coder.end:
-                    said[i].append(token)
-                    still.append(i)
-            open_ = still
-            if not open_:
+        ids, said = self.coder.question(text), []
+        while len(said) < LONGEST_TOLD:
+            token = self.predict(caches, t, seen, [ids + said])[0][-1]
+            if token == self.coder.end:
                 break
-        return [" ".join(words[i] for i in ids) for ids in said]
+            said.append(token)
+        return " ".join(words[i] for i in said)
 
 
-def measure(folder: Path, questions: int, seeds: str, controls: bool = True) -> dict:
+def measure(folder: Path, questions: int, seeds: str, dtype: torch.dtype, controls: bool = True) -> dict:
     """Streams of FRAMES frames of all profiles until every type has `questions` questions; narration at their end."""
-    reader = Reader(LlavaOnevisionForConditionalGeneration.from_pretrained(folder))
+    reader = Reader(LlavaOnevisionForConditionalGeneration.from_pretrained(folder), dtype)
     views = ("plain", "blank", "newest") if controls else ("plain",)
     right = {name: dict.fromkeys(views, 0) for name in TYPES}
     count, forms = dict.fromkeys(TYPES, 0), {}
@@ -115,21 +115,20 @@ def measure(folder: Path, questions: int, seeds: str, controls: bool = True) -> 
             asked = ask_about(clip, t, draw, PER_TYPE * len(short), types=short) if short else []
             if not asked:
                 continue
-            texts = [q.text for q in asked]
-            answers = {"plain": reader.ask(caches, t, t + 1, texts)}
+            good = {"plain": reader.check(caches, t, t + 1, asked)}
             if controls:
-                answers["blank"] = reader.ask(blank, t, t + 1, texts)
-                answers["newest"] = reader.ask(reader.read(features[t : t + 1], t), t, 1, texts)
+                good["blank"] = reader.check(blank, t, t + 1, asked)
+                good["newest"] = reader.check(reader.read(features[t : t + 1], t), t, 1, asked)
             for i, q in enumerate(asked):
                 count[q.type] += 1
                 bar.update(count[q.type] <= questions)
                 for view in views:
-                    right[q.type][view] += answers[view][i] == q.answer
-                n, good = forms.get(q.form, (0, 0))
-                forms[q.form] = (n + 1, good + (answers["plain"][i] == q.answer))
+                    right[q.type][view] += good[view][i]
+                n, so_far = forms.get(q.form, (0, 0))
+                forms[q.form] = (n + 1, so_far + good["plain"][i])
         since = SINCE[number % len(SINCE)]
         for t in MOMENTS[1:]:
-            said = reader.ask(caches, t, t + 1, [PROMPT.format(frames=since)], LONGEST_TOLD)[0]
+            said = reader.tell(caches, t, t + 1, PROMPT.format(frames=since))
             told = told + score(said, tell(clip, t, t - since))
             narrations += 1
     bar.close()
@@ -156,9 +155,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="the model's folder")
     parser.add_argument("--questions", type=int, default=500, help="fewest questions of each type")
     parser.add_argument("--seeds", choices=tuple(SEEDS), default="test", help="which seed range to draw streams from")
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="to compute in")
     parser.add_argument("--json", type=Path, help="write the report there too")
     args = parser.parse_args()
-    report = measure(args.folder, args.questions, args.seeds)
+    report = measure(args.folder, args.questions, args.seeds, getattr(torch, args.dtype))
     print_table(report)
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n")
