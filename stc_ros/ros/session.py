@@ -145,8 +145,8 @@ class Session:
 
     def see(self) -> None:
         """Take the frame that waits into the stream."""
-        self.looked_at, began = time.monotonic(), self.clock()
         message, received = self.mailbox.take()
+        self.looked_at, began = time.monotonic(), self.clock()
         try:
             frame = self._decode(message)
             self._check_order(frame)
