@@ -90,8 +90,8 @@ class Settings:
                               low=0.0, high=0.95)
     novelty_balance: float = knob(0.5, 'Weight of novelty in time against novelty in space (pruner: paper, stc).',
                                   low=0.0, high=1.0)
-    novelty_history: int = knob(16, 'How many past frames the pruner compares with (pruner: paper, vidcom2), or after '
-                                    'how many it tells a token again (stc).', unit='frames', low=1, high=256)
+    novelty_history: int = knob(16, 'How many past frames the pruner compares with (pruner: paper, vidcom2).',
+                                unit='frames', low=1, high=256)
     compact_positions: bool = knob(False, 'Renumber kept tokens without gaps instead of keeping their original '
                                           'positions.')
     # memory
