@@ -92,15 +92,17 @@ class Reader:
         return " ".join(words[i] for i in said)
 
 
-def measure(folder: Path, questions: int, seeds: str, dtype: torch.dtype, controls: bool = True) -> dict:
-    """Streams of FRAMES frames of all profiles until every type has `questions` questions; narration at their end."""
+def measure(folder: Path, questions: int, seeds: str, dtype: torch.dtype, first: int = 0, controls: bool = True):
+    """Yields a report after each stream, of all so far.
+
+    Streams of FRAMES frames of all profiles until every type has `questions` questions; narration at their end."""
     reader = Reader(LlavaOnevisionForConditionalGeneration.from_pretrained(folder), dtype)
     views = ("plain", "blank", "newest") if controls else ("plain",)
     right = {name: dict.fromkeys(views, 0) for name in TYPES}
     count, forms = dict.fromkeys(TYPES, 0), {}
     told, narrations = Score(), 0
     bar = tqdm(total=questions * len(TYPES), desc="questions")
-    number = 0
+    number = first
     while min(count.values()) < questions:
         seed = SEEDS[seeds] + number
         clip = record_clip(PROFILES[number % len(PROFILES)], seed, FRAMES)
@@ -131,14 +133,14 @@ def measure(folder: Path, questions: int, seeds: str, dtype: torch.dtype, contro
             said = reader.tell(caches, t, t + 1, PROMPT.format(frames=since))
             told = told + score(said, tell(clip, t, t - since))
             narrations += 1
+        types = {}
+        for name in TYPES:
+            n, plain = count[name], right[name]["plain"]
+            types[name] = {"n": n, "interval": interval(plain, n)} | {v: right[name][v] / max(n, 1) for v in views}
+        narration = {"n": narrations, "object_f1": told.object_f1, "clause_f1": told.clause_f1}
+        by_form = {name: [n, good / n] for name, (n, good) in sorted(forms.items())}
+        yield {"types": types, "narration": narration, "forms": by_form, "streams": number - first}
     bar.close()
-    types = {}
-    for name in TYPES:
-        n = count[name]
-        types[name] = {"n": n, "interval": interval(right[name]["plain"], n)} | {v: right[name][v] / n for v in views}
-    narration = {"n": narrations, "object_f1": told.object_f1, "clause_f1": told.clause_f1}
-    by_form = {name: [n, good / n] for name, (n, good) in sorted(forms.items())}
-    return {"types": types, "narration": narration, "forms": by_form}
 
 
 def print_table(report: dict) -> None:
@@ -155,13 +157,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="the model's folder")
     parser.add_argument("--questions", type=int, default=500, help="fewest questions of each type")
     parser.add_argument("--seeds", choices=tuple(SEEDS), default="test", help="which seed range to draw streams from")
+    parser.add_argument("--first", type=int, default=0, help="number of the first stream, to share the work")
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="to compute in")
     parser.add_argument("--json", type=Path, help="write the report there too")
     args = parser.parse_args()
-    report = measure(args.folder, args.questions, args.seeds, getattr(torch, args.dtype))
+    for report in measure(args.folder, args.questions, args.seeds, getattr(torch, args.dtype), args.first):
+        if args.json:
+            args.json.write_text(json.dumps(report, indent=1) + "\n")
     print_table(report)
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
