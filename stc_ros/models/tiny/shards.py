@@ -19,6 +19,7 @@ from stc_ros.synthetic.seeds import TRAIN, TUNE
 CLIPS = 32  # in a shard
 AHEAD = 10  # shards that may wait unused
 BEHIND = 150  # shards that stay after their use, for a run that is started again
+PATIENCE = 600.0  # seconds
 CLIP_SEEDS = TRAIN.start + 500_000_000  # the tower's own stage used the seeds from TRAIN.start on
 
 
@@ -82,8 +83,11 @@ def save_shard(shard: dict, path: Path) -> None:
 
 
 def load_shard(folder: Path, shard: int) -> dict[str, torch.Tensor]:
-    """A shard, mapped from disk; waits until it is there."""
+    """A shard, mapped from disk; waits until it is there. Raises RuntimeError when none comes for PATIENCE seconds."""
+    waited = time.monotonic()
     while not path_of(folder, shard).exists():
+        if time.monotonic() - waited > PATIENCE:
+            raise RuntimeError(f"{path_of(folder, shard)} was not made: the maker of clips ended; start again")
         time.sleep(0.2)
     return torch.load(path_of(folder, shard), mmap=True, weights_only=True)
 
