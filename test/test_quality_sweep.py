@@ -8,7 +8,7 @@ import pytest
 
 from stc_ros.evaluation.controls import CONTROLS
 from stc_ros.evaluation.measure import TYPE_OF, Outcome, Tally
-from stc_ros.evaluation.sweep import choose_others, points, read_sweep, recommend, sweep_conditions
+from stc_ros.evaluation.sweep import CHEAPEST, choose_others, points, read_sweep, recommend, sweep_conditions
 from stc_ros.settings import Settings
 from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.forms import TYPES
@@ -61,7 +61,7 @@ def test_the_cheapest_settings_that_lose_little_are_recommended():
     assert change['cacher'] == 'paper' and change['cache_interval'] == 4 and change['update_ratio'] == 0.25
     assert change['pruner'] == 'stc' and change['prune_ratio'] == 0.8
     others = choose_others(Settings(), swept)
-    assert (others['recommended'].pruner, others['recommended'].cacher) == ('stc', 'paper')
+    assert (others[CHEAPEST].pruner, others[CHEAPEST].cacher) == ('stc', 'paper')
     paper = others['paper, N=2']
     assert (paper.update_ratio, paper.cache_interval, paper.prune_ratio) == (0.25, 2, 0.67)
     assert not paper.compact_positions and others['paper, N=4, compacted'].compact_positions

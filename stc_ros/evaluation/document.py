@@ -10,7 +10,7 @@ from stc_ros.evaluation.measure import Outcome
 from stc_ros.evaluation.pictures import draw
 from stc_ros.evaluation.report import HEADER, LEGEND, about, as_markdown, number, table, verdict
 from stc_ros.evaluation.summary import Summary, summarise, to_json
-from stc_ros.evaluation.sweep import GOOD_ENOUGH, points
+from stc_ros.evaluation.sweep import CHEAPEST, GOOD_ENOUGH, points
 from stc_ros.settings import Settings
 from stc_ros.synthetic.forms import FORMS, TYPES
 
@@ -53,8 +53,9 @@ The same questions; retention over {tested}.
 
 {costs}
 
-`recommended` is `{recommended}`: the cheapest cacher and the cheapest pruner of the sweep below that each keep at least
-{good_enough:.0%} of the accuracy on the tuning streams. `paper` is the published setting: update_ratio 0.25, a refresh
+**Recommended: {advice}.** `cheapest of the sweep` is `{cheapest}`: the cheapest cacher and the cheapest pruner below that
+each keep at least {good_enough:.0%} of the accuracy on the tuning streams, put together. They are recommended only when
+together, on test streams, they keep as much as the settings in question. `paper` is the published setting: update_ratio 0.25, a refresh
 every N frames, 64 of 196 tokens kept (prune_ratio 0.67).
 
 ## Accuracy against share recomputed
@@ -95,7 +96,7 @@ def write_document(folder: Path, command: str, made: str, settings: Settings, ou
         verdict='\n'.join(f'* {line}' for line in verdict(summary)), legend=LEGEND,
         by_form=as_markdown(form_rows(outcome)), by_profile=as_markdown(profile_rows(by_profile)),
         tested=', '.join(summary.tested) or 'no type',
-        costs=as_markdown(cost_rows(costs)), recommended=words(extras['recommended']), good_enough=GOOD_ENOUGH,
+        costs=as_markdown(cost_rows(costs)), cheapest=words(extras[CHEAPEST]), advice=advise(costs), good_enough=GOOD_ENOUGH,
         swept_types=', '.join(swept['tested']) or 'all types', swept_streams=swept['streams'],
         recomputed=as_markdown(sweep_rows(swept, 'recomputed')), kept=as_markdown(sweep_rows(swept, 'kept')))
     (folder / 'quality.md').write_text(text)
@@ -109,6 +110,11 @@ def words(settings: Settings) -> str:
     names = ['cacher', *CACHER_KNOBS.get(settings.cacher, ()), 'pruner']
     names += ['prune_ratio'] * (settings.pruner != 'off') + ['compact_positions'] * settings.compact_positions
     return ' '.join(f'--{name.replace("_", "-")} {str(getattr(settings, name)).lower()}' for name in names)
+
+
+def advise(costs: dict[str, Summary]) -> str:
+    """Which settings to take: the sweep's cheapest only if nothing is lost by it."""
+    return CHEAPEST if costs[CHEAPEST].retention >= costs['in question'].retention else 'the settings in question'
 
 
 def profile_rows(summaries: dict[str, Summary]) -> list[list[str]]:

@@ -96,7 +96,8 @@ def measure(model, chosen: argparse.Namespace) -> None:
     outcome = measure_all(model, streams, plan, measured, jobs)
     summary = summarise(outcome)
     minutes = (time.monotonic() - began) / 60
-    made = (f'{model.name}, {len(streams)} streams (profiles: {chosen.profile}), seed {chosen.seed}; '
+    made = (f'{settings.model or "The embedded model"}, {len(streams)} streams (profiles: {chosen.profile}), '
+            f'seed {chosen.seed}; '
             f'{machine()}, {jobs} processes, {minutes:.1f} minutes')
     print_summary(summary, made)
     found = to_json(summary, chosen.profile, settings, chosen.seed)

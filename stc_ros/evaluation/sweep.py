@@ -14,6 +14,7 @@ from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.forms import TYPES
 
 GOOD_ENOUGH = 0.98              # retention that an operating point must reach on the tuning streams
+CHEAPEST = 'cheapest of the sweep'
 CHANCE = ('random', 'uniform')     # pruners that do not look; they are compared with, not recommended
 PAPER = {'cacher': 'paper', 'update_ratio': 0.25, 'pruner': 'paper', 'prune_ratio': 0.67}
 
@@ -106,8 +107,8 @@ def _merit(point: list[float], before: float) -> tuple[bool, float]:
 
 
 def choose_others(settings: Settings, swept: dict) -> dict[str, Settings]:
-    """The settings whose cost is measured on test streams, beside those given: the recommended ones and the paper's."""
+    """The settings whose cost is measured on test streams, beside those given: the sweep's cheapest and the paper's."""
     off = plain(settings)
     two, four = (replace(off, **PAPER, cache_interval=n) for n in (2, 4))
-    return {'recommended': replace(off, **recommend(swept)), 'paper, N=2': two, 'paper, N=4': four,
+    return {CHEAPEST: replace(off, **recommend(swept)), 'paper, N=2': two, 'paper, N=4': four,
             'paper, N=4, compacted': replace(four, compact_positions=True)}

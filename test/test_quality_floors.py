@@ -1,0 +1,37 @@
+"""The shipped model keeps what it learned: accuracies on eight fixed test streams.
+
+With so few streams the floors lie a little below what these very streams give; docs/quality.md has the figures."""
+
+import pytest
+
+from stc_ros.evaluation.cases import Plan, draw_streams
+from stc_ros.evaluation.controls import Condition, plain
+from stc_ros.evaluation.measure import measure_all
+from stc_ros.evaluation.summary import accuracy, f1
+from stc_ros.models import TINY, load_model
+from stc_ros.settings import Settings
+from stc_ros.synthetic.forms import TYPES
+
+FLOORS = {'appearance': 0.94, 'count': 0.58, 'place': 0.9, 'existence': 0.87, 'motion': 0.66, 'change': 0.58,
+          'memory': 0.8, 'order': 0.15, 'objects': 0.7, 'clauses': 0.45}
+
+TRAINED = (TINY / 'model.safetensors').is_file()
+pytestmark = pytest.mark.skipif(not TRAINED, reason='the embedded model is not trained yet')
+
+
+@pytest.fixture(scope='module')
+def outcome():
+    off = plain(Settings())
+    conditions = [Condition('plain', off, narrates=True)]
+    return measure_all(load_model(off), draw_streams('all', 2, seed=1), Plan(), conditions)
+
+
+@pytest.mark.parametrize('kind', TYPES)
+def test_answers(outcome, kind):
+    i = TYPES.index(kind)
+    assert accuracy(outcome.right('plain'), outcome.asked)[i] >= FLOORS[kind], f'n = {outcome.asked.sum(0)[i]}'
+
+
+def test_narration(outcome):
+    objects, clauses = f1(outcome.narrations('plain'))
+    assert objects >= FLOORS['objects'] and clauses >= FLOORS['clauses']
