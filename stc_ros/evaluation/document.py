@@ -53,10 +53,11 @@ The same questions; retention over {tested}.
 
 {costs}
 
-**Recommended: {advice}.** `cheapest of the sweep` is `{cheapest}`: the cheapest cacher and the cheapest pruner below that
-each keep at least {good_enough:.0%} of the accuracy on the tuning streams, put together. They are recommended only when
-together, on test streams, they keep as much as the settings in question. `paper` is the published setting: update_ratio 0.25, a refresh
-every N frames, 64 of 196 tokens kept (prune_ratio 0.67).
+**Recommended: {advice}.** `cheapest of the sweep` is `{cheapest}`:
+the cheapest cacher and the cheapest pruner below that each keep at least {good_enough:.0%} of the accuracy on the
+tuning streams, put together. They are recommended only when together, on test streams, they keep as much as the
+settings in question. `paper` is the published setting: update_ratio 0.25, a refresh every N frames, 64 of 196 tokens
+kept (prune_ratio 0.67).
 
 ## Accuracy against share recomputed
 
@@ -96,7 +97,8 @@ def write_document(folder: Path, command: str, made: str, settings: Settings, ou
         verdict='\n'.join(f'* {line}' for line in verdict(summary)), legend=LEGEND,
         by_form=as_markdown(form_rows(outcome)), by_profile=as_markdown(profile_rows(by_profile)),
         tested=', '.join(summary.tested) or 'no type',
-        costs=as_markdown(cost_rows(costs)), cheapest=words(extras[CHEAPEST]), advice=advise(costs), good_enough=GOOD_ENOUGH,
+        costs=as_markdown(cost_rows(costs)), cheapest=words(extras[CHEAPEST]), advice=advise(costs),
+        good_enough=GOOD_ENOUGH,
         swept_types=', '.join(swept['tested']) or 'all types', swept_streams=swept['streams'],
         recomputed=as_markdown(sweep_rows(swept, 'recomputed')), kept=as_markdown(sweep_rows(swept, 'kept')))
     (folder / 'quality.md').write_text(text)
