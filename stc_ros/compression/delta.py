@@ -1,9 +1,9 @@
 """The `stc` pruner: the language model is told what differs from what it was last told about that place.
 
 The paper (arXiv 2512.00891, §3.4) keeps a fixed number of tokens and compares with the mean of past frames, in which
-places are lost. Here each place is compared with its own last telling, as a video codec does (so does differential token
-drop, arXiv 2504.17343, with the frame before), and weighed with how far it stands out from its own frame. A quiet frame
-uses only a part of its budget; what is left is saved up for a busy one.
+places are lost. Here each place is compared with its own last telling, as a video codec does (so does differential
+token drop, arXiv 2504.17343, with the frame before), and weighed with how far it stands out from its own frame. A
+quiet frame uses only a part of its budget; what is left is saved up for a busy one.
 """
 
 from __future__ import annotations
