@@ -82,6 +82,9 @@ class Settings:
                                   'similarity).', unit='frames', low=1, high=64)
     refresh_period: int = knob(32, 'Within how many frames every vision token is recomputed, a few in each (cacher: '
                                    'compact).', unit='frames', low=1, high=1024)
+    recompute_limit: float = knob(
+        1.0, "Largest share of a frame's vision tokens that is recomputed, scene cuts excepted; what changed beyond it "
+             'follows in the next frames. 1 sets no limit (cacher: compact).', low=0.05, high=1.0)
     heartbeat: int = knob(8, 'Of frames in a row that show nothing new, every how many-th is looked at all the same; 1 '
                              'is every one (cacher: compact).', unit='frames', low=1, high=1024)
     # STC-Pruner

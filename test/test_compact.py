@@ -134,6 +134,36 @@ def test_every_patch_is_recomputed_within_the_refresh_period(model):
         assert t - last.min() <= COMPACT.refresh_period
 
 
+@pytest.mark.parametrize('limit', [0.25, 0.5])
+def test_under_a_limit_no_frame_costs_more_and_nothing_waits_for_ever(model, limit):
+    """Every patch changes in every frame: the limit holds, all take turns, and none gets older than it must."""
+    rng = np.random.default_rng(0)
+    images = pictures(model, [rng.integers(0, 256, (24, 24, 3), np.uint8) for _ in range(40)])
+    settings = dataclasses.replace(COMPACT, recompute_limit=limit)
+    most = int(limit * 36) // 8 * 8                                 # whole buckets of 8
+    last = torch.zeros(36, dtype=torch.long)
+    for t, (_, recomputed) in enumerate(run(model, images, settings)):
+        assert recomputed.sum() == (most if t else 36)
+        last[recomputed] = t
+        assert t - last.min() <= -(-36 // (most - 3)) + 1            # 3 of them go to the stalest of all
+
+
+def test_a_limit_that_is_not_reached_changes_nothing(model):
+    images = pictures(model, moving_square(8))
+    free, limited = (run(model, images, dataclasses.replace(COMPACT, recompute_limit=r)) for r in (1.0, 0.7))
+    for (y, recomputed), (z, again) in zip(free, limited):
+        assert torch.equal(recomputed, again) and torch.equal(y, z)
+
+
+def test_what_waited_is_caught_up_when_the_picture_rests(model):
+    """After a jump that fills the picture, a still picture becomes exact as its patches take turns."""
+    first, second = pictures(model, moving_square(1) + moving_square(1, seed=9))
+    settings = dataclasses.replace(COMPACT, recompute_limit=0.3, cache_similarity=1.0, heartbeat=1)
+    out = run(model, [first] + [second] * 40, settings)
+    alike = [float((y - plain(model, second)).abs().max()) for y, _ in out]
+    assert alike[-1] < alike[1] / 100
+
+
 def test_the_error_is_bounded_and_falls_with_similarity(model):
     images = pictures(model, moving_square(24, step=2))
     errors, shares = [], []

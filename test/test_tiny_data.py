@@ -9,7 +9,8 @@ from stc_ros.models.tiny.architecture import IMAGE, TOKENS
 from stc_ros.models.tiny.batches import choose_tokens, draw_batch
 from stc_ros.models.tiny.clips import MOVES, ask_clip, label_clip, make_clip, record_clip
 from stc_ros.models.tiny.frames import COLOUR_IDS, EMPTY, SHAPE_IDS, UNKNOWN, label_cells
-from stc_ros.models.tiny.losses import find_targets, score_answers, visible_from
+from stc_ros.models.tiny.losses import score_answers, visible_from
+from stc_ros.models.tiny.pointers import find_names, find_targets
 from stc_ros.models.tiny.tokenizer import Coder
 from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.forms import TYPES
@@ -77,6 +78,15 @@ def test_kept_tokens_are_ascending_and_as_many_in_every_frame(salient):
         assert torch.bincount(row // TOKENS, minlength=5).tolist() == [round(0.3 * TOKENS)] * 5
 
 
+def test_all_tokens_of_the_frames_asked_about_can_be_kept():
+    features, whole = torch.randn(2, 5, TOKENS, 8), torch.tensor([[1, 4], [0, 2]])
+    index = choose_tokens(features, 0.3, True, torch.Generator().manual_seed(1), whole)
+    for row, frames in zip(index, whole.tolist(), strict=True):
+        count = torch.bincount(row // TOKENS, minlength=5).tolist()
+        assert [n == TOKENS for n in count] == [t in frames for t in range(5)]
+        assert sorted(set(count)) == [round(0.3 * TOKENS), TOKENS]
+
+
 def test_salient_tokens_are_those_that_change():
     features = torch.zeros(1, 4, TOKENS, 8)
     features[:, 2:, 30] = 5.0
@@ -112,6 +122,39 @@ def test_a_question_should_look_at_its_object_in_the_evidence_frame(shard):
         assert (newest[found] <= group["moment"][found]).all()
         present = found & (group["type"] != TYPES.index("order"))
         assert (newest[present] <= group["evidence"][present]).all()
+
+
+def test_every_word_told_points_at_its_object_and_every_comma_at_the_next(shard):
+    batch = draw_batch(shard, torch.arange(3), 4, 1, 1.0, torch.Generator().manual_seed(5))
+    told = batch.told
+    names = find_names(batch, told)
+    checked = 0
+    for b, k, p in names.nonzero().tolist():
+        row = int(told["object"][b, k, p])
+        if row <= 0:
+            continue
+        assert (told["object"][b, k, p - 3 : p + 1] == row).all() or p < told["start"][b, k] + 4
+        assert int(told["until"][b, k, p]) <= int(told["moment"][b, k])
+        here = batch.covered[b, row] & (batch.words[b] >= 0).any(0)
+        shapes = batch.words[b, 1, here].long()
+        checked += 1
+        assert (shapes == told["ids"][b, k, p]).float().mean() > 0.5  # others may cover a part of it
+    assert checked > 5
+    comma = CODER.ids[","]
+    for b, k, p in ((told["ids"] == comma) & (told["object"] > 0)).nonzero().tolist():
+        assert told["object"][b, k, p] == told["object"][b, k, p + 1]
+
+
+def test_names_are_found_where_a_colour_and_a_shape_stand_together(shard):
+    batch = draw_batch(shard, torch.arange(3), 14, 0, 1.0, torch.Generator().manual_seed(3))
+    colours, shapes = ([WORDS[int(i)] for i in batch.words[:, n].unique() if i >= 0] for n in range(2))
+    found = 0
+    for group in batch.asked:
+        names = find_names(batch, group)
+        for b, k, p in names.nonzero().tolist():
+            assert WORDS[int(group["ids"][b, k, p - 1])] in colours and WORDS[int(group["ids"][b, k, p])] in shapes
+            found += 1
+    assert found > 10
 
 
 def test_a_piece_sees_no_frame_after_its_moment():

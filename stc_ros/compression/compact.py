@@ -55,25 +55,38 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
     """Which patches to recompute -> indices int64 [k] ascending; None means all, an empty tensor none.
 
     Changed is what is less similar than `cache_similarity` (at 1: what differs at all). The count is rounded up to a
-    bucket, so that shapes repeat; the room left goes to the stalest, at least P / refresh_period a frame. When nothing
-    changed the frame is skipped, but for every `heartbeat`-th in a row.
+    bucket, so that shapes repeat; the room left goes to the stalest, at least P / refresh_period a frame. When more has
+    changed than `recompute_limit` allows, those that have waited longest come first and the others follow in the next
+    frames. When nothing changed the frame is skipped, but for every `heartbeat`-th in a row.
     """
     alike = similarity(image, state.image, grid)
     changed = alike < settings.cache_similarity if settings.cache_similarity < 1 else alike < 1
     patches, count = len(alike), int(changed.sum())
     if count == 0 and state.skipped + 1 < settings.heartbeat:
         return changed.nonzero()[:, 0]
-    wanted = bucket(count + math.ceil(patches / settings.refresh_period), patches)
+    stalest = math.ceil(patches / settings.refresh_period)
+    wanted = bucket(count + stalest, patches)
+    if settings.recompute_limit < 1:
+        step = bucket_step(patches)
+        limit = int(settings.recompute_limit * patches) // step * step
+        wanted = min(wanted, max(limit, bucket(stalest + 1, patches)))
     if wanted >= DENSE_SHARE * patches:
         return None
-    urgency = changed * (2.0 + settings.refresh_period) + state.age.clamp(max=settings.refresh_period) + (1 - alike)
-    return urgency.topk(wanted).indices.sort().values
+    waited = state.age.clamp(max=settings.refresh_period) + (1 - alike)
+    first = (changed * (2.0 + settings.refresh_period) + waited).topk(wanted - stalest).indices
+    rest = waited.index_fill(0, first, -1.0).topk(stalest).indices
+    return torch.cat((first, rest)).sort().values
 
 
 def bucket(count: int, patches: int) -> int:
-    """`count` rounded up to a multiple of about a twenty-fourth of all patches (16, 32, 64 ...), at most all."""
-    step = max(8, 1 << round(math.log2(patches / 24)))
+    """`count` rounded up to a multiple of `bucket_step`, at most all."""
+    step = bucket_step(patches)
     return min(patches, math.ceil(count / step) * step)
+
+
+def bucket_step(patches: int) -> int:
+    """About a twenty-fourth of all patches: 8, 16, 32, 64 ..."""
+    return max(8, 1 << round(math.log2(patches / 24)))
 
 
 def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor, embed, settings: Settings,

@@ -5,9 +5,8 @@
     parse(text)          # -> clauses
     score(said, truth)   # -> Score: object F1 and clause F1; scores add up
 
-Objects that show at least half are named, the large ones first, then the medium, then the small, each from left
-to right. Events follow in the order of time: left, entered, turned another colour; after a cut, "the scene changed"
-and only what happened since. Nothing to see is "nothing .".
+Objects that show at least half are named from left to right. Events follow in the order of time: left, entered,
+turned another colour; after a cut, "the scene changed" and only what happened since. Nothing to see is "nothing .".
 """
 
 import re
@@ -21,7 +20,6 @@ PROMPT = 'what do you see , and what changed in the last {frames} frames ?'
 MOST_EVENTS = 6  # the latest ones
 NOTHING = 'nothing'
 SCENE_CHANGED = 'the scene changed'
-_ORDER = {'large': 0, 'medium': 1, 'small': 2}
 
 
 @dataclass(frozen=True)
@@ -45,22 +43,32 @@ class Clause:
         return f'the {self.colour} {self.shape} {self.kind}' + (f' {self.detail}' if self.detail else '')
 
 
-def facts(clip: Clip, t: int, since: int) -> list[Clause]:
-    """The clauses true at frame t, of events those of frames since+1..t."""
+@dataclass(frozen=True)
+class Fact:
+    """A clause, the object that it is about (0 for the scene) and the frame that shows it."""
+
+    clause: Clause
+    id: int
+    frame: int
+
+
+def facts(clip: Clip, t: int, since: int) -> list[Fact]:
+    """What is true at frame t, of events those of frames since+1..t, in the order of the telling."""
     shown = [o for o in clip.truths[t].objects if o.share >= CLEAR_SHARE]
-    shown.sort(key=lambda o: (_ORDER[o.size], o.x))
-    return [_about(o) for o in shown] + _events(clip, t, since)
+    shown.sort(key=lambda o: (o.x, o.y))
+    return [Fact(_about(o), o.id, t) for o in shown] + _events(clip, t, since)
 
 
 def _about(o: Seen) -> Clause:
     return Clause('object', o.colour, o.shape, o.size, o.place, 'stays' if o.moves == 'still' else o.moves)
 
 
-def _events(clip: Clip, t: int, since: int) -> list[Clause]:
+def _events(clip: Clip, t: int, since: int) -> list[Fact]:
     events = [e for e in clip.events if since < e.frame <= t]
     cuts = [i for i, e in enumerate(events) if e.kind == 'cut']
-    told = [c for c in map(_event, events[cuts[-1] + 1 :] if cuts else events) if c][-MOST_EVENTS:]
-    return [Clause('scene'), *told] if cuts else told
+    latest = events[cuts[-1] + 1 :] if cuts else events
+    told = [Fact(c, e.id, e.frame) for e in latest if (c := _event(e))][-MOST_EVENTS:]
+    return [Fact(Clause('scene'), 0, events[cuts[-1]].frame), *told] if cuts else told
 
 
 def _event(e: Event) -> Clause | None:
@@ -73,7 +81,7 @@ def tell(clip: Clip, t: int, since: int) -> str:
     """What frame t shows and what happened in frames since+1..t. Raises IndexError for a frame that the clip lacks."""
     if not 0 <= t < len(clip):
         raise IndexError(f'frame {t} is not in a clip of {len(clip)} frames')
-    clauses = facts(clip, t, since)
+    clauses = [f.clause for f in facts(clip, t, since)]
     seen = ' , '.join(c.text() for c in clauses if c.kind == 'object') or NOTHING
     happened = ' , '.join(c.text() for c in clauses if c.kind != 'object')
     return f'{seen} . {happened} .' if happened else f'{seen} .'

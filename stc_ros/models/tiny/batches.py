@@ -10,9 +10,11 @@ from stc_ros.synthetic.forms import TYPES
 
 SHARES = (0.35, 0.5, 0.5, 0.6, 0.8, 1.0)  # of each frame's tokens that are kept; drawn evenly
 RANDOM_FROM = 0.5  # below this share tokens are never dropped at random: small objects would vanish
+TOLD = ("ids", "start", "length", "moment", "object", "until")
 EASY = tuple(TYPES.index(name) for name in ("appearance", "existence"))
 SHORT = 0.7  # of the questions are padded to the longest of these
 LONGEST = 480  # kept visual tokens per clip, as a rule
+WHOLE = 0.5  # of the batches keep all tokens of the frames at which they are asked
 
 
 @dataclass
@@ -28,7 +30,7 @@ class Batch:
     marks: torch.Tensor  # bool [B, 2, N]
     # short ones, long ones: ids [B, K, L], start, length, moment, evidence, type [B, K], objects [B, K, MOST_NAMED]
     asked: list[dict[str, torch.Tensor]]
-    told: dict[str, torch.Tensor] | None  # ids [B, K', L'], start, length, moment [B, K']
+    told: dict[str, torch.Tensor] | None  # ids, object, until [B, K', L'], start, length, moment [B, K']
 
     def to(self, device: str) -> "Batch":
         """The batch with all its tensors there."""
@@ -46,10 +48,13 @@ class Batch:
         return self.index // TOKENS
 
 
-def choose_tokens(features: torch.Tensor, share: float, salient: bool, draw: torch.Generator) -> torch.Tensor:
+def choose_tokens(
+    features: torch.Tensor, share: float, salient: bool, draw: torch.Generator, whole: torch.Tensor | None = None
+) -> torch.Tensor:
     """Indices int64 [B, n], ascending, of the tokens kept in clips [B, T, TOKENS, D]: a like number in each frame.
 
     At random, or (`salient`) mostly those that differ from the middle of their frame and from the frame before.
+    Of the frames `whole`, int64 [B, m], different ones in each clip, all tokens are kept.
     """
     b, frames = features.shape[:2]
     kept = max(round(share * TOKENS), 1)
@@ -62,7 +67,10 @@ def choose_tokens(features: torch.Tensor, share: float, salient: bool, draw: tor
         change[:, 0] = apart[:, 0]
         score = score * 0.3 + (apart / apart.mean() + change / change.mean()) * 0.5
     at = score.topk(kept, dim=2).indices.sort(2).values
-    return (at + torch.arange(frames)[:, None] * TOKENS).flatten(1)
+    keep = torch.zeros(b, frames, TOKENS, dtype=torch.bool).scatter_(2, at, True)
+    if whole is not None:
+        keep[torch.arange(b)[:, None], whole] = True
+    return keep.flatten(1).nonzero()[:, 1].view(b, -1)
 
 
 def draw_batch(shard: dict, clips: torch.Tensor, asked: int, told: int, share: float, draw: torch.Generator) -> Batch:
@@ -71,7 +79,9 @@ def draw_batch(shard: dict, clips: torch.Tensor, asked: int, told: int, share: f
     A clip with fewer questions repeats some.
     """
     features = shard["features"][clips]
-    index = choose_tokens(features, share, share < RANDOM_FROM or bool(torch.rand((), generator=draw) < 0.7), draw)
+    salient = share < RANDOM_FROM or bool(torch.rand((), generator=draw) < 0.7)
+    whole = shard["moments"][clips].long() if torch.rand((), generator=draw) < WHOLE else None
+    index = choose_tokens(features, share, salient, draw, whole)
     b = len(clips)
     take = torch.arange(b)[:, None]
     flat = features.flatten(1, 2)
@@ -84,7 +94,7 @@ def draw_batch(shard: dict, clips: torch.Tensor, asked: int, told: int, share: f
     groups = [{k: v[take, half] for k, v in asked_parts.items()} for half in halves]
     told_parts = None
     if told:
-        told_parts = {k: shard["tell_" + k][clips] for k in ("ids", "start", "length", "moment")}
+        told_parts = {k: shard["tell_" + k][clips] for k in TOLD}
         usable = told_parts["moment"] >= 0
         picks = _pick(usable, torch.zeros_like(usable), told, draw)
         told_parts = {k: v[take, picks] for k, v in told_parts.items()}
@@ -113,4 +123,4 @@ def _pick(usable: torch.Tensor, easy: torch.Tensor, count: int, draw: torch.Gene
 
 def _crop(parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     longest = int(parts["length"].max())
-    return {k: (v[..., :longest] if k == "ids" else v).long() for k, v in parts.items()}
+    return {k: (v[..., :longest] if k in ("ids", "object", "until") else v).long() for k, v in parts.items()}

@@ -10,7 +10,7 @@ from stc_ros.models.tiny.frames import TOKEN_PIXELS, cover
 from stc_ros.models.tiny.tokenizer import Coder
 from stc_ros.synthetic import Clip, World
 from stc_ros.synthetic.forms import TYPES
-from stc_ros.synthetic.narration import PROMPT, tell
+from stc_ros.synthetic.narration import PROMPT, facts, tell
 from stc_ros.synthetic.questions import ask_about
 from stc_ros.synthetic.render import COLOURS
 from stc_ros.synthetic.truth import DIRECTIONS, EDGES, PLACES
@@ -126,10 +126,13 @@ def ask_clip(clip: Clip, labels: Labels, coder: Coder, draw: random.Random) -> d
         "evidence": np.zeros(count, np.int16),
         "type": np.zeros(count, np.int16),
         "objects": np.zeros((count, MOST_NAMED), np.int16),  # rows of Labels.covered, 0 for none
+        "moments": np.array(moments, np.int16),
         "tell_ids": np.full((MOMENTS, NARRATION_LENGTH), coder.pad, np.int16),
         "tell_start": np.zeros(MOMENTS, np.int16),
         "tell_length": np.zeros(MOMENTS, np.int16),
         "tell_moment": np.full(MOMENTS, -1, np.int16),
+        "tell_object": np.full((MOMENTS, NARRATION_LENGTH), -1, np.int16),  # the row each word is about, see below
+        "tell_until": np.zeros((MOMENTS, NARRATION_LENGTH), np.int16),  # the frame that shows it
     }
     n = 0
     for at, t in enumerate(moments):
@@ -148,7 +151,24 @@ def ask_clip(clip: Clip, labels: Labels, coder: Coder, draw: random.Random) -> d
         ask, answer = coder.question(PROMPT.format(frames=since)), coder.answer(text)
         if len(ask) + len(answer) <= NARRATION_LENGTH:
             _write(out, "tell_", at, ask, answer, t)
+            about = point_words(clip, labels, t, t - since)
+            out["tell_object"][at, len(ask) : len(ask) + len(about)] = [row for row, _ in about]
+            out["tell_until"][at, len(ask) : len(ask) + len(about)] = [frame for _, frame in about]
     return out
+
+
+def point_words(clip: Clip, labels: Labels, t: int, since: int) -> list[tuple[int, int]]:
+    """For each word of `tell`: the row of the object that it is about and the frame that shows it.
+
+    A comma or a full stop points at what is told next. Row 0: there is no more; -1: nothing to point at.
+    """
+    told = facts(clip, t, since)
+    where = [(labels.rows.get(f.id, -1) if f.id else -1, f.frame) for f in told]
+    about = []
+    for n, fact in enumerate(told):
+        about += [where[n]] * len(fact.clause.text().split())
+        about.append(where[n + 1] if n + 1 < len(told) else (0, t))
+    return about if any(f.clause.kind == "object" for f in told) else []  # "nothing ." has no clause to count from
 
 
 def _write(out: dict, kind: str, n: int, ask: list[int], answer: list[int], t: int) -> None:

@@ -4,9 +4,8 @@ answer   cross-entropy of the answers and of the narration
 history  from the visual tokens' own states: what the object there does, where it came from, what it was before
 times    from there too: in which frame it stands, and the frame of the last event of each kind of the object there
 mark     from there too: whether it is the middle of an object, so that objects can be counted, and whether that leaves
-look     the answer's attention falls on the tokens of the object that the question is about, or on the first
-         token of all when there is none
-match    the attention of a colour word or shape word falls on the tokens of that colour or shape
+
+Those on where attention falls are in `pointers.py`.
 """
 
 import torch
@@ -17,18 +16,12 @@ from stc_ros.models.tiny import lean
 from stc_ros.models.tiny.architecture import TOKENS
 from stc_ros.models.tiny.batches import Batch
 from stc_ros.models.tiny.clips import HISTORY, MARKS, TIMES
-from stc_ros.synthetic.forms import TYPES
 
 WHEN_AFTER, MOVES_AFTER, HISTORY_AFTER = 1, 2, 3  # the layers whose states tell the time, what is, and what was
 SCALE = 32.0  # frames that count as 1 in a time
 NEVER = -0.25  # the time of what did not happen
-LOOK_LAYERS, LOOK_HEADS = (3, 4), (0, 3)
-MATCH_LAYER, MATCH_HEADS = 1, (1, 2)
 END_WEIGHT = 0.2  # of the token that ends an answer
-WIDE_TYPES = tuple(TYPES.index(t) for t in ("motion", "change", "memory", "order"))  # these look at two frames
-COUNT, ORDER = TYPES.index("count"), TYPES.index("order")
 STILL_WEIGHT = 0.3  # of objects that do not move, which are most
-TINY = 1e-4
 
 
 class HistoryHeads(nn.Module):
@@ -76,70 +69,6 @@ def score_answers(logits: torch.Tensor, pieces: dict):
     loss = F.cross_entropy(logits[inside], ids[inside], reduction="none")
     right = ((logits.argmax(-1) == ids) | ~inside).all(-1)
     return (loss * weight[inside]).sum() / weight.sum(), right
-
-
-def find_targets(batch: Batch, asked: dict) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where each question should look: bool [B, K, objects, N] per object that it names, bool [B, K]: it names none.
-
-    The tokens are those of the last frame until the evidence that shows the object, and of the frame before it where
-    motion matters. Questions about order look at the last of both objects.
-    """
-    rows = asked["objects"]  # [B, K, MOST_NAMED]
-    b, k, n_objects = rows.shape
-    n = batch.index.shape[1]
-    covered = batch.covered.gather(1, rows.flatten(1)[..., None].expand(-1, -1, n)).view(b, k, n_objects, n)
-    until = torch.where(asked["type"] == ORDER, asked["moment"], asked["evidence"])[..., None, None]
-    frame = batch.frame[:, None, None]
-    before = covered & (frame <= until)
-    last = torch.where(before, frame, -9).amax(3, keepdim=True)
-    wide = torch.isin(asked["type"], torch.tensor(WIDE_TYPES, device=rows.device)).long()[..., None, None]
-    return before & (frame >= last - wide), (rows == 0).all(2)
-
-
-def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tensor:
-    """Minus log of the attention from the token before the answer onto what the question is about.
-
-    For two objects in order, the first head looks at the one and the second at the other. To count n objects is to
-    give each of them, on one token, and the first token of all the same share 1 / (n + 1).
-    """
-    each, nothing = find_targets(batch, asked)
-    order, count = (asked["type"] == ORDER)[..., None], asked["type"] == COUNT
-    both = each.any(2)
-    target = torch.stack([torch.where(order, each[:, :, i], both) for i in range(len(LOOK_HEADS))])  # [heads, B, K, N]
-    target = F.pad(target, (head, 0))
-    target[..., 0] = nothing
-    middle = each & batch.marks[:, None, None, 0]
-    middle = torch.where(middle.any(3, keepdim=True), middle, each)
-    share_each = middle / middle.sum(3, keepdim=True).clamp(min=1)  # one token's worth for every object
-    wanted = F.pad(share_each.sum(2), (head, 0))
-    wanted[..., 0] = 1.0
-    wanted = wanted / wanted.sum(2, keepdim=True)
-    n = target.shape[3]
-    usable = target.any(3) & ~count
-    row = asked["start"][:, None, :, None, None]
-    total = 0.0
-    for layer in LOOK_LAYERS:
-        share = seen[layer][:, LOOK_HEADS, :, :, :n]  # [B, heads, K, L, N]
-        share = share.gather(3, row.expand(-1, share.shape[1], -1, -1, n))[:, :, :, 0].float().transpose(0, 1)
-        fallen = -((share * target).sum(3) + TINY).log()
-        apart = -(wanted * (share + TINY).log()).sum(3) + (wanted * (wanted + TINY).log()).sum(2)
-        total = total + torch.cat([fallen[usable], apart[:, count].flatten()]).mean()
-    return total / len(LOOK_LAYERS)
-
-
-def score_match(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tensor:
-    """Minus log of the attention from colour and shape words onto visible tokens that show them, or the first token."""
-    ids = asked["ids"][..., :-1]
-    known = batch.words.unique()
-    named = torch.isin(ids, known[known >= 0])
-    at = torch.arange(ids.shape[2], device=ids.device)
-    b, k, p = (named & (at < asked["start"][..., None])).nonzero(as_tuple=True)
-    word = ids[b, k, p]
-    target = (batch.words[b] == word[:, None, None]).any(1) & (batch.frame[b] <= asked["moment"][b, k][:, None])
-    target = F.pad(target, (head, 0))
-    target[:, 0] |= ~target.any(1)
-    share = seen[MATCH_LAYER][..., : target.shape[1]][b, :, k, p + 1][:, MATCH_HEADS].float()
-    return -((share * target[:, None]).sum(2) + TINY).log().mean()
 
 
 def score_history(heads: HistoryHeads, states, batch: Batch, head: int):

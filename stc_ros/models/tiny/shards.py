@@ -52,12 +52,15 @@ def path_of(folder: Path, shard: int) -> Path:
     return folder / f"shard-{shard:06d}.pt"
 
 
-def write_shards(model, folder: Path, device: str, trainer: int) -> None:
-    """Writes shards while the process `trainer` lives, at most AHEAD of the number that it notes in FOLDER/used."""
+def write_shards(model, folder: Path, device: str, trainer: int, begin: int = 0) -> None:
+    """Writes shards from `begin` on while the process `trainer` lives.
+
+    At most AHEAD of the number that it notes in FOLDER/used.
+    """
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     w = {k: v.detach() for k, v in lean.gather_weights(model.to(device), prefix="model.").items()}
-    shard = first_shard(folder)
+    shard = max(first_shard(folder), begin)
     while os.getppid() == trainer:
         if path_of(folder, shard).exists():
             shard += 1

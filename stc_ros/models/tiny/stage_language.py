@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from stc_ros.models.tiny import lean, losses
+from stc_ros.models.tiny import lean, losses, pointers
 from stc_ros.models.tiny.architecture import TOKENS
 from stc_ros.models.tiny.batches import LONGEST, SHARES, draw_batch
 from stc_ros.models.tiny.checkpoint import load_newest, log_figures, save_checkpoint
@@ -19,16 +19,19 @@ from stc_ros.synthetic.forms import TYPES
 
 SIZE = 8  # clips per step
 ASKED = 16  # questions per clip
-WEIGHTS = {"answer": 1.0, "tell": 0.7, "look": 0.5, "match": 0.25, "moves": 0.5, "past": 0.3, "times": 3.0, "mark": 1.0}
-VISITS = 3.0  # how often a clip is seen, on average
+WEIGHTS = {
+    "answer": 1.0, "tell": 0.7, "look": 0.5, "match": 0.25, "name": 0.3, "choose": 0.3, "point": 0.4,
+    "moves": 0.5, "past": 0.3, "times": 3.0, "mark": 1.0,
+}
+VISITS = 4.0  # how often a clip is seen, on average
 RECENT = 24  # shards from which clips are drawn
 TUNE_FRAMES = (8, 16, 32)
 
 
-def shards_for(step: int, first: int = 0) -> tuple[int, int]:
-    """First and last shard that a step may draw from, none before `first`, where the pool begins."""
-    newest = int(step * SIZE / VISITS / CLIPS) + 2
-    return max(newest - RECENT, first), max(newest, first + 4)
+def shards_for(step: int, begin: int = 0) -> tuple[int, int]:
+    """First and last shard that a step may draw from, of those from `begin` on."""
+    newest = begin + int(step * SIZE / VISITS / CLIPS) + 4
+    return max(newest - RECENT, begin), newest
 
 
 def train_step(model, heads, batch, head: torch.Tensor):
@@ -36,22 +39,24 @@ def train_step(model, heads, batch, head: torch.Tensor):
     w = lean.gather_weights(model, prefix=lean.TEXT) | {lean.NEWLINE: model.model.image_newline.to(torch.bfloat16)}
     h = len(head)
     caches, states = losses.read_batch(w, batch, head)
-    watch = (losses.MATCH_LAYER, *losses.LOOK_LAYERS)
-    parts, rights = dict.fromkeys(("answer", "look", "match"), 0.0), []
+    parts, rights = dict.fromkeys(("answer", "look", "match", "name", "choose"), 0.0), []
     asked = sum(group["type"].shape[1] for group in batch.asked)
     for group in batch.asked:
         part = group["type"].shape[1] / asked
-        logits, seen = losses.answer_pieces(w, caches, batch, group, h, watch)
+        logits, seen = losses.answer_pieces(w, caches, batch, group, h, pointers.LAYERS)
         loss, right = losses.score_answers(logits, group)
         rights.append(right)
         parts["answer"] = parts["answer"] + part * loss
-        parts["look"] = parts["look"] + part * losses.score_look(seen, batch, group, h)
-        parts["match"] = parts["match"] + part * losses.score_match(seen, batch, group, h)
+        parts["look"] = parts["look"] + part * pointers.score_look(seen, batch, group, h)
+        parts["match"] = parts["match"] + part * pointers.score_match(seen, batch, group, h)
+        parts["name"] = parts["name"] + part * pointers.score_names(seen, batch, group, h)
+        parts["choose"] = parts["choose"] + part * pointers.score_choose(seen, batch, group)
     parts["moves"], parts["past"], going = losses.score_history(heads, states, batch, h)
     parts["times"], parts["mark"] = losses.score_times(heads, states, batch, h)
     if batch.told:
-        logits, _ = losses.answer_pieces(w, caches, batch, batch.told, h)
+        logits, seen = losses.answer_pieces(w, caches, batch, batch.told, h, pointers.LAYERS)
         parts["tell"], _ = losses.score_answers(logits, batch.told)
+        parts["point"] = pointers.score_tell(seen, batch, batch.told, h)
     loss = sum(WEIGHTS[k] * v for k, v in parts.items())
     types = torch.cat([group["type"] for group in batch.asked], 1).flatten()
     figures = {k: v.item() for k, v in parts.items()} | {"going": going.item()}
@@ -61,7 +66,7 @@ def train_step(model, heads, batch, head: torch.Tensor):
 def run(
     model, folder: Path, pool: Path, export: Path, steps: int, rate: float, seed: int, device: str,
     save_every: float = 240.0, look_every: float = 900.0, hold: float = 0.6, told_share: float = 0.5,
-    tune_clips: int = 48,
+    tune_clips: int = 48, begin: int = 0,
 ) -> None:
     """Trains to `steps` steps, from the newest checkpoint in `folder` if there is one; exports as it measures."""
     heads = losses.HistoryHeads(model.config.text_config.hidden_size)
@@ -77,7 +82,7 @@ def run(
     mean = {}
     bar = tqdm(range(first, steps), initial=first, total=steps, desc="language", mininterval=10)
     for step in bar:
-        batch = _draw(pool, step, seed, told_share).to(device)
+        batch = _draw(pool, step, seed, told_share, begin).to(device)
         loss, parts, right, types = train_step(model, heads, batch, head)
         loss.backward()
         optimiser.step(schedule(step, steps, warm=100, hold=hold))
@@ -104,10 +109,10 @@ def run(
             looked = time.monotonic()
 
 
-def _draw(pool: Path, step: int, seed: int, told_share: float):
+def _draw(pool: Path, step: int, seed: int, told_share: float, begin: int = 0):
     """The batch of a step: the same whenever it is asked for."""
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    low, high = shards_for(step, first_shard(pool))
+    low, high = shards_for(step, max(begin, first_shard(pool)))
     (pool / "used").write_text(str(high))
     shard = load_shard(pool, int(torch.randint(low, high + 1, (), generator=draw)))
     frames = shard["features"].shape[1]

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import torch
+from transformers import LlavaOnevisionForConditionalGeneration
 
 from stc_ros.models.tiny import lean, stage_language, stage_tower
 from stc_ros.models.tiny.architecture import configure, create
@@ -24,6 +25,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m stc_ros.models.tiny.train", description=__doc__.split("\n")[0])
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, clips, log and the export")
     parser.add_argument("--stage", choices=("all", "tower", "language"), default="all", help="what to train")
+    parser.add_argument("--start", type=Path, help="an exported model whose language stage is to go on")
+    parser.add_argument("--begin", type=int, default=0, help="shard of clips to begin with; 130 skips the short ones")
     parser.add_argument("--tower-steps", type=int, default=850, help="steps of 64 frames")
     parser.add_argument("--language-steps", type=int, default=8000, help="steps of 8 clips with 16 questions each")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of AdamW; Muon's follows from it")
@@ -47,10 +50,12 @@ def main(arguments: list[str] | None = None) -> None:
         lean.fuse()
     config = configure({word: i for i, word in enumerate(list_words())})
     model = create(config, args.seed)
-    if args.stage in ("all", "tower"):
+    if args.start:
+        model = LlavaOnevisionForConditionalGeneration.from_pretrained(args.start)
+    if args.stage in ("all", "tower") and not args.start:
         stage_tower.run(model, args.run, args.tower_steps, 64, 1.5e-3, args.device)
     if args.stage in ("all", "language"):
-        if not load_newest(args.run, "tower", model):
+        if not args.start and not load_newest(args.run, "tower", model):
             raise SystemExit(f"no tower in {args.run}: train it first, with --stage tower or --stage all")
         train_language(model, args)
 
@@ -59,15 +64,15 @@ def train_language(model, args: argparse.Namespace) -> None:
     """Starts the process that makes clips, trains, and ends both."""
     pool = args.run / "pool"
     pool.mkdir(parents=True, exist_ok=True)
-    (pool / "used").write_text("0")
+    (pool / "used").write_text(str(args.begin))
     maker = multiprocessing.get_context("spawn").Process(
-        target=write_shards, args=(model.to("cpu"), pool, args.device, os.getpid()), daemon=True
+        target=write_shards, args=(model.to("cpu"), pool, args.device, os.getpid(), args.begin), daemon=True
     )
     maker.start()
     try:
         stage_language.run(
             model, args.run, pool, args.run / "export", args.language_steps, args.rate, args.seed, args.device,
-            hold=args.hold, told_share=args.told, tune_clips=args.tune_clips,
+            hold=args.hold, told_share=args.told, tune_clips=args.tune_clips, begin=args.begin,
         )
     finally:
         maker.terminate()
