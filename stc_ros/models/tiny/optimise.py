@@ -34,6 +34,20 @@ class Optimiser:
             part.load_state_dict(state)
 
 
+def share_gradients(parameters) -> None:
+    """Gives every process of the group the mean of their gradients; alone, nothing changes."""
+    if not torch.distributed.is_initialized():
+        return
+    parameters = list(parameters)
+    for p in parameters:
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+    flat = torch.cat([p.grad.flatten() for p in parameters])
+    torch.distributed.all_reduce(flat)
+    flat /= torch.distributed.get_world_size()
+    for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        p.grad.copy_(part.view_as(p))
+
+
 def split_parameters(named, matrix_prefixes: tuple[str, ...]):
     """(matrices, others): the weight matrices inside blocks, and all the rest."""
     matrices, others = [], []

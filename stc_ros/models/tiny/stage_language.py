@@ -12,7 +12,7 @@ from stc_ros.models.tiny.batches import LONGEST, SHARES, draw_batch
 from stc_ros.models.tiny.checkpoint import load_newest, log_figures, save_checkpoint
 from stc_ros.models.tiny.export import export_model
 from stc_ros.models.tiny.measure import measure_shard
-from stc_ros.models.tiny.optimise import Optimiser, schedule, split_parameters
+from stc_ros.models.tiny.optimise import Optimiser, schedule, share_gradients, split_parameters
 from stc_ros.models.tiny.shards import CLIPS, first_shard, load_shard, tune_shard
 from stc_ros.models.tiny.tokenizer import Coder
 from stc_ros.synthetic.forms import TYPES
@@ -66,9 +66,12 @@ def train_step(model, heads, batch, head: torch.Tensor):
 def run(
     model, folder: Path, pool: Path, export: Path, steps: int, rate: float, seed: int, device: str,
     save_every: float = 240.0, look_every: float = 900.0, hold: float = 0.6, told_share: float = 0.5,
-    tune_clips: int = 48, begin: int = 0,
+    tune_clips: int = 48, begin: int = 0, rank: int = 0, ranks: int = 1,
 ) -> None:
-    """Trains to `steps` steps, from the newest checkpoint in `folder` if there is one; exports as it measures."""
+    """Trains to `steps` steps, from the newest checkpoint in `folder` if there is one; exports as it measures.
+
+    Each of `ranks` processes takes its share of every step's clips; the first one saves, measures and reports.
+    """
     heads = losses.HistoryHeads(model.config.text_config.hidden_size)
     model.to(device), heads.to(device)
     for name, p in model.named_parameters():
@@ -80,12 +83,15 @@ def run(
     head = torch.tensor(Coder().head, device=device)
     saved = looked = time.monotonic()
     mean = {}
-    bar = tqdm(range(first, steps), initial=first, total=steps, desc="language", mininterval=10)
+    bar = tqdm(range(first, steps), initial=first, total=steps, desc="language", mininterval=10, disable=rank > 0)
     for step in bar:
-        batch = _draw(pool, step, seed, told_share, begin).to(device)
+        batch = _draw(pool, step, seed, told_share, begin, rank, ranks).to(device)
         loss, parts, right, types = train_step(model, heads, batch, head)
         loss.backward()
+        share_gradients([p for _, p in learn] + list(heads.parameters()))
         optimiser.step(schedule(step, steps, warm=100, hold=hold))
+        if rank:
+            continue
         for key, value in (parts | {"right": right.float().mean().item(), "loss": loss.item()}).items():
             mean[key] = mean.get(key, value) * 0.95 + 0.05 * value
         for i, name in enumerate(TYPES):
@@ -109,8 +115,8 @@ def run(
             looked = time.monotonic()
 
 
-def _draw(pool: Path, step: int, seed: int, told_share: float, begin: int = 0):
-    """The batch of a step: the same whenever it is asked for."""
+def _draw(pool: Path, step: int, seed: int, told_share: float, begin: int = 0, rank: int = 0, ranks: int = 1):
+    """The batch of a step, or a process's share of it: the same whenever it is asked for."""
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
     low, high = shards_for(step, max(begin, first_shard(pool)))
     (pool / "used").write_text(str(high))
@@ -118,6 +124,6 @@ def _draw(pool: Path, step: int, seed: int, told_share: float, begin: int = 0):
     frames = shard["features"].shape[1]
     share = SHARES[int(torch.randint(len(SHARES), (), generator=draw))]
     share = min(share, max(LONGEST / (frames * TOKENS), 0.3)) if step % 10 else share
-    clips = torch.randperm(len(shard["moment"]), generator=draw)[:SIZE]
+    clips = torch.randperm(len(shard["moment"]), generator=draw)[rank:SIZE:ranks]
     told = int(torch.rand((), generator=draw) < told_share)
     return draw_batch(shard, clips, ASKED, told, share, draw)

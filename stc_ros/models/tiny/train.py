@@ -34,7 +34,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--told", type=float, default=0.5, help="share of the language steps that also narrate")
     parser.add_argument("--seed", type=int, default=0, help="of the weights and of the order of the data")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where to train")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads; one more process makes clips")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process")
+    parser.add_argument("--processes", type=int, default=1, help="that share the language steps; one more makes clips")
     parser.add_argument("--tune-clips", type=int, default=48, help="clips of each length to measure on meanwhile")
     parser.add_argument("--fuse", action="store_true", help="compile small functions: faster, needs a C++ compiler")
     parser.add_argument("--quick", action="store_true", help="a few steps of each stage, to see that all works")
@@ -45,38 +46,62 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_arguments(arguments)
     if args.quick:
         vars(args).update(QUICK)
+    if args.stage in ("all", "tower") and not args.start:
+        prepare(args)
+        model = create(configure({word: i for i, word in enumerate(list_words())}), args.seed)
+        stage_tower.run(model, args.run, args.tower_steps, 64, 1.5e-3, args.device)
+    if args.stage in ("all", "language"):
+        train_language(args)
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Settings of this process."""
     torch.set_num_threads(args.threads)
     if args.fuse:
         lean.fuse()
-    config = configure({word: i for i, word in enumerate(list_words())})
-    model = create(config, args.seed)
+
+
+def load_start(args: argparse.Namespace) -> LlavaOnevisionForConditionalGeneration:
+    """The model with which the language stage starts. Raises SystemExit when its tower is not trained yet."""
     if args.start:
-        model = LlavaOnevisionForConditionalGeneration.from_pretrained(args.start)
-    if args.stage in ("all", "tower") and not args.start:
-        stage_tower.run(model, args.run, args.tower_steps, 64, 1.5e-3, args.device)
-    if args.stage in ("all", "language"):
-        if not args.start and not load_newest(args.run, "tower", model):
-            raise SystemExit(f"no tower in {args.run}: train it first, with --stage tower or --stage all")
-        train_language(model, args)
+        return LlavaOnevisionForConditionalGeneration.from_pretrained(args.start)
+    model = create(configure({word: i for i, word in enumerate(list_words())}), args.seed)
+    if not load_newest(args.run, "tower", model):
+        raise SystemExit(f"no tower in {args.run}: train it first, with --stage tower or --stage all")
+    return model
 
 
-def train_language(model, args: argparse.Namespace) -> None:
-    """Starts the process that makes clips, trains, and ends both."""
-    pool = args.run / "pool"
+def train_language(args: argparse.Namespace) -> None:
+    """Starts the process that makes clips and those that help, trains, and ends them all."""
+    pool, model = args.run / "pool", load_start(args)
     pool.mkdir(parents=True, exist_ok=True)
     (pool / "used").write_text(str(args.begin))
-    maker = multiprocessing.get_context("spawn").Process(
-        target=write_shards, args=(model.to("cpu"), pool, args.device, os.getpid(), args.begin), daemon=True
-    )
-    maker.start()
+    (pool / "meeting").unlink(missing_ok=True)
+    process = multiprocessing.get_context("spawn").Process
+    others = [process(target=write_shards, args=(model, pool, args.device, os.getpid(), args.begin), daemon=True)]
+    others += [process(target=take_part, args=(args, rank), daemon=True) for rank in range(1, args.processes)]
+    for other in others:
+        other.start()
     try:
-        stage_language.run(
-            model, args.run, pool, args.run / "export", args.language_steps, args.rate, args.seed, args.device,
-            hold=args.hold, told_share=args.told, tune_clips=args.tune_clips, begin=args.begin,
-        )
+        take_part(args, 0)
     finally:
-        maker.terminate()
-        maker.join()
+        for other in others:
+            other.terminate()
+            other.join()
+
+
+def take_part(args: argparse.Namespace, rank: int) -> None:
+    """The language stage in one of its processes."""
+    prepare(args)
+    pool = args.run / "pool"
+    if args.processes > 1:
+        meeting = f"file://{(pool / 'meeting').absolute()}"
+        torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=args.processes)
+    stage_language.run(
+        load_start(args), args.run, pool, args.run / "export", args.language_steps, args.rate, args.seed, args.device,
+        hold=args.hold, told_share=args.told, tune_clips=args.tune_clips, begin=args.begin, rank=rank,
+        ranks=args.processes,
+    )
 
 
 if __name__ == "__main__":
