@@ -2,6 +2,7 @@
 
 look     from the word before an answer onto the object asked about; of two in order, one with each head
 match    from colour words and shape words onto the tokens that show that colour or shape
+count    from the word before a number evenly onto the objects counted
 name     from the second word of a name in a question or a narration ("red circle") onto that object
 tell     from each word of the narration onto the object that the next word is about
 choose   from the words before a name in an answer to a question of order onto that name in the question
@@ -60,8 +61,8 @@ def _fallen(share: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return -((share * target).sum(-1) + TINY).log()
 
 
-def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tensor:
-    """From the word before the answer onto what the question is about.
+def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """From the word before the answer onto what the question is about: the losses `look` and `count`.
 
     For two objects in order, the first head looks at the one and the second at the other. To count n objects is to
     give each of them, on one token, and the first token of all the same share 1 / (n + 1).
@@ -79,12 +80,9 @@ def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tensor
     wanted[..., 0] = 1.0
     wanted = wanted / wanted.sum(2, keepdim=True)
     usable = target.any(3) & ~count
-    total = 0.0
-    for layer in LOOK_LAYERS:
-        share = _at_answer(seen, layer, asked)[..., : target.shape[3]]
-        apart = -(wanted * (share + TINY).log()).sum(3) + (wanted * (wanted + TINY).log()).sum(2)
-        total = total + torch.cat([_fallen(share, target)[usable], apart[:, count].flatten()]).mean()
-    return total / len(LOOK_LAYERS)
+    shares = torch.stack([_at_answer(seen, layer, asked)[..., : target.shape[3]] for layer in LOOK_LAYERS])
+    apart = (wanted * ((wanted + TINY).log() - (shares + TINY).log())).sum(4)
+    return _fallen(shares, target)[:, usable].mean(), apart[:, :, count].sum() / max(2 * count.numel() / len(TYPES), 1.0)
 
 
 def score_match(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tensor:

@@ -20,11 +20,12 @@ from stc_ros.synthetic.forms import TYPES
 SIZE = 8  # clips per step
 ASKED = 16  # questions per clip
 WEIGHTS = {
-    "answer": 1.0, "tell": 0.7, "look": 0.5, "match": 0.25, "name": 0.3, "choose": 0.3, "point": 0.4,
+    "answer": 1.0, "tell": 0.7, "look": 0.5, "count": 0.3, "match": 0.25, "name": 0.3, "choose": 0.3, "point": 0.4,
     "moves": 0.5, "past": 0.3, "times": 3.0, "mark": 1.0,
 }
-VISITS = 4.0  # how often a clip is seen, on average
+VISITS = 6.0  # how often a clip is seen, on average
 RECENT = 24  # shards from which clips are drawn
+FULL = 4  # every so many steps the share drawn is kept however long the clips are
 TUNE_FRAMES = (8, 16, 32)
 
 
@@ -39,7 +40,7 @@ def train_step(model, heads, batch, head: torch.Tensor):
     w = lean.gather_weights(model, prefix=lean.TEXT) | {lean.NEWLINE: model.model.image_newline.to(torch.bfloat16)}
     h = len(head)
     caches, states = losses.read_batch(w, batch, head)
-    parts, rights = dict.fromkeys(("answer", "look", "match", "name", "choose"), 0.0), []
+    parts, rights = dict.fromkeys(("answer", "look", "count", "match", "name", "choose"), 0.0), []
     asked = sum(group["type"].shape[1] for group in batch.asked)
     for group in batch.asked:
         part = group["type"].shape[1] / asked
@@ -47,7 +48,8 @@ def train_step(model, heads, batch, head: torch.Tensor):
         loss, right = losses.score_answers(logits, group)
         rights.append(right)
         parts["answer"] = parts["answer"] + part * loss
-        parts["look"] = parts["look"] + part * pointers.score_look(seen, batch, group, h)
+        look, count = pointers.score_look(seen, batch, group, h)
+        parts["look"], parts["count"] = parts["look"] + part * look, parts["count"] + part * count
         parts["match"] = parts["match"] + part * pointers.score_match(seen, batch, group, h)
         parts["name"] = parts["name"] + part * pointers.score_names(seen, batch, group, h)
         parts["choose"] = parts["choose"] + part * pointers.score_choose(seen, batch, group)
@@ -123,7 +125,7 @@ def _draw(pool: Path, step: int, seed: int, told_share: float, begin: int = 0, r
     shard = load_shard(pool, int(torch.randint(low, high + 1, (), generator=draw)))
     frames = shard["features"].shape[1]
     share = SHARES[int(torch.randint(len(SHARES), (), generator=draw))]
-    share = min(share, max(LONGEST / (frames * TOKENS), 0.3)) if step % 10 else share
+    share = min(share, max(LONGEST / (frames * TOKENS), 0.3)) if step % FULL else share
     clips = torch.randperm(len(shard["moment"]), generator=draw)[rank:SIZE:ranks]
     told = int(torch.rand((), generator=draw) < told_share)
     return draw_batch(shard, clips, ASKED, told, share, draw)
