@@ -1,4 +1,5 @@
-"""What a frame costs from picture to memory: plain, the paper's cacher and pruner, and compact with the `stc` pruner.
+"""What a frame costs from picture to memory: plain, the paper's cacher and pruner, and compact with the `stc` pruner,
+as it is and (`limited`) with a limit on what one frame recomputes.
 
 Each mode is a stream of its own behind a window that is full from the beginning, as after a while of any stream; they
 take turns on every frame. Plain and paper, whose work does not depend on the picture, may run on every --stride-th
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from measure import Row, Times, input_name, load, machine, options, pictures, re
 from prefill import flops, full_window
 from vision import layer_flops
 
+CHANGING = ('compact', 'limited')       # modes whose work depends on the picture
 PARTS = {'vision': ('vision',), 'prefill': ('prefill',), 'frame': ('gate', 'vision', 'prune', 'prefill')}
 
 
@@ -24,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--stride', type=int, default=1, help='plain and paper on every n-th frame (1)')
     parser.add_argument('--similarity', type=float, default=0.85, help='cache_similarity of compact (0.85)')
     parser.add_argument('--prune-ratio', type=float, default=0.67, help='of paper and compact (0.67)')
+    parser.add_argument('--limit', type=float, default=0.18, help='recompute_limit of limited (0.18)')
     parser.add_argument('--still', action='store_true', help='hold the first picture, with the noise of a camera')
     parser.add_argument('--trace', type=Path, metavar='FILE', help='write milliseconds by frame and mode')
     chosen = read(parser, arguments)
@@ -36,10 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     model = load(chosen)
     device = model.device
     ratio = chosen.prune_ratio
+    compact = Settings(cacher='compact', cache_similarity=chosen.similarity, pruner='stc', prune_ratio=ratio)
     modes = {'plain': Settings(cacher='off', pruner='off'),
              'paper': Settings(cacher='paper', pruner='paper', prune_ratio=ratio),
-             'compact': Settings(cacher='compact', cache_similarity=chosen.similarity, pruner='stc',
-                                 prune_ratio=ratio)}
+             'compact': compact, 'limited': replace(compact, recompute_limit=chosen.limit)}
     streams = {name: Stream(model, settings) for name, settings in modes.items()}
     with torch.inference_mode():
         for stream in streams.values():
@@ -52,9 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
     for number, frame in enumerate(tqdm(shown, total=chosen.frames, desc='frames', disable=None)):
         seen = {'frame': number}
         for name in (*modes,) if number % 2 else (*reversed(modes),):
-            if name != 'compact' and number and number % chosen.stride:
+            if name not in CHANGING and number and number % chosen.stride:
                 continue
-            if name == 'compact' and number:
+            if name in CHANGING and number:
                 selection = time_selection(model, streams[name], frame)
             result = streams[name].see(frame, number)
             shares = {'vision': result.tokens_recomputed / result.tokens,
@@ -62,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
             shares['frame'] = (shares['vision'] + shares['prefill']) / 2
             seen[name] = {'share': round(shares['vision'], 4), 'kept': result.tokens_kept,
                           'scene_change': result.scene_change, **{k: round(v, 3) for k, v in result.ms.items()}}
-            if name == 'compact':
+            if name in CHANGING:
                 seen[name]['selection'] = round(selection, 3)       # part of vision
             if number:
                 for part, stages in PARTS.items():
@@ -92,6 +96,7 @@ def still(frames, count: int):
 def about(settings) -> str:
     text = {'off': '', 'paper': f'ratio 0.25, interval {settings.cache_interval}',
             'compact': f'similarity {settings.cache_similarity:g}'}[settings.cacher]
+    text += f', limit {settings.recompute_limit:g}' if settings.recompute_limit < 1 else ''
     return text + (f', pruner {settings.pruner} {settings.prune_ratio:g}' if text else '')
 
 
@@ -121,11 +126,13 @@ def works_of(model, cacher: str, trace: list[dict], name: str, window: int) -> d
 
 
 def print_steadiness(trace: list[dict], times: dict) -> None:
-    """p99 / p50 of compact's vision outside scene cuts, and what choosing costs."""
+    """p99 / p50 of vision outside scene cuts, and what choosing costs."""
+    print('\nvision outside scene cuts, p99 / p50:', end=' ')
+    for mode in CHANGING:
+        ms = np.array([s[mode]['vision'] for s in trace if not s[mode]['scene_change']])
+        print(f'{mode} {np.percentile(ms, 99) / np.median(ms):.2f}', end='; ')
     seen = [s['compact'] for s in trace if not s['compact']['scene_change']]
-    ms = np.array([s['vision'] for s in seen])
-    print(f'\ncompact, vision outside scene cuts: p99 / p50 {np.percentile(ms, 99) / np.median(ms):.2f}; among frames '
-          'of equal work:', end=' ')
+    print('compact among frames of equal work:', end=' ')
     for share in sorted({s['share'] for s in seen}):
         group = np.array([s['vision'] for s in seen if s['share'] == share])
         if len(group) >= 10:

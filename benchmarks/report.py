@@ -14,7 +14,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
-COLOURS = {'plain': 'black', 'paper': 'C1', 'compact': 'C2'}
+COLOURS = {'plain': 'black', 'paper': 'C1', 'compact': 'C2', 'limited': 'C0'}
 INTRODUCTION = """\
 # Performance
 
@@ -120,13 +120,15 @@ def bars(files: dict, traces: dict) -> list:
     for file in (f for f in files if f.endswith('-still')):
         faster('vision of a static stretch', 20, file, 'compact vision')
     for file in (f for f in files if f.startswith('end-embedded') and not f.endswith('-still')):
-        row = find(files, file, 'compact vision')
-        at_most('p99 / p50 of compact vision', 1.5, row['p99_ms'] / row['median_ms'], file)
+        for mode in ('compact', 'limited'):
+            if row := find(files, file, f'{mode} vision'):
+                at_most(f'p99 / p50 of {mode} vision', 1.5, row['p99_ms'] / row['median_ms'], file)
     for file in (f for f in files if f.startswith('prefill-') and 'embedded' not in f):
         faster('prefill at prune_ratio 0.67', 2.5, file, 'pruned 0.67')
     for name, trace in traces.items():
-        ms, overhead = steadiness(trace)
-        at_most('p99 / p50 of compact vision', 1.5, np.percentile(ms, 99) / np.median(ms), name)
+        for mode in (m for m in ('compact', 'limited') if m in trace[1]):
+            ms, overhead = steadiness(trace, mode)
+            at_most(f'p99 / p50 of {mode} vision', 1.5, np.percentile(ms, 99) / np.median(ms), name)
         plain = np.median([s['plain']['vision'] for s in trace[1:] if 'plain' in s])
         at_most("gate, selection and pruner, of the plain frame's vision", 0.05, overhead / plain, name, '.2%')
     return lines
@@ -136,9 +138,9 @@ def met(yes: bool) -> str:
     return 'met' if yes else '**not met**'
 
 
-def steadiness(trace: list[dict]) -> tuple[np.ndarray, float]:
-    """Vision milliseconds of compact outside scene cuts, and the median cost of choosing."""
-    seen = [s['compact'] for s in trace[1:] if not s['compact']['scene_change']]
+def steadiness(trace: list[dict], mode: str) -> tuple[np.ndarray, float]:
+    """Vision milliseconds of a mode outside scene cuts, and the median cost of choosing."""
+    seen = [s[mode] for s in trace[1:] if not s[mode]['scene_change']]
     return (np.array([s['vision'] for s in seen]),
             float(np.median([s['gate'] + s['selection'] + s['prune'] for s in seen])))
 
@@ -149,7 +151,8 @@ def draw_latency(trace: list[dict], file: Path, row: dict) -> None:
     for mode, colour in COLOURS.items():
         points = [(s['frame'], sum(s[mode][k] for k in ('gate', 'vision', 'prune', 'prefill')))
                   for s in trace[1:] if mode in s]
-        axes.plot(*zip(*points), color=colour, label=mode, marker='.', markersize=3, linewidth=1)
+        if points:
+            axes.plot(*zip(*points), color=colour, label=mode, marker='.', markersize=3, linewidth=1)
     axes.set(xlabel='frame', ylabel='ms, picture to memory', title=f'{row["model"]}; {row["input"]}', ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()
