@@ -11,7 +11,7 @@ from stc_ros.synthetic.forms import TYPES
 SHARES = (0.35, 0.5, 0.5, 0.6, 0.8, 1.0)  # of each frame's tokens that are kept; drawn evenly
 RANDOM_FROM = 0.5  # below this share tokens are never dropped at random: small objects would vanish
 TOLD = ("ids", "start", "length", "moment", "object", "until")
-EASY = tuple(TYPES.index(name) for name in ("appearance", "existence"))
+EASY = tuple(TYPES.index(name) for name in ("appearance", "existence", "place"))
 SHORT = 0.7  # of the questions are padded to the longest of these
 LONGEST = 480  # kept visual tokens per clip, as a rule
 WHOLE = 0.5  # of the batches keep all tokens of the frames at which they are asked

@@ -2,7 +2,7 @@
 
 look     from the word before an answer onto the object asked about; of two in order, one with each head
 match    from colour words and shape words onto the tokens that show that colour or shape
-count    from the word before a number evenly onto the objects counted
+number   from the word before a number evenly onto the objects counted
 name     from the second word of a name in a question or a narration ("red circle") onto that object
 tell     from each word of the narration onto the object that the next word is about
 choose   from the words before a name in an answer to a question of order onto that name in the question
@@ -62,7 +62,7 @@ def _fallen(share: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """From the word before the answer onto what the question is about: the losses `look` and `count`.
+    """From the word before the answer onto what the question is about: the losses `look` and `number`.
 
     For two objects in order, the first head looks at the one and the second at the other. To count n objects is to
     give each of them, on one token, and the first token of all the same share 1 / (n + 1).

@@ -20,7 +20,7 @@ from stc_ros.synthetic.forms import TYPES
 SIZE = 8  # clips per step
 ASKED = 16  # questions per clip
 WEIGHTS = {
-    "answer": 1.0, "tell": 0.7, "look": 0.5, "count": 0.3, "match": 0.25, "name": 0.3, "choose": 0.3, "point": 0.4,
+    "answer": 1.0, "tell": 0.7, "look": 0.5, "number": 0.4, "match": 0.25, "name": 0.3, "choose": 0.3, "point": 0.4,
     "moves": 0.5, "past": 0.3, "times": 3.0, "mark": 1.0,
 }
 VISITS = 6.0  # how often a clip is seen, on average
@@ -40,7 +40,7 @@ def train_step(model, heads, batch, head: torch.Tensor):
     w = lean.gather_weights(model, prefix=lean.TEXT) | {lean.NEWLINE: model.model.image_newline.to(torch.bfloat16)}
     h = len(head)
     caches, states = losses.read_batch(w, batch, head)
-    parts, rights = dict.fromkeys(("answer", "look", "count", "match", "name", "choose"), 0.0), []
+    parts, rights = dict.fromkeys(("answer", "look", "number", "match", "name", "choose"), 0.0), []
     asked = sum(group["type"].shape[1] for group in batch.asked)
     for group in batch.asked:
         part = group["type"].shape[1] / asked
@@ -48,8 +48,8 @@ def train_step(model, heads, batch, head: torch.Tensor):
         loss, right = losses.score_answers(logits, group)
         rights.append(right)
         parts["answer"] = parts["answer"] + part * loss
-        look, count = pointers.score_look(seen, batch, group, h)
-        parts["look"], parts["count"] = parts["look"] + part * look, parts["count"] + part * count
+        look, number = pointers.score_look(seen, batch, group, h)
+        parts["look"], parts["number"] = parts["look"] + part * look, parts["number"] + part * number
         parts["match"] = parts["match"] + part * pointers.score_match(seen, batch, group, h)
         parts["name"] = parts["name"] + part * pointers.score_names(seen, batch, group, h)
         parts["choose"] = parts["choose"] + part * pointers.score_choose(seen, batch, group)
