@@ -10,10 +10,11 @@ from fake_stream import FakeStream, until
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stc_ros.ros.failures import out_of_memory
 from stc_ros.ros.frames import FrameRefused
 from stc_ros.ros.mailbox import Mailbox, Rate
 from stc_ros.ros.questions import Error, Question
-from stc_ros.ros.session import Frame, Outputs, out_of_memory
+from stc_ros.ros.records import Frame, Outputs
 from stc_ros.ros.worker import Worker
 from stc_ros.settings import Settings
 

@@ -6,7 +6,7 @@ from builtin_interfaces.msg import Time
 
 from stc_ros.msg import Narration, StreamStats
 from stc_ros.ros.questions import Reply
-from stc_ros.ros.session import Seen, Telling
+from stc_ros.ros.records import Seen, Telling
 
 
 def to_time(nanoseconds: int) -> Time:

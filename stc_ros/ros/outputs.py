@@ -10,9 +10,10 @@ from std_msgs.msg import String
 
 from stc_ros.msg import Narration, StreamStats
 from stc_ros.ros import messages, overlay
+from stc_ros.ros.failures import describe
 from stc_ros.ros.frames import FrameRefused
 from stc_ros.ros.questions import Reply
-from stc_ros.ros.session import Outputs, Seen, Telling, describe
+from stc_ros.ros.records import Outputs, Seen, Telling
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 

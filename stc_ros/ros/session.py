@@ -2,68 +2,20 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from stc_ros.ros.failures import describe, out_of_memory, release_memory
 from stc_ros.ros.frames import FrameRefused
 from stc_ros.ros.mailbox import Mailbox
 from stc_ros.ros.questions import Error, Question, Reply
+from stc_ros.ros.records import Frame, Outputs, Seen, Telling
 from stc_ros.settings import Settings
 
 LATE_NS = 500_000_000       # a stamp this much older than the newest begins anew (a looped bag); less is a late frame
-
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A message turned into RGB: its header, header.stamp in ns, and uint8 [H, W, 3]."""
-
-    header: Any
-    stamp: int
-    image: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What became of a frame: the stream's report, the settings in force, and the milliseconds around the stream."""
-
-    frame: Frame
-    report: Any                 # stc_ros.stream.FrameReport
-    settings: Settings
-    queue_ms: float             # waited in the mailbox
-    total_ms: float             # decoding and all stages
-
-
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """A narration and the frames that it tells about: those since the narration before."""
-
-    header: Any                 # of the newest frame
-    first_stamp: int            # ns
-    frames: int
-    scene_change: bool
-
-
-class Outputs:
-    """What a session calls, on the worker's thread. The node fills these in."""
-
-    def seen(self, seen: Seen) -> None: ...
-    def told(self, telling: Telling, reply: Reply) -> None: ...
-    def refused(self, refusal: FrameRefused) -> None: ...
-    def failed(self, where: str, error: BaseException) -> None: ...
-    def was_reset(self, reason: str) -> None: ...
-    def died(self, error: BaseException) -> None: ...
-
-    def listeners(self) -> bool:
-        """Whether somebody wants narration."""
-        return True
 
 
 @dataclass(slots=True)
@@ -287,24 +239,3 @@ class Session:
         self.newest, self.due, self._untold = None, None, (0, 0)
         self.tally = Tally()
         self.look_s = self.talk_s = self.looked_at = 0.0
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether a device's or the machine's memory ran out."""
-    text = str(error).lower()
-    return (isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError'
-            or isinstance(error, RuntimeError) and any(phrase in text for phrase in (
-                'out of memory', 'not enough memory', "can't allocate memory")))
-
-
-def release_memory() -> None:
-    """Give back what no tensor uses any more."""
-    gc.collect()
-    torch = sys.modules.get('torch')
-    if torch and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line."""
-    return f'{type(error).__name__}: {str(error) or "no message"}'.splitlines()[0]

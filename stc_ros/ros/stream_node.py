@@ -23,9 +23,10 @@ from std_srvs.srv import Trigger
 
 from stc_ros.ros import diagnostics, frames
 from stc_ros.ros.ask import AskServer
+from stc_ros.ros.failures import describe
 from stc_ros.ros.outputs import Publishers
 from stc_ros.ros.parameters import Parameters
-from stc_ros.ros.session import Frame, describe
+from stc_ros.ros.records import Frame
 from stc_ros.ros.silence import causes_of_silence
 from stc_ros.ros.worker import Worker
 from stc_ros.settings import Settings

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from stc_ros.ros.failures import describe
 from stc_ros.ros.questions import Error, Question
-from stc_ros.ros.session import Frame, Outputs, Session, describe
+from stc_ros.ros.records import Frame, Outputs
+from stc_ros.ros.session import Session
 from stc_ros.settings import Settings
 
 
