@@ -82,7 +82,8 @@ def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> tuple[torch.
     usable = target.any(3) & ~count
     shares = torch.stack([_at_answer(seen, layer, asked)[..., : target.shape[3]] for layer in LOOK_LAYERS])
     apart = (wanted * ((wanted + TINY).log() - (shares + TINY).log())).sum(4)
-    return _fallen(shares, target)[:, usable].mean(), apart[:, :, count].sum() / max(2 * count.numel() / len(TYPES), 1.0)
+    number = apart[:, :, count].sum() / max(2 * count.numel() / len(TYPES), 1.0)
+    return _fallen(shares, target)[:, usable].mean(), number
 
 
 def score_match(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tensor:

@@ -23,7 +23,7 @@ WEIGHTS = {
     "answer": 1.0, "tell": 0.7, "look": 0.5, "number": 0.4, "match": 0.25, "name": 0.3, "choose": 0.3, "point": 0.4,
     "moves": 0.5, "past": 0.3, "times": 3.0, "mark": 1.0,
 }
-VISITS = 6.0  # how often a clip is seen, on average
+VISITS = 3.0  # how often a clip is seen, on average
 RECENT = 24  # shards from which clips are drawn
 FULL = 4  # every so many steps the share drawn is kept however long the clips are
 TUNE_FRAMES = (8, 16, 32)
@@ -120,7 +120,8 @@ def run(
 def _draw(pool: Path, step: int, seed: int, told_share: float, begin: int = 0, rank: int = 0, ranks: int = 1):
     """The batch of a step, or a process's share of it: the same whenever it is asked for."""
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    low, high = shards_for(step, max(begin, first_shard(pool)))
+    low, high = shards_for(step, begin)
+    low = max(low, first_shard(pool))
     (pool / "used").write_text(str(high))
     shard = load_shard(pool, int(torch.randint(low, high + 1, (), generator=draw)))
     frames = shard["features"].shape[1]
