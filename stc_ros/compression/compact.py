@@ -19,6 +19,7 @@ from stc_ros.models.tower import Block, Tower
 from stc_ros.settings import Settings
 
 DENSE_SHARE = 0.6       # from here on a dense pass costs hardly more, and leaves nothing stale
+SETTLE = 2              # quiet frames that are looked at before others are skipped: rest, too, has to be seen
 FULL_SCALE = 64.0       # root mean square difference of a patch, in grey levels, that counts as similarity 0
 
 
@@ -32,7 +33,8 @@ class CompactState:
     entry: torch.Tensor         # [1, T, d]: the last block's input
     features: torch.Tensor      # [1, T, d]: the last block's output
     age: torch.Tensor           # int64 [P]: frames since each patch's last recompute
-    skipped: int = 0            # frames in a row that showed nothing new
+    skipped: int = 0            # frames in a row that were skipped
+    quiet: int = 0              # frames in a row that showed nothing new, skipped or not
 
     def fits(self, tower: Tower, image: torch.Tensor, dtype: torch.dtype) -> bool:
         """Whether this state is of such pictures and of that tower."""
@@ -52,18 +54,21 @@ def similarity(image: torch.Tensor, last: torch.Tensor, grid: tuple[int, int]) -
 
 
 def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, int], settings: Settings):
-    """Which patches to recompute -> indices int64 [k] ascending; None means all, an empty tensor none.
+    """Which patches to recompute -> indices int64 [k] ascending, and how many frames in a row have shown nothing new.
+
+    None means all, an empty tensor none.
 
     Changed is what is less similar than `cache_similarity` (at 1: what differs at all). The count is rounded up to a
     bucket, so that shapes repeat; the room left goes to the stalest, at least P / refresh_period a frame. When more has
     changed than `recompute_limit` allows, those that have waited longest come first and the others follow in the next
-    frames. When nothing changed the frame is skipped, but for every `heartbeat`-th in a row.
+    frames. When nothing has changed for more than SETTLE frames the frame is skipped, but for every `heartbeat`-th.
     """
     alike = similarity(image, state.image, grid)
     changed = alike < settings.cache_similarity if settings.cache_similarity < 1 else alike < 1
     patches, count = len(alike), int(changed.sum())
-    if count == 0 and state.skipped + 1 < settings.heartbeat:
-        return changed.nonzero()[:, 0]
+    quiet = 0 if count else state.quiet + 1
+    if quiet > SETTLE and state.skipped + 1 < settings.heartbeat:
+        return changed.nonzero()[:, 0], quiet
     stalest = math.ceil(patches / settings.refresh_period)
     wanted = bucket(count + stalest, patches)
     if settings.recompute_limit < 1:
@@ -71,11 +76,11 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
         limit = int(settings.recompute_limit * patches) // step * step
         wanted = min(wanted, max(limit, bucket(stalest + 1, patches)))
     if wanted >= DENSE_SHARE * patches:
-        return None
+        return None, quiet
     waited = state.age.clamp(max=settings.refresh_period) + (1 - alike)
     first = (changed * (2.0 + settings.refresh_period) + waited).topk(wanted - stalest).indices
     rest = waited.index_fill(0, first, -1.0).topk(stalest).indices
-    return torch.cat((first, rest)).sort().values
+    return torch.cat((first, rest)).sort().values, quiet
 
 
 def bucket(count: int, patches: int) -> int:
@@ -99,7 +104,7 @@ def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor
     patches = tower.grid[0] * tower.grid[1]
     rows = None
     if not refresh and state is not None and state.fits(tower, image, state.features.dtype):
-        rows = choose_changed(state, image, tower.grid, settings)
+        rows, state.quiet = choose_changed(state, image, tower.grid, settings)
     if rows is None:
         state = compute_all(tower, image, embed())
         return state, torch.ones(patches, dtype=torch.bool, device=image.device)
