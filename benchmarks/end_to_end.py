@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--stride', type=int, default=1, help='plain and paper on every n-th frame (1)')
     parser.add_argument('--similarity', type=float, default=0.85, help='cache_similarity of compact (0.85)')
     parser.add_argument('--prune-ratio', type=float, default=0.67, help='of paper and compact (0.67)')
-    parser.add_argument('--limit', type=float, default=0.18, help='recompute_limit of limited (0.18)')
+    parser.add_argument('--limit', type=float, default=0.14, help='recompute_limit of limited (0.14)')
     parser.add_argument('--still', action='store_true', help='hold the first picture, with the noise of a camera')
     parser.add_argument('--trace', type=Path, metavar='FILE', help='write milliseconds by frame and mode')
     chosen = read(parser, arguments)
