@@ -66,7 +66,7 @@ def choose_tokens(
         change[:, 1:] = (x[:, 1:] - x[:, :-1]).norm(dim=3)
         change[:, 0] = apart[:, 0]
         score = score * 0.3 + (apart / apart.mean() + change / change.mean()) * 0.5
-    at = score.topk(kept, dim=2).indices.sort(2).values
+    at = score.topk(kept, dim=2).indices
     keep = torch.zeros(b, frames, TOKENS, dtype=torch.bool).scatter_(2, at, True)
     if whole is not None:
         keep[torch.arange(b)[:, None], whole] = True

@@ -34,11 +34,10 @@ class Optimiser:
             part.load_state_dict(state)
 
 
-def share_gradients(parameters) -> None:
+def share_gradients(parameters: list) -> None:
     """Gives every process of the group the mean of their gradients; alone, nothing changes."""
     if not torch.distributed.is_initialized():
         return
-    parameters = list(parameters)
     for p in parameters:
         p.grad = torch.zeros_like(p) if p.grad is None else p.grad
     flat = torch.cat([p.grad.flatten() for p in parameters])

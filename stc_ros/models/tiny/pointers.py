@@ -19,7 +19,7 @@ from stc_ros.synthetic.forms import TYPES
 HEADS = (0, 3)
 LOOK_LAYERS, NAME_LAYERS, TELL_LAYERS, CHOOSE_LAYER = (3, 4), (2, 4), (4, 5), 5
 MATCH_LAYER, MATCH_HEADS = 1, (1, 2)
-LAYERS = (1, 2, 3, 4, 5)  # all that any of them watches
+LAYERS = {MATCH_LAYER, CHOOSE_LAYER, *LOOK_LAYERS, *NAME_LAYERS, *TELL_LAYERS}  # all that any of them watches
 WIDE_TYPES = tuple(TYPES.index(t) for t in ("motion", "change", "memory", "order"))  # these look at two frames
 COUNT, ORDER = TYPES.index("count"), TYPES.index("order")
 TINY = 1e-4
@@ -116,9 +116,10 @@ def score_names(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tenso
     usable = names.sum(2) == (asked["objects"] > 0).sum(2).clamp(min=1)  # else it is not plain which is which
     b, k, p = (names & usable[..., None]).nonzero(as_tuple=True)
     which = names.cumsum(2)[b, k, p] - 1
-    until = asked["moment"]
     rows = asked["objects"]
-    found = find_objects(batch, rows.flatten(1), until[..., None].expand(rows.shape).flatten(1), (rows < 0).flatten(1))
+    until = asked["moment"][..., None].expand(rows.shape)
+    wide = torch.zeros_like(rows, dtype=torch.bool)
+    found = find_objects(batch, *(x.flatten(1) for x in (rows, until, wide)))
     target = F.pad(found.unflatten(1, rows.shape[1:])[b, k, which], (head, 0))
     target[:, 0] |= ~target.any(1)
     shares = [seen[layer][..., : target.shape[1]][b, :, k, p + 1][:, HEADS].float() for layer in NAME_LAYERS]
