@@ -82,7 +82,7 @@ def read(parser: argparse.ArgumentParser, arguments: list[str] | None = None) ->
     return chosen
 
 
-def load(chosen: argparse.Namespace, packed: bool = True):
+def load(chosen: argparse.Namespace):
     """The model asked for, with its weights packed as a stream's are."""
     import torch
 
@@ -93,7 +93,7 @@ def load(chosen: argparse.Namespace, packed: bool = True):
     if chosen.model == 'embedded':
         return load_model(Settings(device=chosen.device, dtype=chosen.dtype))
     device = pick_device(chosen.device)
-    return random_model(chosen.model, device=device, dtype=getattr(torch, chosen.dtype), packed=packed)
+    return random_model(chosen.model, device=device, dtype=getattr(torch, chosen.dtype), packed=True)
 
 
 def pictures(chosen: argparse.Namespace, size: int = 384) -> Iterator[np.ndarray]:

@@ -8,6 +8,7 @@ floating-point operations.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 from measure import Row, Times, input_name, load, machine, options, pictures, read, report
 
@@ -20,25 +21,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--stride', type=int, default=1, help='plain, paper and fixed shares on every n-th frame (1)')
     parser.add_argument('--only', nargs='+', metavar='MODE', help='these modes (and plain), named as in the table')
     parser.add_argument('--compile', action='store_true',
-                        help="plain only, against torch.compile of transformers' tower (without packed weights)")
+                        help='plain and rows of fixed share, each as it is and through torch.compile')
     chosen = read(parser, arguments)
     import torch
     from tqdm import tqdm
 
 
-    model = load(chosen, packed=not chosen.compile)
+    model = load(chosen)
     device = model.device
     with torch.inference_mode():
         modes = make_modes(model, chosen)
-        times, warm = Times(device), 2 if chosen.compile else 1
+        times, warm = Times(device), 3 if chosen.compile else 1
         for number, frame in enumerate(tqdm(pictures(chosen), total=chosen.frames, desc='frames', disable=None)):
             image = model.pixels.resize(frame)
             for mode in modes[number % len(modes):] + modes[:number % len(modes)]:
                 if mode.follows_picture or number % chosen.stride == 0 or number < warm:
                     times.run(mode.key, lambda mode=mode, image=image: mode.encode(image), keep=number >= warm)
-    rows = [Row(f'{chosen.model} {chosen.dtype}' + (' not packed' if chosen.compile else ''), input_name(chosen),
-                mode.name, mode.about, machine=machine(chosen, device),
-                ideal_ratio=round(mode.ideal(times.shares(mode.key)), 4), **times.figures(mode.key))
+    rows = [Row(f'{chosen.model} {chosen.dtype}', input_name(chosen), mode.name, mode.about,
+                machine=machine(chosen, device), ideal_ratio=round(mode.ideal(times.shares(mode.key)), 4),
+                **times.figures(mode.key))
             for mode in modes]
     return report(rows, chosen)
 
@@ -47,7 +48,10 @@ def make_modes(model, chosen) -> list:
     from stc_ros.settings import Settings
     modes = [Cached(model, 'plain', '', Settings(cacher='off')), Stock(model)]
     if chosen.compile:
-        return [*modes, Stock(model, compiled=True)]
+        from stc_ros.models.compiled import Compiler
+        fast = replace(model, tower=replace(model.tower, compiler=Compiler()))
+        return [*modes, Stock(model, compiled=True), Cached(fast, 'plain', 'compiled', Settings(cacher='off')),
+                *(Fixed(m, share, about) for share in FIXED[1:] for m, about in ((model, ''), (fast, ', compiled')))]
     for interval in (2, 4):
         modes.append(Cached(model, 'paper', f'update_ratio 0.25, interval {interval}',
                             Settings(cacher='paper', cache_interval=interval)))
@@ -131,8 +135,8 @@ class Cached(Mode):
 class Fixed(Mode):
     """The compact cacher's rows, always this share of the patches: those whose pixels changed most."""
 
-    def __init__(self, model, share: float):
-        super().__init__(model, 'compact rows', f'share {share:g}')
+    def __init__(self, model, share: float, about: str = ''):
+        super().__init__(model, 'compact rows', f'share {share:g}{about}')
         self.rows, self.state = max(1, round(share * model.tower.grid[0] * model.tower.grid[1])), None
 
     def encode(self, image):

@@ -70,6 +70,8 @@ class Settings:
     device: str = knob('auto', 'Where the model runs: auto, cpu, cuda, cuda:1, ...', live=False)
     dtype: str = knob('auto', 'Number format of the model; auto is float32 on a CPU, bfloat16 on a GPU.',
                       choices=DTYPES, live=False)
+    compile: bool = knob(False, "Compile the vision tower's layers with torch.compile; needs a C++ compiler, on a GPU "
+                                'Triton. On a CPU it gained nothing; on a GPU it has not been measured.', live=False)
     # STC-Cacher
     cacher: str = knob('compact', 'How vision features are reused from frame to frame.', choices=CACHERS)
     cache_similarity: float = knob(

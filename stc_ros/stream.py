@@ -113,8 +113,12 @@ class Stream:
     def warm_up(self) -> None:
         """Do everything once on noise, so that the first real frame and question are not slow; then forget it."""
         noise = np.random.default_rng(0)
-        for stamp in range(3):
-            self.see(noise.integers(0, 256, (self.model.pixels.height, self.model.pixels.width, 3), np.uint8), stamp)
+        size = self.model.pixels.height, self.model.pixels.width
+        frame = noise.integers(0, 256, (*size, 3), np.uint8)
+        self.see(frame, 0)
+        for stamp, share in ((1, 4), (2, 3)):       # a part of it new, as in most frames to come
+            frame[:size[0] // share] = noise.integers(0, 256, (size[0] // share, size[1], 3), np.uint8)
+            self.see(frame, stamp)
         list(self.ask('?', 2))
         self.reset()
 

@@ -56,10 +56,10 @@ def encode(tower: Tower, state: CacherState, x: torch.Tensor, settings: Settings
         state.references.clear()
     if settings.cacher == 'off' or refresh or due or not state.fits(x):
         state.frames_since_refresh = 1
-        references = []
+        references, run = [], tower.runs(compute)
         for block in tower.blocks:
             state.entry = x
-            x, reference = compute(block, x)
+            x, reference = run(block, x)
             references.append(reference)
         if settings.cacher != 'off':
             state.references = references

@@ -60,8 +60,8 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
 
     Changed is what is less similar than `cache_similarity` (at 1: what differs at all). The count is rounded up to a
     bucket, so that shapes repeat; the room left goes to the stalest, at least P / refresh_period a frame. When more has
-    changed than `recompute_limit` allows, those that have waited longest come first and the others follow in the next
-    frames. When nothing has changed for more than SETTLE frames the frame is skipped, but for every `heartbeat`-th.
+    changed than `recompute_limit` allows, what has changed most comes first and the rest follows in the next frames.
+    When nothing has changed for more than SETTLE frames the frame is skipped, but for every `heartbeat`-th.
     """
     alike = similarity(image, state.image, grid)
     changed = alike < settings.cache_similarity if settings.cache_similarity < 1 else alike < 1
@@ -78,7 +78,7 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
     if wanted >= DENSE_SHARE * patches:
         return None, quiet
     waited = state.age.clamp(max=settings.refresh_period) + (1 - alike)
-    first = (changed * (2.0 + settings.refresh_period) + waited).topk(wanted - stalest).indices
+    first = torch.where(changed, settings.refresh_period + 2 - alike, waited).topk(wanted - stalest).indices
     rest = waited.index_fill(0, first, -1.0).topk(stalest).indices
     return torch.cat((first, rest)).sort().values, quiet
 
@@ -129,10 +129,10 @@ def replace_patches(old: torch.Tensor, new: torch.Tensor, which: torch.Tensor) -
 
 def compute_all(tower: Tower, image: torch.Tensor, x: torch.Tensor) -> CompactState:
     """The plain tower on x [1, T, d], every key and value kept."""
-    keys, values = [], []
+    keys, values, run = [], [], tower.runs(run_block)
     for block in tower.blocks:
         entry = x
-        x, key, value = run_block(block, x, None, None, None)
+        x, key, value = run(block, x, None, None, None)
         keys.append(key)
         values.append(value)
     age = torch.zeros(tower.grid[0] * tower.grid[1], dtype=torch.long, device=image.device)
@@ -144,10 +144,10 @@ def compute_rows(tower: Tower, state: CompactState, x: torch.Tensor, rows: torch
     rows = rows + tower.class_tokens
     if tower.class_tokens:
         rows = torch.cat((torch.arange(tower.class_tokens, device=rows.device), rows))
-    x = x[:, rows]
+    x, run = x[:, rows], tower.runs(run_block)
     for block, key, value in zip(tower.blocks, state.keys, state.values):
         entry = x
-        x, _, _ = run_block(block, x, key, value, rows)
+        x, _, _ = run(block, x, key, value, rows)
     state.entry.index_copy_(1, rows, entry)
     state.features.index_copy_(1, rows, x)
 

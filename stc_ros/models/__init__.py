@@ -23,6 +23,7 @@ def load_model(settings: Settings):
     import torch
 
     from stc_ros.models.base import ModelError
+    from stc_ros.models.compiled import Compiler
     from stc_ros.models.llava_onevision import load
 
     device = pick_device(settings.device)
@@ -32,7 +33,9 @@ def load_model(settings: Settings):
         dtype = getattr(torch, settings.dtype)
     if not settings.model and not (TINY / 'model.safetensors').is_file():
         raise ModelError(f'the embedded model is missing from {TINY}: train it with ./dev train-tiny, or name a model')
-    return load(settings.model or str(TINY), device, dtype, notes='' if settings.model else TINY_NOTES)
+    model = load(settings.model or str(TINY), device, dtype, notes='' if settings.model else TINY_NOTES)
+    model.tower.compiler = Compiler() if settings.compile else None
+    return model
 
 
 def share_cores_fairly(model) -> None:

@@ -5,11 +5,14 @@ SigLIP and CLIP share the names of their layers' parts; both are taken from tran
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from stc_ros.models.compiled import Compiler
 
 
 @dataclass(slots=True)
@@ -49,10 +52,15 @@ class Tower:
     grid: tuple[int, int]               # rows, cols of the patches
     class_tokens: int = 0               # leading tokens that are no patch; a cacher always recomputes them
     drop_class_token: bool = False      # vision_feature_select_strategy "default"
+    compiler: Compiler | None = None    # runs the blocks' functions, when they are to be compiled
 
     @property
     def tokens(self) -> int:
         return self.class_tokens + self.grid[0] * self.grid[1]
+
+    def runs(self, function: Callable) -> Callable:
+        """What to call for `function`, which computes one block: itself, or a compiled one."""
+        return function if self.compiler is None else self.compiler.of(function)
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
         """[F, 3, h, w] -> [F, T, d]."""
