@@ -92,3 +92,20 @@ def toy(tmp_path_factory):
     random_weights('toy').save_pretrained(folder)
     random_tokenizer().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def bench():
+    """Makes benches for the worker; at the end their threads must end."""
+    from worker_bench import Bench
+
+    benches = []
+
+    def make(**stream):
+        benches.append(Bench(**stream))
+        return benches[-1]
+
+    yield make
+    for one in benches:
+        one.worker.stop()
+        assert one.worker.join(5), 'the worker thread did not end'
