@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stc_ros.evaluation.sweep import points
+from stc_ros.evaluation.sweep import COMPARATORS, points
 
 STYLE = {'similarity, N=4': ('C0', 'o-'), 'similarity, N=16': ('C0', 's--'), 'paper, N=2': ('C1', 'v:'),
          'paper, N=4': ('C1', 'o-'), 'paper, N=16': ('C1', 's--'), 'compact': ('C2', 'D-'),
          'paper': ('C1', 'o-'), 'stc': ('C2', 'D-'), 'paper, compacted positions': ('C3', 's--'),
-         'random': ('C7', 'x:'), 'uniform': ('C8', '+:')}
+         'random': ('C7', 'x:'), 'uniform': ('C8', '+:'),
+         **{name: (f'C{n}', mark) for n, (name, mark) in enumerate(zip(COMPARATORS, 'Pp*^<>h'))}}
 ABSCISSA = {'recomputed': 'share of vision tokens recomputed', 'kept': 'share of visual tokens kept'}
 
 
@@ -39,7 +40,7 @@ def draw(swept: dict, curve: str, file: Path) -> None:
         panel.grid(alpha=0.3)
     panels[0][0].set_ylabel('accuracy')
     handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc='lower center', ncols=len(labels), fontsize=8, frameon=False)
-    figure.tight_layout(rect=(0, 0.07, 1, 1))
+    figure.legend(handles, labels, loc='lower center', ncols=min(len(labels), 7), fontsize=8, frameon=False)
+    figure.tight_layout(rect=(0, 0.12 if len(labels) > 7 else 0.07, 1, 1))
     figure.savefig(file, dpi=90)
     pyplot.close(figure)

@@ -16,6 +16,8 @@ from stc_ros.synthetic.forms import TYPES
 GOOD_ENOUGH = 0.98              # retention that an operating point must reach on the tuning streams
 CHEAPEST = 'cheapest of the sweep'
 CHANCE = ('random', 'uniform')     # pruners that do not look; they are compared with, not recommended
+COMPARATORS = ('pool', 'tome', 'visionzip', 'vidcom2', 'divprune', 'fastervlm', 'dtd')      # at one ratio only
+LIMIT = 0.17                    # recompute_limit of 'limited'
 PAPER = {'cacher': 'paper', 'update_ratio': 0.25, 'pruner': 'paper', 'prune_ratio': 0.67}
 
 
@@ -57,6 +59,9 @@ def points() -> list[Point]:
             found.append(Point('kept', pruner, f'{ratio:g}', {'pruner': pruner, 'prune_ratio': ratio}))
         change = {'pruner': 'paper', 'prune_ratio': ratio, 'compact_positions': True}
         found.append(Point('kept', 'paper, compacted positions', f'{ratio:g}', change))
+    ratio = PAPER['prune_ratio']
+    for pruner in COMPARATORS:
+        found.append(Point('kept', pruner, f'{ratio:g}', {'pruner': pruner, 'prune_ratio': ratio}))
     return found
 
 
@@ -107,8 +112,10 @@ def _merit(point: list[float], before: float) -> tuple[bool, float]:
 
 
 def choose_others(settings: Settings, swept: dict) -> dict[str, Settings]:
-    """The settings whose cost is measured on test streams, beside those given: the sweep's cheapest and the paper's."""
+    """The settings whose cost is measured on test streams, beside those given: what is done to them in words."""
     off = plain(settings)
+    limits = {'limited': replace(settings, recompute_limit=LIMIT), 'unlimited': replace(settings, recompute_limit=1.0)}
     two, four = (replace(off, **PAPER, cache_interval=n) for n in (2, 4))
     return {CHEAPEST: replace(off, **recommend(swept)), 'paper, N=2': two, 'paper, N=4': four,
-            'paper, N=4, compacted': replace(four, compact_positions=True)}
+            'paper, N=4, compacted': replace(four, compact_positions=True),
+            **{name: one for name, one in limits.items() if one != settings}}
