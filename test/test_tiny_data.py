@@ -5,13 +5,15 @@ import random
 import pytest
 import torch
 
+from stc_ros.compression.compact import SETTLE
 from stc_ros.models.tiny.architecture import IMAGE, TOKENS
-from stc_ros.models.tiny.batches import choose_tokens, draw_batch
+from stc_ros.models.tiny.batches import choose_differences, choose_tokens, draw_batch
 from stc_ros.models.tiny.clips import MOVES, ask_clip, label_clip, make_clip, record_clip
 from stc_ros.models.tiny.frames import COLOUR_IDS, EMPTY, SHAPE_IDS, UNKNOWN, label_cells
 from stc_ros.models.tiny.losses import score_answers, visible_from
 from stc_ros.models.tiny.pointers import find_names, find_targets
 from stc_ros.models.tiny.tokenizer import Coder
+from stc_ros.settings import Settings
 from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.forms import TYPES
 
@@ -92,6 +94,39 @@ def test_salient_tokens_are_those_that_change():
     features[:, 2:, 30] = 5.0
     index = choose_tokens(features, 1 / TOKENS, True, torch.Generator().manual_seed(1))
     assert index[0, 2] == 2 * TOKENS + 30
+
+
+def rest_and_change():
+    """Features of two clips: noise that stays but for one token in frame 9; and noise that is new in every frame."""
+    draw = torch.Generator().manual_seed(4)
+    still = torch.randn(1, TOKENS, 8, generator=draw).repeat(12, 1, 1)
+    still[9:, 30] = torch.randn(8, generator=draw)
+    return torch.stack([still, torch.randn(12, TOKENS, 8, generator=draw)])
+
+
+def test_told_in_differences_rest_is_mostly_silent_and_change_is_not():
+    index = choose_differences(rest_and_change(), 0.33)
+    assert (index.diff(dim=1) > 0).all()
+    still, busy = (torch.bincount(row[row < 12 * TOKENS] // TOKENS, minlength=12).tolist() for row in index)
+    heartbeat = Settings().heartbeat
+    assert still[0] == busy[0] == TOKENS and all(still[1 : SETTLE + 1])
+    silent = [t for t in range(12) if not still[t]]
+    assert silent[: heartbeat - 1] == list(range(SETTLE + 1, SETTLE + heartbeat))
+    assert 9 * TOKENS + 30 in index[0]
+    assert sum(busy[1:]) == 11 * round(0.33 * TOKENS)
+
+
+def test_filling_is_not_seen_and_nothing_is_known_of_it(shard):
+    features = torch.stack([*rest_and_change()[:, :8], torch.randn(8, TOKENS, 8)]).repeat(1, 1, 1, 24)
+    batch = draw_batch(
+        shard | {"features": features.bfloat16()}, torch.arange(3), 8, 1, 0.33, torch.Generator(), differences=True
+    )
+    filling = batch.index >= 8 * TOKENS
+    assert filling[0].any() and not filling[1].any()
+    assert not batch.covered.any(1)[filling].any() and not batch.marks.any(1)[filling].any()
+    assert (batch.words.amax(1)[filling] < 0).all() and (batch.history.amax(1)[filling] < 0).all()
+    for group in (*batch.asked, batch.told):
+        assert not visible_from(batch.frame, group["moment"], 0).any(1)[filling].any()
 
 
 def test_a_batch_gathers_the_features_and_labels_of_the_kept_tokens(shard):

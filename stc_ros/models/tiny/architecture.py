@@ -1,6 +1,8 @@
 """The shape of the embedded model, and its Hugging Face form with fresh weights."""
 
+import copy
 import math
+import re
 
 import torch
 from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration, Qwen2Config, SiglipVisionConfig
@@ -16,7 +18,7 @@ TOWER = dict(
     patch_size=PATCH, vision_use_head=False,
 )
 LANGUAGE = dict(
-    hidden_size=192, intermediate_size=512, num_hidden_layers=6, num_attention_heads=4, num_key_value_heads=4,
+    hidden_size=192, intermediate_size=512, num_hidden_layers=8, num_attention_heads=4, num_key_value_heads=4,
     max_position_embeddings=POSITIONS, tie_word_embeddings=True,
 )
 
@@ -46,6 +48,30 @@ def create(config: LlavaOnevisionConfig, seed: int) -> LlavaOnevisionForConditio
     with torch.no_grad():
         vision.position_embedding.weight[:, :64] = encode_grid(64)
     return model
+
+
+def deepen(model: LlavaOnevisionForConditionalGeneration) -> LlavaOnevisionForConditionalGeneration:
+    """A model with LANGUAGE's layers that computes what the given one with fewer does.
+
+    The new layers are copies of its last ones whose outputs are zero (as in arXiv 2401.02415), behind them.
+    """
+    there = model.config.text_config.num_hidden_layers
+    more = LANGUAGE["num_hidden_layers"] - there
+    if not more:
+        return model
+    config = copy.deepcopy(model.config)
+    config.text_config.num_hidden_layers, config.text_config.layer_types = LANGUAGE["num_hidden_layers"], None
+    config = type(config).from_dict(config.to_dict())
+    deep = LlavaOnevisionForConditionalGeneration(config).to(model.dtype)
+    weights = model.state_dict()
+    for name, weight in model.state_dict().items():
+        if found := re.search(r"language_model\.layers\.(\d+)\.", name):
+            layer = int(found[1])
+            if layer >= there - more:
+                new = name.replace(f".layers.{layer}.", f".layers.{layer + more}.")
+                weights[new] = weight * 0 if "o_proj" in name or "down_proj" in name else weight.clone()
+    deep.load_state_dict(weights)
+    return deep
 
 
 def encode_grid(width: int) -> torch.Tensor:

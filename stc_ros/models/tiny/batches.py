@@ -1,11 +1,16 @@
 """From a shard to one step's batch: which tokens are kept, where they stand, and which pieces are asked."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from types import SimpleNamespace
 
 import torch
+import torch.nn.functional as F
 
+from stc_ros.compression.compact import SETTLE
+from stc_ros.compression.delta import Delta
 from stc_ros.models.tiny.architecture import TOKENS
 from stc_ros.models.tiny.clips import MOST_OBJECTS
+from stc_ros.settings import Settings
 from stc_ros.synthetic.forms import TYPES
 
 SHARES = (0.35, 0.5, 0.5, 0.6, 0.8, 1.0)  # of each frame's tokens that are kept; drawn evenly
@@ -15,6 +20,8 @@ EASY = tuple(TYPES.index(name) for name in ("appearance", "existence", "place"))
 SHORT = 0.7  # of the questions are padded to the longest of these
 LONGEST = 480  # kept visual tokens per clip, as a rule
 WHOLE = 0.5  # of the batches keep all tokens of the frames at which they are asked
+HARD = tuple(TYPES.index(name) for name in ("count", "order"))
+REST = 0.02  # cosine distance that no token of a frame at rest reaches
 
 
 @dataclass
@@ -22,7 +29,7 @@ class Batch:
     """B clips. N counts the kept visual tokens, K the pieces, L their length."""
 
     features: torch.Tensor  # bfloat16 [B, N, D]
-    index: torch.Tensor  # int64 [B, N] in 0 .. T * TOKENS, ascending: their original places
+    index: torch.Tensor  # int64 [B, N], ascending: their original places; from T * TOKENS on, filling nobody sees
     covered: torch.Tensor  # bool [B, MOST_OBJECTS, N]
     words: torch.Tensor  # int16 [B, 2, N]
     history: torch.Tensor  # int8 [B, 4, N]
@@ -73,21 +80,50 @@ def choose_tokens(
     return keep.flatten(1).nonzero()[:, 1].view(b, -1)
 
 
-def draw_batch(shard: dict, clips: torch.Tensor, asked: int, told: int, share: float, draw: torch.Generator) -> Batch:
+def choose_differences(features: torch.Tensor, share: float) -> torch.Tensor:
+    """Indices int64 [B, n], ascending, of the tokens of clips [B, T, TOKENS, D] that rest and the `stc` pruner tell.
+
+    Clips of which less is told are filled up with indices from T * TOKENS on.
+    """
+    b, frames = features.shape[:2]
+    settings = replace(Settings(), prune_ratio=1 - share)
+    keep = torch.zeros(b, frames, TOKENS, dtype=torch.bool)
+    for clip, kept in zip(features, keep, strict=True):
+        pruner, quiet, skipped = Delta(), 0, 0
+        change = (1 - F.cosine_similarity(clip[1:].float(), clip[:-1].float(), dim=-1)).amax(1).tolist()  # [T - 1]
+        for t, frame in enumerate(clip):
+            quiet = quiet + 1 if t and change[t - 1] < REST else 0
+            if quiet > SETTLE and skipped + 1 < settings.heartbeat:
+                skipped += 1
+                continue
+            skipped, sight = 0, SimpleNamespace(hidden=frame, read=frame.__getitem__)
+            kept[t, pruner.select(sight, settings).index] = True
+    keep, told = keep.flatten(1), keep.sum((1, 2))
+    index = torch.arange(frames * TOKENS, frames * TOKENS + int(told.max())).repeat(b, 1)
+    index[torch.arange(index.shape[1]) < told[:, None]] = keep.nonzero()[:, 1]  # both row by row
+    return index
+
+
+def draw_batch(
+    shard: dict, clips: torch.Tensor, asked: int, told: int, share: float, draw: torch.Generator, differences=False
+) -> Batch:
     """A batch of the clips named by index, with `asked` questions and `told` narrations each, at a share of tokens.
 
-    A clip with fewer questions repeats some.
+    A clip with fewer questions repeats some. `differences`: the tokens are those that a stream tells by default.
     """
     features = shard["features"][clips]
     salient = share < RANDOM_FROM or bool(torch.rand((), generator=draw) < 0.7)
     whole = shard["moments"][clips].long() if torch.rand((), generator=draw) < WHOLE else None
-    index = choose_tokens(features, share, salient, draw, whole)
+    index = choose_differences(features, share) if differences else choose_tokens(features, share, salient, draw, whole)
     b = len(clips)
+    real, places = index < features.shape[1] * TOKENS, index
+    index = index.clamp(max=features.shape[1] * TOKENS - 1)
     take = torch.arange(b)[:, None]
     flat = features.flatten(1, 2)
     asked_parts = {k: shard[k][clips] for k in ("ids", "start", "length", "moment", "evidence", "type", "objects")}
-    easy = torch.isin(asked_parts["type"], torch.tensor(EASY))
-    picks = _pick(asked_parts["moment"] >= 0, easy, asked, draw)
+    liking = 0.3 * (torch.isin(asked_parts["type"], torch.tensor(HARD)).float()
+                    - torch.isin(asked_parts["type"], torch.tensor(EASY)).float())
+    picks = _pick(asked_parts["moment"] >= 0, liking, asked, draw)
     picks = picks.gather(1, asked_parts["length"].gather(1, picks).argsort(1))
     few = max(round(asked * SHORT), 1)  # padded apart from the long ones, which saves a quarter of the tokens
     halves = [half for half in (picks[:, :few], picks[:, few:]) if half.numel()]
@@ -96,27 +132,28 @@ def draw_batch(shard: dict, clips: torch.Tensor, asked: int, told: int, share: f
     if told:
         told_parts = {k: shard["tell_" + k][clips] for k in TOLD}
         usable = told_parts["moment"] >= 0
-        picks = _pick(usable, torch.zeros_like(usable), told, draw)
+        picks = _pick(usable, torch.zeros(usable.shape), told, draw)
         told_parts = {k: v[take, picks] for k, v in told_parts.items()}
     rows = torch.arange(MOST_OBJECTS)[None, :, None]
     return Batch(
         features=flat[take, index],
-        index=index,
-        covered=shard["covered"][clips].flatten(2)[take[..., None], rows, index[:, None]],
-        **{key: _gather(shard[key][clips], index) for key in ("words", "history", "times", "marks")},
+        index=places,
+        covered=shard["covered"][clips].flatten(2)[take[..., None], rows, index[:, None]] & real[:, None],
+        **{key: _gather(shard[key][clips], index, real) for key in ("words", "history", "times", "marks")},
         asked=[_crop(group) for group in groups],
         told=told_parts and _crop(told_parts),
     )
 
 
-def _gather(labels: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """[B, C, T, TOKENS] at the kept tokens: [B, C, N]."""
-    return labels.flatten(2).gather(2, index[:, None].expand(-1, labels.shape[1], -1))
+def _gather(labels: torch.Tensor, index: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """[B, C, T, TOKENS] at the kept tokens: [B, C, N]; nothing is known of those that are not `real`."""
+    found = labels.flatten(2).gather(2, index[:, None].expand(-1, labels.shape[1], -1))
+    return found.masked_fill(~real[:, None], False if labels.dtype == torch.bool else -1)
 
 
-def _pick(usable: torch.Tensor, easy: torch.Tensor, count: int, draw: torch.Generator) -> torch.Tensor:
-    """`count` different usable columns of each row [B, n], `easy` ones less often; again from the first if too few."""
-    score = torch.rand(usable.shape, generator=draw) + 2.0 * usable - 0.3 * easy
+def _pick(usable: torch.Tensor, liking: torch.Tensor, count: int, draw: torch.Generator) -> torch.Tensor:
+    """`count` different usable columns of each row [B, n], more of higher `liking`; again from the first if too few."""
+    score = torch.rand(usable.shape, generator=draw) + 2.0 * usable + liking
     order = score.argsort(1, descending=True)
     return order.gather(1, torch.arange(count) % usable.sum(1, keepdim=True).clamp(min=1))
 

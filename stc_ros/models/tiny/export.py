@@ -1,9 +1,12 @@
 """A checkpoint as a Hugging Face folder that `from_pretrained` loads: weights, configuration, tokenizer, prompts."""
 
+import copy
 import json
 import os
 import shutil
 from pathlib import Path
+
+import torch
 
 from stc_ros.models.tiny.architecture import IMAGE
 from stc_ros.models.tiny.tokenizer import save_tokenizer
@@ -22,7 +25,7 @@ def export_model(model, folder: Path) -> None:
     part, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
     for leftover in (part, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    model.save_pretrained(part)
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(part)  # the numbers that training computed with
     save_tokenizer(part)
     (part / "stc.json").write_text(json.dumps(PROMPTS, indent=2) + "\n")
     (part / "preprocessor_config.json").write_text(json.dumps(PIXELS, indent=2) + "\n")

@@ -152,7 +152,7 @@ def read_prefix(w: dict, x: torch.Tensor, positions: torch.Tensor):
     """
     turn = _turn(positions, x.dtype)
     caches, states = [], []
-    layers = LANGUAGE["num_hidden_layers"]
+    layers = sum(name.startswith(TEXT) and name.endswith(".input_layernorm.weight") for name in w)
     for i in range(layers):
         at = f"{TEXT}layers.{i}."
         h = _rms(w, at + "input_layernorm", x)

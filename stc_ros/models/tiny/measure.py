@@ -10,14 +10,16 @@ AT_ONCE = 8  # clips
 
 
 @torch.no_grad()
-def measure_shard(model, shard: dict, head: torch.Tensor, share: float = 1.0) -> dict[str, float]:
+def measure_shard(
+    model, shard: dict, head: torch.Tensor, share: float = 1.0, differences: bool = False
+) -> dict[str, float]:
     """Accuracies by type, of "all", and of the narration's words and whole texts, at a share of the visual tokens."""
     w = lean.gather_weights(model, prefix=lean.TEXT) | {lean.NEWLINE: model.model.image_newline.to(torch.bfloat16)}
     draw = torch.Generator().manual_seed(0)
     right, types, tokens, exact = [], [], [], []
     for i in range(0, len(shard["moment"]), AT_ONCE):
         clips = torch.arange(i, min(i + AT_ONCE, len(shard["moment"])))
-        batch = draw_batch(shard, clips, shard["moment"].shape[1], 1, share, draw).to(head.device)
+        batch = draw_batch(shard, clips, shard["moment"].shape[1], 1, share, draw, differences).to(head.device)
         caches, _ = losses.read_batch(w, batch, head)
         for group in batch.asked:
             logits, _ = losses.answer_pieces(w, caches, batch, group, len(head))

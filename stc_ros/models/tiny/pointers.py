@@ -17,7 +17,7 @@ from stc_ros.models.tiny.batches import Batch
 from stc_ros.synthetic.forms import TYPES
 
 HEADS = (0, 3)
-LOOK_LAYERS, NAME_LAYERS, TELL_LAYERS, CHOOSE_LAYER = (3, 4), (2, 4), (4, 5), 5
+LOOK_LAYERS, NAME_LAYERS, TELL_LAYERS, CHOOSE_LAYER = (3, 4, 6), (2, 4), (4, 5, 6), 5
 MATCH_LAYER, MATCH_HEADS = 1, (1, 2)
 LAYERS = {MATCH_LAYER, CHOOSE_LAYER, *LOOK_LAYERS, *NAME_LAYERS, *TELL_LAYERS}  # all that any of them watches
 WIDE_TYPES = tuple(TYPES.index(t) for t in ("motion", "change", "memory", "order"))  # these look at two frames
@@ -61,6 +61,11 @@ def _fallen(share: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return -((share * target).sum(-1) + TINY).log()
 
 
+def _mean(x: torch.Tensor) -> torch.Tensor:
+    """The mean; of nothing 0."""
+    return x.sum() / max(x.numel(), 1)
+
+
 def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> tuple[torch.Tensor, torch.Tensor]:
     """From the word before the answer onto what the question is about: the losses `look` and `number`.
 
@@ -82,8 +87,8 @@ def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> tuple[torch.
     usable = target.any(3) & ~count
     shares = torch.stack([_at_answer(seen, layer, asked)[..., : target.shape[3]] for layer in LOOK_LAYERS])
     apart = (wanted * ((wanted + TINY).log() - (shares + TINY).log())).sum(4)
-    number = apart[:, :, count].sum() / max(2 * count.numel() / len(TYPES), 1.0)
-    return _fallen(shares, target)[:, usable].mean(), number
+    number = apart[:, :, count].sum() / max(len(LOOK_LAYERS) * count.numel() / len(TYPES), 1.0)
+    return _mean(_fallen(shares, target)[:, usable]), number
 
 
 def score_match(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tensor:
@@ -98,7 +103,7 @@ def score_match(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tenso
     target = F.pad(target, (head, 0))
     target[:, 0] |= ~target.any(1)
     share = seen[MATCH_LAYER][..., : target.shape[1]][b, :, k, p + 1][:, MATCH_HEADS].float()
-    return _fallen(share, target[:, None]).mean()
+    return _mean(_fallen(share, target[:, None]))
 
 
 def find_names(batch: Batch, pieces: dict) -> torch.Tensor:
@@ -123,7 +128,7 @@ def score_names(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tenso
     target = F.pad(found.unflatten(1, rows.shape[1:])[b, k, which], (head, 0))
     target[:, 0] |= ~target.any(1)
     shares = [seen[layer][..., : target.shape[1]][b, :, k, p + 1][:, HEADS].float() for layer in NAME_LAYERS]
-    return sum(_fallen(share, target[:, None]).mean() for share in shares) / len(NAME_LAYERS)
+    return sum(_mean(_fallen(share, target[:, None])) for share in shares) / len(NAME_LAYERS)
 
 
 def score_tell(seen: dict, batch: Batch, told: dict, head: int) -> torch.Tensor:
@@ -136,10 +141,10 @@ def score_tell(seen: dict, batch: Batch, told: dict, head: int) -> torch.Tensor:
     target[:, 0] |= told["object"][b, k, p] == 0
     shares = [seen[layer][..., : target.shape[1]][b, :, k, p][:, HEADS].float() for layer in TELL_LAYERS]
     usable = target.any(1)
-    loss = sum(_fallen(share, target[:, None])[usable].mean() for share in shares) / len(TELL_LAYERS)
+    loss = sum(_mean(_fallen(share, target[:, None])[usable]) for share in shares) / len(TELL_LAYERS)
     named = find_names(batch, told)[b, k, p] & usable
     share = seen[NAME_LAYERS[0]][..., : target.shape[1]][b, :, k, p + 1][:, HEADS].float()
-    return loss + _fallen(share, target[:, None])[named].mean() * 0.5
+    return loss + _mean(_fallen(share, target[:, None])[named]) * 0.5
 
 
 def score_choose(seen: dict, batch: Batch, asked: dict) -> torch.Tensor:
@@ -149,8 +154,6 @@ def score_choose(seen: dict, batch: Batch, asked: dict) -> torch.Tensor:
     start = asked["start"][..., None]
     offered = names & (places < start)
     answered = (names & (places == start + 1)).any(2) & (offered.sum(2) == 2)
-    if not answered.any():
-        return names.sum() * 0.0
     ids = asked["ids"]
     before = F.pad(ids, (1, 0))[..., :-1]
     colour, shape = (ids.gather(2, start + i) for i in range(2))
@@ -159,5 +162,5 @@ def score_choose(seen: dict, batch: Batch, asked: dict) -> torch.Tensor:
     total = 0.0
     for after in range(2):
         own = _at_answer(seen, CHOOSE_LAYER, asked, after)[..., -(names.shape[2]) + 1 :]  # places 1.. hold words 0..
-        total = total + _fallen(own, right[..., :-1])[:, answered].mean()
+        total = total + _mean(_fallen(own, right[..., :-1])[:, answered])
     return total / 2

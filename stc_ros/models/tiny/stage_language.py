@@ -1,6 +1,7 @@
 """Stage 2: the language model learns to answer about streams, from the frozen tower's features."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,14 +20,38 @@ from stc_ros.synthetic.forms import TYPES
 
 SIZE = 8  # clips per step
 ASKED = 16  # questions per clip
+TELLINGS = 2  # narrations per clip, in the steps that have any
 WEIGHTS = {
     "answer": 1.0, "tell": 0.7, "look": 0.5, "number": 0.4, "match": 0.25, "name": 0.3, "choose": 0.3, "point": 0.4,
     "moves": 0.5, "past": 0.3, "times": 3.0, "mark": 1.0,
 }
-VISITS = 3.0  # how often a clip is seen, on average
+VISITS = 2.5  # how often a clip is seen, on average
 RECENT = 24  # shards from which clips are drawn
 FULL = 4  # every so many steps the share drawn is kept however long the clips are
+DIFFERENCES = 0.4  # of the steps are told in differences, as a stream is by default
+DIFFERENCE_SHARES = (0.33, 0.33, 0.5)  # of all tokens that those may tell; drawn evenly
 TUNE_FRAMES = (8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Course:
+    """How the language stage goes, and where its files are."""
+
+    folder: Path  # checkpoints and log
+    pool: Path  # clips
+    export: Path
+    steps: int
+    rate: float
+    seed: int = 0
+    device: str = "cpu"
+    hold: float = 0.6  # share of the steps before the rate falls
+    told: float = 0.5  # share of the steps that also narrate
+    tune_clips: int = 48
+    begin: int = 0  # the first shard
+    rank: int = 0
+    ranks: int = 1  # processes that share the steps
+    save_every: float = 240.0  # seconds
+    look_every: float = 900.0
 
 
 def shards_for(step: int, begin: int = 0) -> tuple[int, int]:
@@ -65,34 +90,31 @@ def train_step(model, heads, batch, head: torch.Tensor):
     return loss, figures, torch.cat(rights, 1).flatten(), types
 
 
-def run(
-    model, folder: Path, pool: Path, export: Path, steps: int, rate: float, seed: int, device: str,
-    save_every: float = 240.0, look_every: float = 900.0, hold: float = 0.6, told_share: float = 0.5,
-    tune_clips: int = 48, begin: int = 0, rank: int = 0, ranks: int = 1,
-) -> None:
-    """Trains to `steps` steps, from the newest checkpoint in `folder` if there is one; exports as it measures.
+def run(model, course: Course) -> None:
+    """Trains to the last step, from the newest checkpoint if there is one; exports as it measures.
 
-    Each of `ranks` processes takes its share of every step's clips; the first one saves, measures and reports.
+    Each of the processes takes its share of every step's clips; the first one saves, measures and reports.
     """
     heads = losses.HistoryHeads(model.config.text_config.hidden_size)
-    model.to(device), heads.to(device)
+    model.to(course.device), heads.to(course.device)
     for name, p in model.named_parameters():
         p.requires_grad_(name.startswith(lean.TEXT) or name == lean.NEWLINE)
     learn = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     matrices, others = split_parameters(learn, (lean.TEXT,))
-    optimiser = Optimiser(matrices, others + list(heads.parameters()), rate)
-    first = load_newest(folder, "language", model, optimiser, heads)
-    head = torch.tensor(Coder().head, device=device)
+    optimiser = Optimiser(matrices, others + list(heads.parameters()), course.rate)
+    first = load_newest(course.folder, "language", model, optimiser, heads)
+    head = torch.tensor(Coder().head, device=course.device)
     saved = looked = time.monotonic()
     mean = {}
-    bar = tqdm(range(first, steps), initial=first, total=steps, desc="language", mininterval=10, disable=rank > 0)
+    steps = range(first, course.steps)
+    bar = tqdm(steps, initial=first, total=course.steps, desc="language", mininterval=10, disable=course.rank > 0)
     for step in bar:
-        batch = _draw(pool, step, seed, told_share, begin, rank, ranks).to(device)
+        batch = _draw(course, step).to(course.device)
         loss, parts, right, types = train_step(model, heads, batch, head)
         loss.backward()
         share_gradients([p for _, p in learn] + list(heads.parameters()))
-        optimiser.step(schedule(step, steps, warm=100, hold=hold))
-        if rank:
+        optimiser.step(schedule(step, course.steps, warm=100, hold=course.hold))
+        if course.rank:
             continue
         for key, value in (parts | {"right": right.float().mean().item(), "loss": loss.item()}).items():
             mean[key] = mean.get(key, value) * 0.95 + 0.05 * value
@@ -103,30 +125,40 @@ def run(
         if step % 10 == 0:
             bar.set_postfix(loss=f"{mean['loss']:.3f}", right=f"{mean['right']:.3f}", going=f"{mean['going']:.2f}")
         if step % 50 == 0:
-            log_figures(folder, "language", step, mean)
-        if time.monotonic() - saved > save_every or step + 1 == steps:
-            save_checkpoint(folder, "language", step + 1, model, optimiser, heads)
-            export_model(model, export)
+            log_figures(course.folder, "language", step, mean)
+        if time.monotonic() - saved > course.save_every or step + 1 == course.steps:
+            save_checkpoint(course.folder, "language", step + 1, model, optimiser, heads)
+            export_model(model, course.export)
             saved = time.monotonic()
-        if time.monotonic() - looked > look_every or step + 1 == steps:
-            for frames in TUNE_FRAMES:
-                shard = tune_shard(model, pool, frames, tune_clips, device)
-                figures = measure_shard(model, shard, head)
-                log_figures(folder, f"language-tune-{frames}", step, figures)
-                tqdm.write(f"tune {frames} frames {step}: " + " ".join(f"{k}={v:.2f}" for k, v in figures.items()))
+        if time.monotonic() - looked > course.look_every or step + 1 == course.steps:
+            _look(model, course, step, head)
             looked = time.monotonic()
 
 
-def _draw(pool: Path, step: int, seed: int, told_share: float, begin: int = 0, rank: int = 0, ranks: int = 1):
+def _look(model, course: Course, step: int, head: torch.Tensor) -> None:
+    """Measures on tuning clips of each length, the longest ones also told in differences."""
+    views = {f"tune-{frames}": (frames, 1.0, False) for frames in TUNE_FRAMES}
+    views["tune-differences"] = (TUNE_FRAMES[-1], DIFFERENCE_SHARES[0], True)
+    for name, (frames, share, differences) in views.items():
+        shard = tune_shard(model, course.pool, frames, course.tune_clips, course.device)
+        figures = measure_shard(model, shard, head, share, differences)
+        log_figures(course.folder, f"language-{name}", step, figures)
+        tqdm.write(f"{name} {step}: " + " ".join(f"{k}={v:.2f}" for k, v in figures.items()))
+
+
+def _draw(course: Course, step: int):
     """The batch of a step, or a process's share of it: the same whenever it is asked for."""
-    draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    low, high = shards_for(step, begin)
-    low = max(low, first_shard(pool))
-    (pool / "used").write_text(str(high))
-    shard = load_shard(pool, int(torch.randint(low, high + 1, (), generator=draw)))
+    draw = torch.Generator().manual_seed(course.seed * 1_000_003 + step)
+    low, high = shards_for(step, course.begin)
+    low = max(low, first_shard(course.pool))
+    (course.pool / "used").write_text(str(high))
+    shard = load_shard(course.pool, int(torch.randint(low, high + 1, (), generator=draw)))
     frames = shard["features"].shape[1]
-    share = SHARES[int(torch.randint(len(SHARES), (), generator=draw))]
-    share = min(share, max(LONGEST / (frames * TOKENS), 0.3)) if step % FULL else share
-    clips = torch.randperm(len(shard["moment"]), generator=draw)[rank:SIZE:ranks]
-    told = int(torch.rand((), generator=draw) < told_share)
-    return draw_batch(shard, clips, ASKED, told, share, draw)
+    differences = bool(torch.rand((), generator=draw) < DIFFERENCES)
+    shares = DIFFERENCE_SHARES if differences else SHARES
+    share = shares[int(torch.randint(len(shares), (), generator=draw))]
+    if step % FULL and not differences:
+        share = min(share, max(LONGEST / (frames * TOKENS), 0.3))
+    clips = torch.randperm(len(shard["moment"]), generator=draw)[course.rank : SIZE : course.ranks]
+    told = TELLINGS * int(torch.rand((), generator=draw) < course.told)
+    return draw_batch(shard, clips, ASKED, told, share, draw, differences)

@@ -13,7 +13,7 @@ import torch
 from transformers import LlavaOnevisionForConditionalGeneration
 
 from stc_ros.models.tiny import lean, stage_language, stage_tower
-from stc_ros.models.tiny.architecture import configure, create
+from stc_ros.models.tiny.architecture import configure, create, deepen
 from stc_ros.models.tiny.checkpoint import load_newest
 from stc_ros.models.tiny.shards import write_shards
 from stc_ros.models.tiny.tokenizer import list_words
@@ -26,7 +26,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, clips, log and the export")
     parser.add_argument("--stage", choices=("all", "tower", "language"), default="all", help="what to train")
     parser.add_argument("--start", type=Path, help="an exported model whose language stage is to go on")
-    parser.add_argument("--begin", type=int, default=0, help="shard of clips to begin with; 130 skips the short ones")
+    parser.add_argument("--begin", type=int, default=0, help="shard of clips at step 0; 130 skips short ones")
     parser.add_argument("--tower-steps", type=int, default=850, help="steps of 64 frames")
     parser.add_argument("--language-steps", type=int, default=8000, help="steps of 8 clips with 16 questions each")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of AdamW; Muon's follows from it")
@@ -64,7 +64,7 @@ def prepare(args: argparse.Namespace) -> None:
 def load_start(args: argparse.Namespace) -> LlavaOnevisionForConditionalGeneration:
     """The model with which the language stage starts. Raises SystemExit when its tower is not trained yet."""
     if args.start:
-        return LlavaOnevisionForConditionalGeneration.from_pretrained(args.start)
+        return deepen(LlavaOnevisionForConditionalGeneration.from_pretrained(args.start, dtype=torch.float32))
     model = create(configure({word: i for i, word in enumerate(list_words())}), args.seed)
     if not load_newest(args.run, "tower", model):
         raise SystemExit(f"no tower in {args.run}: train it first, with --stage tower or --stage all")
@@ -97,11 +97,11 @@ def take_part(args: argparse.Namespace, rank: int) -> None:
     if args.processes > 1:
         meeting = f"file://{(pool / 'meeting').absolute()}"
         torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=args.processes)
-    stage_language.run(
-        load_start(args), args.run, pool, args.run / "export", args.language_steps, args.rate, args.seed, args.device,
-        hold=args.hold, told_share=args.told, tune_clips=args.tune_clips, begin=args.begin, rank=rank,
-        ranks=args.processes,
+    course = stage_language.Course(
+        args.run, pool, args.run / "export", args.language_steps, args.rate, args.seed, args.device, args.hold,
+        args.told, args.tune_clips, args.begin, rank, args.processes,
     )
+    stage_language.run(load_start(args), course)
 
 
 if __name__ == "__main__":
