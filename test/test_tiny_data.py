@@ -2,20 +2,22 @@
 
 import random
 
+import numpy as np
 import pytest
 import torch
 
 from stc_ros.compression.compact import SETTLE
 from stc_ros.models.tiny.architecture import IMAGE, TOKENS
 from stc_ros.models.tiny.batches import choose_differences, choose_tokens, draw_batch
-from stc_ros.models.tiny.clips import MOVES, ask_clip, label_clip, make_clip, record_clip
+from stc_ros.models.tiny.clips import CENSUS, MOVES, ask_clip, label_clip, make_clip, record_clip
 from stc_ros.models.tiny.frames import COLOUR_IDS, EMPTY, SHAPE_IDS, UNKNOWN, label_cells
 from stc_ros.models.tiny.losses import score_answers, visible_from
 from stc_ros.models.tiny.pointers import find_names, find_targets
 from stc_ros.models.tiny.tokenizer import Coder
 from stc_ros.settings import Settings
 from stc_ros.synthetic import PROFILES
-from stc_ros.synthetic.forms import TYPES
+from stc_ros.synthetic.forms import NUMBERS, TYPES
+from stc_ros.synthetic.questions import ask_about
 
 CODER = Coder()
 WORDS = {i: word for word, i in CODER.ids.items()}
@@ -69,6 +71,29 @@ def test_history_labels_say_what_each_object_does():
             assert (labels.history[0, t, here] == MOVES.index(o.moves)).all()
             assert all(WORDS[i] == o.colour for i in labels.words[0, t, here])
     assert checked > 20
+
+
+def test_the_last_object_knows_how_many_there_are():
+    checked = set()
+    for seed in range(30):
+        clip = record_clip(PROFILES[seed % 4], 200 + seed, 12)
+        labels, draw = label_clip(clip, CODER), random.Random(seed)
+        for t in (6, 11):
+            census = labels.census[:, t]
+            for q in ask_about(clip, t, draw, 12, types=["count"]):
+                kinds = {"count_all": "objects", "count_colour": "colour", "count_shape": "shape",
+                         "count_size": "size", "count_moving": "moving"}  # fmt: skip
+                rows = [labels.rows[i] for i in q.objects if i in labels.rows]
+                if q.form not in kinds or not rows:
+                    continue
+                here = np.isin(labels.main[t], rows) & (census[0] >= 0)
+                if here.any():
+                    last = labels.main[t, np.flatnonzero(here)[-1]]
+                    at = np.flatnonzero((labels.main[t] == last) & here)[-1]
+                    number = int(census[CENSUS.index(kinds[q.form]), at])
+                    checked.add((q.form, NUMBERS[number] == q.answer))
+    assert {form for form, _ in checked} >= {"count_all", "count_colour", "count_shape", "count_size"}
+    assert all(right for _, right in checked), checked
 
 
 @pytest.mark.parametrize("salient", [False, True])

@@ -35,6 +35,7 @@ class Batch:
     history: torch.Tensor  # int8 [B, 4, N]
     times: torch.Tensor  # int8 [B, 4, N]
     marks: torch.Tensor  # bool [B, 2, N]
+    census: torch.Tensor  # int8 [B, 8, N]
     # short ones, long ones: ids [B, K, L], start, length, moment, evidence, type [B, K], objects [B, K, MOST_NAMED]
     asked: list[dict[str, torch.Tensor]]
     told: dict[str, torch.Tensor] | None  # ids, object, until [B, K', L'], start, length, moment [B, K']
@@ -139,7 +140,7 @@ def draw_batch(
         features=flat[take, index],
         index=places,
         covered=shard["covered"][clips].flatten(2)[take[..., None], rows, index[:, None]] & real[:, None],
-        **{key: _gather(shard[key][clips], index, real) for key in ("words", "history", "times", "marks")},
+        **{key: _gather(shard[key][clips], index, real) for key in ("words", "history", "times", "marks", "census")},
         asked=[_crop(group) for group in groups],
         told=told_parts and _crop(told_parts),
     )

@@ -13,7 +13,7 @@ from stc_ros.synthetic.forms import TYPES
 from stc_ros.synthetic.narration import PROMPT, facts, tell
 from stc_ros.synthetic.questions import ask_about
 from stc_ros.synthetic.render import COLOURS
-from stc_ros.synthetic.truth import DIRECTIONS, EDGES, PLACES
+from stc_ros.synthetic.truth import CLEAR_SHARE, DIRECTIONS, EDGES, PLACES, Seen
 
 MOST_OBJECTS = 40  # in one clip
 MOST_NAMED = 6  # objects that one question rests on
@@ -27,6 +27,8 @@ MOVES = ("still", *DIRECTIONS)
 TIMES = ("entered", "started", "stopped", "changed colour")  # events whose last frame a token is to know
 MARKS = ("anchor", "parting")  # the token with most of an object; an object that leaves in a moment
 PARTING = 2  # frames before an object has left
+CENSUS = ("objects", "colour", "shape", "size", "moving", "entered", "left", "changed colour")  # what is counted
+MOST_COUNTED = 7
 HISTORY = {"moves": len(MOVES), "before": len(COLOURS) + 1, "origin": len(EDGES) + 1, "first": len(PLACES)}
 
 
@@ -57,6 +59,7 @@ class Labels:
     history: np.ndarray  # int8 [len(HISTORY), T, TOKENS]: classes of what the object does and did
     times: np.ndarray  # int8 [len(TIMES), T, TOKENS]: the frame of the last such event of the object
     marks: np.ndarray  # bool [len(MARKS), T, TOKENS]
+    census: np.ndarray  # int8 [len(CENSUS), T, TOKENS]: how many there are up to the object there, see `take_census`
     rows: dict[int, int]  # object id -> row of `covered`
 
 
@@ -69,15 +72,21 @@ def label_clip(clip: Clip, coder: Coder) -> Labels:
     history = np.full((len(HISTORY), frames, TOKENS), -1, np.int8)
     times = np.full((len(TIMES), frames, TOKENS), -1, np.int8)
     marks = np.zeros((len(MARKS), frames, TOKENS), bool)
+    census = np.full((len(CENSUS), frames, TOKENS), -1, np.int8)
     leaves = {e.id: e.frame for e in clip.events if e.kind == "left" and e.frame}
     last: dict[int, list[int]] = {}  # id -> frames of its last events, as TIMES
     rows: dict[int, int] = {}
     past: dict[int, list[int]] = {}  # id -> classes of "before", "origin", "first"
+    happened = [0] * len(CENSUS)  # since the scene began, of those that are events
     for t, truth in enumerate(clip.truths):
         for o in truth.objects:
             past.setdefault(o.id, [len(COLOURS), len(EDGES), PLACES.index(o.place)])
             last.setdefault(o.id, [-1] * len(TIMES))
         for e in truth.events if t else ():
+            if e.kind == "cut":
+                happened = [0] * len(CENSUS)
+            elif e.kind in CENSUS:
+                happened[CENSUS.index(e.kind)] += 1
             if e.kind in TIMES and e.id in last:
                 last[e.id][TIMES.index(e.kind)] = t
             if e.kind == "changed colour" and e.id in past:
@@ -87,6 +96,7 @@ def label_clip(clip: Clip, coder: Coder) -> Labels:
         seen = {o.id: o for o in truth.objects}
         found, counts = cover(clip.ids[t], 2 * PATCH)
         most = counts.max(0) if len(found) else None
+        anchors = {i: int(pixels.argmax()) for i, pixels in zip(found.tolist(), counts) if i in seen}
         for i, pixels in zip(found.tolist(), counts):
             o = seen.get(i)
             if o is None:
@@ -101,7 +111,24 @@ def label_clip(clip: Clip, coder: Coder) -> Labels:
             words[:, t, here] = np.array([coder.ids[o.colour], coder.ids[o.shape]])[:, None]
             times[:, t, here] = np.array(last[i])[:, None]
             history[:, t, here] = np.array([MOVES.index(o.moves), *past[i]])[:, None]
-    return Labels(covered, main, words, history, times, marks, rows)
+            here[: anchors[i]] = False  # a token knows only what stands before it
+            counted = take_census(seen, anchors, o, np.flatnonzero(here)) + np.array(happened)[:, None]
+            census[:, t, here] = np.minimum(counted, MOST_COUNTED)
+    return Labels(covered, main, words, history, times, marks, census, rows)
+
+
+def take_census(seen: dict[int, Seen], anchors: dict[int, int], about: Seen, tokens: np.ndarray) -> np.ndarray:
+    """How many objects have their anchor at or before each of `tokens` [n]: int [len(CENSUS), n].
+
+    Of all objects, of the colour, shape and size of the one that it is `about`, and of those that move; 0 for what is
+    counted in events. Only objects that show clearly count.
+    """
+    clear = [seen[i] for i in anchors if seen[i].share >= CLEAR_SHARE]
+    at = np.array([anchors[o.id] for o in clear])
+    alike = np.zeros((len(CENSUS), len(clear)), int)
+    for n, o in enumerate(clear):
+        alike[:5, n] = 1, o.colour == about.colour, o.shape == about.shape, o.size == about.size, o.moves != "still"
+    return alike @ (at[:, None] <= tokens)
 
 
 def _pick_moments(frames: int, draw: random.Random) -> list[int]:
@@ -181,5 +208,5 @@ def make_clip(profile: str, seed: int, frames: int, coder: Coder) -> tuple[np.nd
     """Frames uint8 [T, S, S, 3] and all arrays of one clip."""
     clip = record_clip(profile, seed, frames)
     labels = label_clip(clip, coder)
-    arrays = {key: getattr(labels, key) for key in ("covered", "words", "history", "times", "marks")}
+    arrays = {key: getattr(labels, key) for key in ("covered", "words", "history", "times", "marks", "census")}
     return clip.frames, arrays | ask_clip(clip, labels, coder, random.Random(seed))

@@ -4,6 +4,7 @@ answer   cross-entropy of the answers and of the narration
 history  from the visual tokens' own states: what the object there does, where it came from, what it was before
 times    from there too: in which frame it stands, and the frame of the last event of each kind of the object there
 mark     from there too: whether it is the middle of an object, so that objects can be counted, and whether that leaves
+census   from there too: the how-manieth object it is, of all and of its kind, and how many events there were
 
 Those on where attention falls are in `pointers.py`.
 """
@@ -15,9 +16,10 @@ from torch import nn
 from stc_ros.models.tiny import lean
 from stc_ros.models.tiny.architecture import TOKENS
 from stc_ros.models.tiny.batches import Batch
-from stc_ros.models.tiny.clips import HISTORY, MARKS, TIMES
+from stc_ros.models.tiny.clips import CENSUS, HISTORY, MARKS, MOST_COUNTED, TIMES
 
-WHEN_AFTER, MOVES_AFTER, HISTORY_AFTER = 1, 2, 3  # the layers whose states tell the time, what is, and what was
+# The layers whose states tell the time, what is, what was, and how many.
+WHEN_AFTER, MOVES_AFTER, HISTORY_AFTER, CENSUS_AFTER = 1, 2, 3, 4
 SCALE = 32.0  # frames that count as 1 in a time
 NEVER = -0.25  # the time of what did not happen
 END_WEIGHT = 0.2  # of the token that ends an answer
@@ -34,6 +36,7 @@ class HistoryHeads(nn.Module):
         self.when = nn.Linear(width, 1)
         self.times = nn.Linear(width, len(TIMES))
         self.marks = nn.Linear(width, len(MARKS))
+        self.census = nn.Linear(width, len(CENSUS) * (MOST_COUNTED + 1))
 
 
 def read_batch(w: dict, batch: Batch, head: torch.Tensor):
@@ -96,3 +99,11 @@ def score_times(heads: HistoryHeads, states, batch: Batch, head: int) -> tuple[t
     error = F.smooth_l1_loss(when, batch.frame / SCALE, beta=0.05) + F.smooth_l1_loss(times, truth, beta=0.05)
     marks = heads.marks(states[MOVES_AFTER][:, head:].float())
     return error, F.binary_cross_entropy_with_logits(marks, batch.marks.transpose(1, 2).float())
+
+
+def score_census(heads: HistoryHeads, states, batch: Batch, head: int) -> torch.Tensor:
+    """Cross-entropy of the numbers, mean over CENSUS."""
+    known = batch.census[:, 0] >= 0
+    truth = batch.census.transpose(1, 2)[known].long()  # [n, len(CENSUS)]
+    said = heads.census(states[CENSUS_AFTER][:, head:][known].float()).unflatten(1, (len(CENSUS), -1))
+    return F.cross_entropy(said.flatten(0, 1), truth.flatten(), reduction="sum") / max(truth.numel(), 1)

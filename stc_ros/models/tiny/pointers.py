@@ -70,7 +70,8 @@ def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> tuple[torch.
     """From the word before the answer onto what the question is about: the losses `look` and `number`.
 
     For two objects in order, the first head looks at the one and the second at the other. To count n objects is to
-    give each of them, on one token, and the first token of all the same share 1 / (n + 1).
+    give each of them, on one token, and the first token of all the same share 1 / (n + 1); in the last layer to look
+    at the last of them, which knows how many there are.
     """
     each, nothing = find_targets(batch, asked)
     order, count = (asked["type"] == ORDER)[..., None], asked["type"] == COUNT
@@ -84,6 +85,11 @@ def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> tuple[torch.
     wanted = F.pad(share_each.sum(2), (head, 0))
     wanted[..., 0] = 1.0
     wanted = wanted / wanted.sum(2, keepdim=True)
+    counted = F.pad(middle.any(2), (head, 0))
+    counted[..., 0] = True
+    places = torch.arange(counted.shape[2], device=counted.device)
+    last = F.one_hot((counted * places).amax(2), counted.shape[2]).to(wanted.dtype)
+    wanted = torch.stack([last if layer == LOOK_LAYERS[-1] else wanted for layer in LOOK_LAYERS])[:, None]
     usable = target.any(3) & ~count
     shares = torch.stack([_at_answer(seen, layer, asked)[..., : target.shape[3]] for layer in LOOK_LAYERS])
     apart = (wanted * ((wanted + TINY).log() - (shares + TINY).log())).sum(4)

@@ -23,7 +23,7 @@ ASKED = 16  # questions per clip
 TELLINGS = 2  # narrations per clip, in the steps that have any
 WEIGHTS = {
     "answer": 1.0, "tell": 0.7, "look": 0.5, "number": 0.4, "match": 0.25, "name": 0.3, "choose": 0.3, "point": 0.4,
-    "moves": 0.5, "past": 0.3, "times": 3.0, "mark": 1.0,
+    "moves": 0.5, "past": 0.3, "times": 3.0, "mark": 1.0, "census": 1.0,
 }
 VISITS = 2.5  # how often a clip is seen, on average
 RECENT = 24  # shards from which clips are drawn
@@ -80,6 +80,7 @@ def train_step(model, heads, batch, head: torch.Tensor):
         parts["choose"] = parts["choose"] + part * pointers.score_choose(seen, batch, group)
     parts["moves"], parts["past"], going = losses.score_history(heads, states, batch, h)
     parts["times"], parts["mark"] = losses.score_times(heads, states, batch, h)
+    parts["census"] = losses.score_census(heads, states, batch, h)
     if batch.told:
         logits, seen = losses.answer_pieces(w, caches, batch, batch.told, h, pointers.LAYERS)
         parts["tell"], _ = losses.score_answers(logits, batch.told)
