@@ -74,16 +74,26 @@ def rows_table(rows: list[dict], quality: dict) -> str:
 
 
 def read_retention(file: Path) -> dict[str, str]:
-    """Accuracy left by each point of the quality sweep, as a share of the plain model's."""
+    """Accuracy left by each point of the quality sweep, and by whole pipelines, as a share of the plain model's."""
     if not file.is_file():
         return {}
-    swept = json.loads(file.read_text())['sweep']['profiles']['all']
-    return {name: f'{after / swept["plain"]:.3f}' for name, (_, after) in swept['points'].items()}
+    found = json.loads(file.read_text())
+    swept = found['sweep']['profiles']['all']
+    points = {name: f'{after / swept["plain"]:.3f}' for name, (_, after) in swept['points'].items()}
+    for cost in found['costs'].values():        # cacher and pruner together
+        settings = cost['settings']
+        if (settings['cacher'], settings['pruner']) == ('compact', 'stc'):
+            mode = 'compact' if settings['recompute_limit'] == 1 else 'limited'
+            points[f'{mode} frame'] = f'{cost["retention"]:.3f}'
+    points['paper frame'] = f'{found["costs"]["paper, N=4"]["retention"]:.3f}'
+    return points
 
 
 def sweep_name(row: dict) -> str:
     """What the quality sweep calls a row's settings."""
     mode, values = row['mode'], [word.strip(',') for word in row['settings'].split()][1::2]
+    if mode.endswith(' frame'):
+        return mode
     if mode == 'paper' and len(values) == 2:
         return f'paper, N={values[1]} r={values[0]}'
     if mode == 'similarity':
