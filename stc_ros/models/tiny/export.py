@@ -25,7 +25,9 @@ def export_model(model, folder: Path) -> None:
     part, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
     for leftover in (part, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(part)  # the numbers that training computed with
+    stored = copy.deepcopy(model).to(torch.bfloat16)  # the numbers that training computed with
+    stored.config.text_config.dtype = torch.bfloat16
+    stored.save_pretrained(part)
     save_tokenizer(part)
     (part / "stc.json").write_text(json.dumps(PROMPTS, indent=2) + "\n")
     (part / "preprocessor_config.json").write_text(json.dumps(PIXELS, indent=2) + "\n")
