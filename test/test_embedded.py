@@ -74,7 +74,7 @@ def test_what_saves_nothing_is_the_plain_model(model, clip, change):
 
 @torch.inference_mode()
 def test_plain_mode_equals_transformers_forward_and_generate(model, clip):
-    stock = LlavaOnevisionForConditionalGeneration.from_pretrained(TINY).eval()
+    stock = LlavaOnevisionForConditionalGeneration.from_pretrained(TINY, dtype=torch.float32).eval()
     stream = seen(model, PLAIN, clip)
     words = model.words
     pixels = torch.cat([model.pixels.normalise(model.pixels.resize(f), 'cpu', torch.float32) for f in clip])[None]
