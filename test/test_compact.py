@@ -148,6 +148,20 @@ def test_under_a_limit_no_frame_costs_more_and_nothing_waits_for_ever(model, lim
         assert t - last.min() <= settings.refresh_period
 
 
+def test_under_a_limit_what_changed_most_comes_first(model):
+    """All patches change, five of them much: those are recomputed at once, however long the others have waited."""
+    image = torch.zeros(1, 3, 24, 24, dtype=torch.uint8)
+    state, _ = encode_compact(model.tower, None, image, lambda: torch.randn(1, 36, 32), COMPACT)
+    much = torch.tensor([3, 11, 20, 28, 35])
+    levels = torch.full((36,), 20, dtype=torch.uint8)
+    levels[much] = 120
+    now = levels.view(6, 6).repeat_interleave(4, 0).repeat_interleave(4, 1).expand(1, 3, -1, -1)
+    state.age[:] = 7
+    state.age[much] = 0
+    rows, _ = choose_changed(state, now, (6, 6), dataclasses.replace(COMPACT, recompute_limit=0.25))
+    assert len(rows) == 8 and set(much.tolist()) < set(rows.tolist())       # the three others are the stalest
+
+
 def test_a_limit_that_is_not_reached_changes_nothing(model):
     images = pictures(model, moving_square(8))
     free, limited = (run(model, images, dataclasses.replace(COMPACT, recompute_limit=r)) for r in (1.0, 0.7))
