@@ -58,6 +58,13 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
         assert torch.equal(a, b)
 
 
+def test_heads_that_know_nothing_do_not_pull_at_the_model():
+    heads = losses.HistoryHeads(8)
+    states = torch.randn(5, 8, requires_grad=True)
+    torch.nn.functional.cross_entropy(heads.census(states)[:, :4], torch.tensor([0, 1, 2, 3, 0])).backward()
+    assert not states.grad.any() and heads.census.weight.grad.any()
+
+
 def test_only_the_two_newest_checkpoints_stay(tmp_path):
     model, heads, optimiser = make_parts()
     for step in (1, 2, 3):

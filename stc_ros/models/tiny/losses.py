@@ -27,7 +27,10 @@ STILL_WEIGHT = 0.3  # of objects that do not move, which are most
 
 
 class HistoryHeads(nn.Module):
-    """Linear readings of the visual tokens' states; thrown away after training."""
+    """Linear readings of the visual tokens' states; thrown away after training.
+
+    They begin as zeros: noise, read from states as large as these, would throw back a model that is trained already.
+    """
 
     def __init__(self, width: int):
         super().__init__()
@@ -37,6 +40,8 @@ class HistoryHeads(nn.Module):
         self.times = nn.Linear(width, len(TIMES))
         self.marks = nn.Linear(width, len(MARKS))
         self.census = nn.Linear(width, len(CENSUS) * (MOST_COUNTED + 1))
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
 
 
 def read_batch(w: dict, batch: Batch, head: torch.Tensor):
