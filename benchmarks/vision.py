@@ -26,7 +26,6 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
     from tqdm import tqdm
 
-
     model = load(chosen)
     device = model.device
     with torch.inference_mode():

@@ -67,7 +67,7 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
     changed = alike < settings.cache_similarity if settings.cache_similarity < 1 else alike < 1
     patches, count = len(alike), int(changed.sum())
     quiet = 0 if count else state.quiet + 1
-    if quiet > SETTLE and state.skipped + 1 < settings.heartbeat:
+    if skips(quiet, state.skipped, settings):
         return changed.nonzero()[:, 0], quiet
     stalest = math.ceil(patches / settings.refresh_period)
     wanted = bucket(count + stalest, patches)
@@ -81,6 +81,11 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
     first = torch.where(changed, settings.refresh_period + 2 - alike, waited).topk(wanted - stalest).indices
     rest = waited.index_fill(0, first, -1.0).topk(stalest).indices
     return torch.cat((first, rest)).sort().values, quiet
+
+
+def skips(quiet: int, skipped: int, settings: Settings) -> bool:
+    """Whether a frame is skipped: the `quiet`-th in a row that shows nothing new, after `skipped` skipped ones."""
+    return quiet > SETTLE and skipped + 1 < settings.heartbeat
 
 
 def bucket(count: int, patches: int) -> int:

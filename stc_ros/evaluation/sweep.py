@@ -112,7 +112,10 @@ def _merit(point: list[float], before: float) -> tuple[bool, float]:
 
 
 def choose_others(settings: Settings, swept: dict) -> dict[str, Settings]:
-    """The settings whose cost is measured on test streams, beside those given: what is done to them in words."""
+    """The settings whose cost is measured on test streams, beside those given.
+
+    The sweep's cheapest, the paper's, and those given with a limit on what a frame recomputes and without.
+    """
     off = plain(settings)
     limits = {'limited': replace(settings, recompute_limit=LIMIT), 'unlimited': replace(settings, recompute_limit=1.0)}
     two, four = (replace(off, **PAPER, cache_interval=n) for n in (2, 4))

@@ -34,7 +34,8 @@ def load_model(settings: Settings):
     if not settings.model and not (TINY / 'model.safetensors').is_file():
         raise ModelError(f'the embedded model is missing from {TINY}: train it with ./dev train-tiny, or name a model')
     model = load(settings.model or str(TINY), device, dtype, notes='' if settings.model else TINY_NOTES)
-    model.tower.compiler = Compiler() if settings.compile else None
+    if settings.compile:
+        model.tower.compiler = Compiler()
     return model
 
 

@@ -1,6 +1,5 @@
 """The shape of the embedded model, and its Hugging Face form with fresh weights."""
 
-import copy
 import math
 import re
 
@@ -59,12 +58,11 @@ def deepen(model: LlavaOnevisionForConditionalGeneration) -> LlavaOnevisionForCo
     more = LANGUAGE["num_hidden_layers"] - there
     if not more:
         return model
-    config = copy.deepcopy(model.config)
-    config.text_config.num_hidden_layers, config.text_config.layer_types = LANGUAGE["num_hidden_layers"], None
-    config = type(config).from_dict(config.to_dict())
-    deep = LlavaOnevisionForConditionalGeneration(config).to(model.dtype)
+    config = model.config.to_dict()
+    config["text_config"] |= {"num_hidden_layers": LANGUAGE["num_hidden_layers"], "layer_types": None}
+    deep = LlavaOnevisionForConditionalGeneration(type(model.config).from_dict(config)).to(model.dtype)
     weights = model.state_dict()
-    for name, weight in model.state_dict().items():
+    for name, weight in list(weights.items()):
         if found := re.search(r"language_model\.layers\.(\d+)\.", name):
             layer = int(found[1])
             if layer >= there - more:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import torch
 import torch.nn.functional as F
 
-from stc_ros.compression.compact import SETTLE
+from stc_ros.compression.compact import skips
 from stc_ros.compression.delta import Delta
 from stc_ros.models.tiny.architecture import TOKENS
 from stc_ros.models.tiny.clips import MOST_OBJECTS
@@ -94,7 +94,7 @@ def choose_differences(features: torch.Tensor, share: float) -> torch.Tensor:
         change = (1 - F.cosine_similarity(clip[1:].float(), clip[:-1].float(), dim=-1)).amax(1).tolist()  # [T - 1]
         for t, frame in enumerate(clip):
             quiet = quiet + 1 if t and change[t - 1] < REST else 0
-            if quiet > SETTLE and skipped + 1 < settings.heartbeat:
+            if skips(quiet, skipped, settings):
                 skipped += 1
                 continue
             skipped, sight = 0, SimpleNamespace(hidden=frame, read=frame.__getitem__)
@@ -133,7 +133,7 @@ def draw_batch(
     if told:
         told_parts = {k: shard["tell_" + k][clips] for k in TOLD}
         usable = told_parts["moment"] >= 0
-        picks = _pick(usable, torch.zeros(usable.shape), told, draw)
+        picks = _pick(usable, 0.0, told, draw)
         told_parts = {k: v[take, picks] for k, v in told_parts.items()}
     rows = torch.arange(MOST_OBJECTS)[None, :, None]
     return Batch(
@@ -152,7 +152,7 @@ def _gather(labels: torch.Tensor, index: torch.Tensor, real: torch.Tensor) -> to
     return found.masked_fill(~real[:, None], False if labels.dtype == torch.bool else -1)
 
 
-def _pick(usable: torch.Tensor, liking: torch.Tensor, count: int, draw: torch.Generator) -> torch.Tensor:
+def _pick(usable: torch.Tensor, liking: torch.Tensor | float, count: int, draw: torch.Generator) -> torch.Tensor:
     """`count` different usable columns of each row [B, n], more of higher `liking`; again from the first if too few."""
     score = torch.rand(usable.shape, generator=draw) + 2.0 * usable + liking
     order = score.argsort(1, descending=True)

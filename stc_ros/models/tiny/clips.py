@@ -77,14 +77,14 @@ def label_clip(clip: Clip, coder: Coder) -> Labels:
     last: dict[int, list[int]] = {}  # id -> frames of its last events, as TIMES
     rows: dict[int, int] = {}
     past: dict[int, list[int]] = {}  # id -> classes of "before", "origin", "first"
-    happened = [0] * len(CENSUS)  # since the scene began, of those that are events
+    happened = np.zeros((len(CENSUS), 1), int)  # since the scene began, of those that are events
     for t, truth in enumerate(clip.truths):
         for o in truth.objects:
             past.setdefault(o.id, [len(COLOURS), len(EDGES), PLACES.index(o.place)])
             last.setdefault(o.id, [-1] * len(TIMES))
         for e in truth.events if t else ():
             if e.kind == "cut":
-                happened = [0] * len(CENSUS)
+                happened[:] = 0
             elif e.kind in CENSUS:
                 happened[CENSUS.index(e.kind)] += 1
             if e.kind in TIMES and e.id in last:
@@ -104,7 +104,7 @@ def label_clip(clip: Clip, coder: Coder) -> Labels:
             row = rows.setdefault(i, min(len(rows) + 1, MOST_OBJECTS - 1))
             here = pixels >= TOKEN_PIXELS
             covered[row, t] |= here
-            marks[0, t, pixels.argmax()] |= here.any()
+            marks[0, t, anchors[i]] |= here.any()
             marks[1, t, here] |= 0 < leaves.get(i, -1) - t <= PARTING
             here = here & (pixels == most)
             main[t, here] = row
@@ -112,7 +112,7 @@ def label_clip(clip: Clip, coder: Coder) -> Labels:
             times[:, t, here] = np.array(last[i])[:, None]
             history[:, t, here] = np.array([MOVES.index(o.moves), *past[i]])[:, None]
             here[: anchors[i]] = False  # a token knows only what stands before it
-            counted = take_census(seen, anchors, o, np.flatnonzero(here)) + np.array(happened)[:, None]
+            counted = take_census(seen, anchors, o, np.flatnonzero(here)) + happened
             census[:, t, here] = np.minimum(counted, MOST_COUNTED)
     return Labels(covered, main, words, history, times, marks, census, rows)
 

@@ -98,8 +98,8 @@ def take_part(args: argparse.Namespace, rank: int) -> None:
         meeting = f"file://{(pool / 'meeting').absolute()}"
         torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=args.processes)
     course = stage_language.Course(
-        args.run, pool, args.run / "export", args.language_steps, args.rate, args.seed, args.device, args.hold,
-        args.told, args.tune_clips, args.begin, rank, args.processes,
+        args.run, pool, args.run / "export", args.language_steps, args.rate, args.seed, args.device, hold=args.hold,
+        told=args.told, tune_clips=args.tune_clips, begin=args.begin, rank=rank, ranks=args.processes,
     )
     stage_language.run(load_start(args), course)
 
