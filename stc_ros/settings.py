@@ -100,6 +100,8 @@ class Settings:
     compact_positions: bool = knob(False, 'Renumber kept tokens without gaps instead of keeping their original '
                                           'positions.')
     # memory
+    overlap: bool = knob(False, "Prefill a frame while the next one's vision is under way: more frames in a second "
+                                'where cores or a GPU stand idle. Its prefill time is reported with the next frame.')
     memory_tokens: int = knob(6272, "Visual tokens that the language model keeps; the model's own range may "
                                     'allow fewer.', unit='tokens', low=16, high=1_000_000, live=False)
     memory_mib: int = knob(4096, 'Hard limit of the memory of keys and values.', unit='MiB', low=1, high=1_000_000,

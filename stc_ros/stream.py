@@ -3,11 +3,14 @@
     resize, scene -> gate, tower with cacher -> projector, pruner -> prefill into the window -> answers
 
 A `Stream` holds all that one camera leaves behind and shares only the model with others. All calls belong to one
-thread; frames may be seen between the pieces of an answer.
+thread; frames may be seen between the pieces of an answer. With the setting `overlap`, a frame's prefill runs beside
+the next frame's vision, in a thread that only this module knows of.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -18,6 +21,7 @@ from stc_ros.answer import Answer, NothingSeen, QuestionError, StreamError
 from stc_ros.compression.pruner import make_pruner
 from stc_ros.compression.scene import difference, thumbnail
 from stc_ros.compression.vision import VisionState, look
+from stc_ros.lane import Lane
 from stc_ros.memory.window import Window
 from stc_ros.models.base import VideoModel
 from stc_ros.settings import SettingError, Settings
@@ -42,9 +46,9 @@ class FrameReport:
     tokens_recomputed: float        # of them, recomputed (mean over the layers)
     visual_tokens: int              # tokens before the pruner
     tokens_kept: int                # and behind it
-    ms: dict[str, float]            # gate, vision, prune, prefill: milliseconds
+    ms: dict[str, float]            # gate, vision, prune, prefill: milliseconds (overlap: the last frame's prefill)
     scene_change: bool
-    memory_tokens: int              # visual tokens in the window
+    memory_tokens: int              # visual tokens in the window (overlap: before this frame)
     memory_bytes: int
 
 
@@ -93,6 +97,7 @@ class Stream:
     def __init__(self, model: VideoModel, settings: Settings | None = None):
         self.model = model
         self.settings = settings or Settings()
+        self._lane = Lane(model.device)             # for prefill, where that overlaps
         with torch.inference_mode():
             try:
                 self.memory = Window(model.decoder, model.words.head(), self.settings.memory_tokens,
@@ -104,6 +109,8 @@ class Stream:
     @torch.inference_mode()
     def reset(self) -> None:
         """Forget everything seen."""
+        with contextlib.suppress(Exception):        # what is forgotten may have failed
+            self._lane.settle()
         self.vision = VisionState()
         self.pruner = make_pruner(self.settings.pruner)
         self.thumbnail: torch.Tensor | None = None
@@ -135,7 +142,7 @@ class Stream:
         """Take in a frame, uint8 RGB [H, W, 3], of time `stamp` in nanoseconds.
 
         Raises `ValueError` for another shape or type; the stream is then as it was. After any other exception (out of
-        memory, say) `reset` it.
+        memory, say) `reset` it; with `overlap`, it may be the last frame's.
         """
         model, settings = self.model, self.settings
         watch = Stopwatch(model.device)
@@ -150,18 +157,16 @@ class Stream:
         sight = look(model, self.vision, image, settings, refresh=scene_change)
         watch.mark('vision')
 
-        places = model.token_grid[0] * model.token_grid[1]
         chosen = None if sight is None else self.pruner.select(sight, settings)         # b of n tokens
         watch.mark('prune')
 
-        if chosen is None:
-            self.memory.pass_time(places, stamp)
-        elif settings.compact_positions:
-            self.memory.add(chosen.tokens[None], torch.arange(len(chosen.index), device=model.device),
-                            len(chosen.index), stamp)
+        settled = self._lane.settle()
+        if settings.overlap:
+            self._lane.put(functools.partial(self._remember, chosen, settings, stamp))
+            prefill, memory_tokens = settled or ({'prefill': 0.0}, 0)
+            ms = watch.read() | prefill
         else:
-            self.memory.add(chosen.tokens[None], chosen.index, places, stamp)
-        watch.mark('prefill')
+            ms, memory_tokens = self._remember(chosen, settings, stamp, watch)
 
         patches = model.tower.grid[0] * model.tower.grid[1]
         recomputed = np.zeros(patches, np.float32) if sight is None else sight.recomputed.cpu().numpy()
@@ -169,17 +174,32 @@ class Stream:
         report = FrameReport(
             stamp=stamp, index=self._stats.frames, grid=model.tower.grid, token_grid=model.token_grid,
             recomputed=recomputed, kept=kept, tokens=patches, tokens_recomputed=float(recomputed.sum()),
-            visual_tokens=places, tokens_kept=len(kept), ms=watch.read(), scene_change=scene_change,
-            memory_tokens=self.memory.tokens, memory_bytes=self.memory.bytes)
+            visual_tokens=model.token_grid[0] * model.token_grid[1], tokens_kept=len(kept), ms=ms,
+            scene_change=scene_change, memory_tokens=memory_tokens, memory_bytes=self.memory.bytes)
         self._stats.count(report)
         return report
+
+    def _remember(self, chosen, settings: Settings, stamp: int, watch: Stopwatch | None = None):
+        """Prefill the tokens chosen of a frame, or none -> milliseconds by stage, visual tokens in the window."""
+        watch = watch or Stopwatch(self.model.device)
+        places = self.model.token_grid[0] * self.model.token_grid[1]
+        if chosen is None:
+            self.memory.pass_time(places, stamp)
+        elif settings.compact_positions:
+            self.memory.add(chosen.tokens[None], torch.arange(len(chosen.index), device=self.model.device),
+                            len(chosen.index), stamp)
+        else:
+            self.memory.add(chosen.tokens[None], chosen.index, places, stamp)
+        watch.mark('prefill')
+        return watch.read(), self.memory.tokens
 
     def ask(self, question: str, max_new_tokens: int | None = None) -> Answer:
         """Ask about what is in the window -> an iterator of text pieces, whose `report` tells what it rests on.
 
         The stream is not changed: question and answer are forgotten. Raises `NothingSeen` before the first frame and
-        `QuestionError` for an empty or too long question.
+        `QuestionError` for an empty or too long question, and what the last frame's prefill raised (overlap).
         """
+        self._lane.settle()
         if not self.memory.frames:
             raise NothingSeen('no frame has been seen yet: is a camera publishing?')
         answer = Answer(self.model, self.memory, question, max_new_tokens or self.settings.max_new_tokens)

@@ -21,6 +21,7 @@ SHORT = 0.7  # of the questions are padded to the longest of these
 LONGEST = 480  # kept visual tokens per clip, as a rule
 WHOLE = 0.5  # of the batches keep all tokens of the frames at which they are asked
 HARD = tuple(TYPES.index(name) for name in ("count", "order"))
+MANY = 3  # objects that are rarely asked for at once, and so preferred
 REST = 0.02  # cosine distance that no token of a frame at rest reaches
 
 
@@ -124,6 +125,8 @@ def draw_batch(
     asked_parts = {k: shard[k][clips] for k in ("ids", "start", "length", "moment", "evidence", "type", "objects")}
     liking = 0.3 * (torch.isin(asked_parts["type"], torch.tensor(HARD)).float()
                     - torch.isin(asked_parts["type"], torch.tensor(EASY)).float())
+    many = (asked_parts["type"] == TYPES.index("count")) & ((asked_parts["objects"] > 0).sum(2) >= MANY)
+    liking = liking + 0.2 * many
     picks = _pick(asked_parts["moment"] >= 0, liking, asked, draw)
     picks = picks.gather(1, asked_parts["length"].gather(1, picks).argsort(1))
     few = max(round(asked * SHORT), 1)  # padded apart from the long ones, which saves a quarter of the tokens

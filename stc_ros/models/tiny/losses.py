@@ -19,7 +19,7 @@ from stc_ros.models.tiny.batches import Batch
 from stc_ros.models.tiny.clips import CENSUS, HISTORY, MARKS, MOST_COUNTED, TIMES
 
 # The layers whose states tell the time, what is, what was, and how many.
-WHEN_AFTER, MOVES_AFTER, HISTORY_AFTER, CENSUS_AFTER = 1, 2, 3, 4
+WHEN_AFTER, MOVES_AFTER, HISTORY_AFTER, CENSUS_AFTER = 1, 2, 3, 5
 SCALE = 32.0  # frames that count as 1 in a time
 NEVER = -0.25  # the time of what did not happen
 END_WEIGHT = 0.2  # of the token that ends an answer

@@ -23,6 +23,7 @@ LAYERS = {MATCH_LAYER, CHOOSE_LAYER, *LOOK_LAYERS, *NAME_LAYERS, *TELL_LAYERS}  
 WIDE_TYPES = tuple(TYPES.index(t) for t in ("motion", "change", "memory", "order"))  # these look at two frames
 COUNT, ORDER = TYPES.index("count"), TYPES.index("order")
 TINY = 1e-4
+MOST_ODDS = 3.0
 
 
 def find_objects(batch: Batch, rows: torch.Tensor, until: torch.Tensor, wide: torch.Tensor) -> torch.Tensor:
@@ -61,6 +62,11 @@ def _fallen(share: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return -((share * target).sum(-1) + TINY).log()
 
 
+def _odds(share: torch.Tensor) -> torch.Tensor:
+    """Log of all that falls elsewhere over `share`: of n objects log n."""
+    return ((1 - share).clamp(min=TINY) / share.clamp(min=TINY)).log().clamp(-MOST_ODDS, MOST_ODDS)
+
+
 def _mean(x: torch.Tensor) -> torch.Tensor:
     """The mean; of nothing 0."""
     return x.sum() / max(x.numel(), 1)
@@ -93,6 +99,8 @@ def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> tuple[torch.
     usable = target.any(3) & ~count
     shares = torch.stack([_at_answer(seen, layer, asked)[..., : target.shape[3]] for layer in LOOK_LAYERS])
     apart = (wanted * ((wanted + TINY).log() - (shares + TINY).log())).sum(4)
+    # A divergence hardly sees two objects taken for three: how many they are lies in the odds of the first token alone.
+    apart = apart + F.smooth_l1_loss(_odds(shares[..., 0]), _odds(wanted[..., 0]).expand_as(apart), reduction="none")
     number = apart[:, :, count].sum() / max(len(LOOK_LAYERS) * count.numel() / len(TYPES), 1.0)
     return _mean(_fallen(shares, target)[:, usable]), number
 
