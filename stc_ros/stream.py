@@ -110,7 +110,7 @@ class Stream:
     def reset(self) -> None:
         """Forget everything seen."""
         with contextlib.suppress(Exception):        # what is forgotten may have failed
-            self._lane.settle()
+            self.settle()
         self.vision = VisionState()
         self.pruner = make_pruner(self.settings.pruner)
         self.thumbnail: torch.Tensor | None = None
@@ -179,6 +179,10 @@ class Stream:
         self._stats.count(report)
         return report
 
+    def settle(self) -> None:
+        """Wait until the newest frame is in the memory (overlap). Raises what its prefill raised."""
+        self._lane.settle()
+
     def _remember(self, chosen, settings: Settings, stamp: int, watch: Stopwatch | None = None):
         """Prefill the tokens chosen of a frame, or none -> milliseconds by stage, visual tokens in the window."""
         watch = watch or Stopwatch(self.model.device)
@@ -199,7 +203,7 @@ class Stream:
         The stream is not changed: question and answer are forgotten. Raises `NothingSeen` before the first frame and
         `QuestionError` for an empty or too long question, and what the last frame's prefill raised (overlap).
         """
-        self._lane.settle()
+        self.settle()
         if not self.memory.frames:
             raise NothingSeen('no frame has been seen yet: is a camera publishing?')
         answer = Answer(self.model, self.memory, question, max_new_tokens or self.settings.max_new_tokens)

@@ -56,6 +56,16 @@ def test_a_benchmark_writes_its_rows(name, tmp_path):
     assert all(0 < row['ideal_ratio'] < 1 for row in rows if row not in plain)
 
 
+def test_the_overlap_benchmark_writes_a_row_in_turn_and_one_overlapped(tmp_path):
+    file = tmp_path / 'rows.json'
+    subprocess.run([sys.executable, str(BENCHMARKS / 'overlap.py'), '--model', 'toy', '--frames', '8', '--round', '2',
+                    '--json', str(file)], check=False, capture_output=True, timeout=120)    # 1: too fast to believe
+    rows = {row['mode']: row for row in json.loads(file.read_text())}
+    for mode in ('plain', 'compact'):
+        assert rows[f'{mode} overlapped']['ideal_ratio'] < rows[mode]['ideal_ratio']
+        assert rows[f'{mode} overlapped']['share'] == rows[mode]['share']
+
+
 def test_a_missing_video_is_said_without_a_traceback():
     done = subprocess.run([sys.executable, str(BENCHMARKS / 'end_to_end.py'), '--model', 'toy', '--video', '/none.mp4'],
                           capture_output=True, text=True, timeout=120)

@@ -1,0 +1,71 @@
+"""What a frame costs when frames come without pause: in turn, and with each prefill beside the next frame's vision.
+
+Streams behind full windows take turns in rounds of --round frames; a round's wall time over its frames is one
+measurement. Takes two cores, one thread each (--threads 1, the default here), or a GPU.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+
+from end_to_end import about
+from measure import Row, Times, input_name, load, machine, options, pictures, read, report
+from prefill import flops, full_window
+from vision import layer_flops
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = options(__doc__, ('embedded', '0.5b', '7b', 'toy'), frames=400, quick=120)
+    parser.set_defaults(threads=1)
+    parser.add_argument('--round', type=int, default=20, metavar='N', help='frames of one measurement (20)')
+    chosen = read(parser, arguments)
+    if chosen.cpu_time:
+        parser.error('two threads at work: CPU time would count both, leave --cpu-time out')
+    if chosen.frames < 2 * chosen.round:
+        parser.error('--frames must hold two rounds')
+    import torch
+    from tqdm import tqdm
+
+    from stc_ros.settings import Settings
+    from stc_ros.stream import Stream
+
+    model = load(chosen)
+    modes = {'plain': Settings(cacher='off', pruner='off'), 'compact': Settings()}
+    modes |= {f'{name} overlapped': replace(settings, overlap=True) for name, settings in modes.items()}
+    streams = {name: Stream(model, settings) for name, settings in modes.items()}
+    with torch.inference_mode():
+        for stream in streams.values():
+            stream.memory = full_window(model, stream.settings.memory_tokens)
+    window = streams['plain'].memory.tokens
+    times, reports = Times(model.device), {name: [] for name in modes}
+    frames, rounds = pictures(chosen), chosen.frames // chosen.round
+    for number in tqdm(range(rounds), desc='rounds', disable=None):
+        shown = [frame for _, frame in zip(range(chosen.round), frames, strict=False)]
+        for name in (*modes,) if number % 2 else (*reversed(modes),):
+            start = time.perf_counter()
+            seen = [streams[name].see(frame, number * chosen.round + i) for i, frame in enumerate(shown)]
+            streams[name].settle()
+            if number:
+                times.add(name, sum(r.tokens_recomputed / r.tokens for r in seen) / len(seen),
+                          (time.perf_counter() - start) * 1e3 / len(seen))
+                reports[name] += seen
+    rows = []
+    for name, settings in modes.items():
+        ideal = work(model, reports[name], window, settings.overlap) / work(model, reports['plain'], window, False)
+        rows.append(Row(f'{chosen.model} {chosen.dtype}', input_name(chosen), name, about(settings),
+                        machine=machine(chosen, model.device), ideal_ratio=round(ideal, 4), **times.figures(name)))
+        rows[-1].frames = len(reports[name])
+    return report(rows, chosen)
+
+
+def work(model, reports: list, window: int, overlap: bool) -> float:
+    """Operations of vision and prefill over all frames; where they overlap, those of the longer of the two."""
+    vision = sum(len(model.tower.blocks) * layer_flops(model.tower, round(r.tokens_recomputed)) for r in reports)
+    prefill = sum(flops(model, r.tokens_kept, window) for r in reports)
+    return max(vision, prefill) if overlap else vision + prefill
+
+
+if __name__ == '__main__':
+    sys.exit(main())
