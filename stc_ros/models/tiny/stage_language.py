@@ -22,7 +22,7 @@ SIZE = 8  # clips per step
 ASKED = 16  # questions per clip
 TELLINGS = 2  # narrations per clip, in the steps that have any
 WEIGHTS = {
-    "answer": 1.0, "tell": 0.7, "look": 0.5, "number": 0.4, "match": 0.25, "name": 0.3, "choose": 0.3, "point": 0.4,
+    "answer": 1.0, "tell": 0.7, "look": 0.5, "number": 0.3, "match": 0.25, "name": 0.3, "choose": 0.3, "point": 0.4,
     "moves": 0.5, "past": 0.3, "times": 3.0, "mark": 1.0, "census": 1.0,
 }
 VISITS = 2.5  # how often a clip is seen, on average
