@@ -1,12 +1,14 @@
 """What the embedded model learns from: labels of visual tokens, kept tokens, and where a question should look."""
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from stc_ros.compression.compact import SETTLE
+from stc_ros.models.tiny import pointers
 from stc_ros.models.tiny.architecture import IMAGE, TOKENS
 from stc_ros.models.tiny.batches import choose_differences, choose_tokens, draw_batch
 from stc_ros.models.tiny.clips import CENSUS, MOVES, ask_clip, label_clip, make_clip, record_clip
@@ -240,3 +242,26 @@ def test_questions_of_a_clip_are_the_same_again():
     first, again = (ask_clip(clip, labels, CODER, random.Random(4)) for _ in range(2))
     assert all((first[key] == again[key]).all() for key in first)
     assert (first["moment"] >= 0).sum() > 20
+
+
+def test_two_objects_taken_for_three_cost_far_more_than_attention_a_little_uneven():
+    tokens, head, three = [0, 2, 4], 1, [[1, 2, 3, 0, 0, 0]]
+    covered = torch.zeros(1, 6, 6, dtype=torch.bool)
+    covered[0, [1, 2, 3], tokens] = True
+    batch = SimpleNamespace(covered=covered, index=torch.arange(6)[None], frame=torch.zeros(1, 6, dtype=torch.long),
+                            marks=covered.any(1, keepdim=True))
+    asked = {"type": torch.tensor([[pointers.COUNT]]), "objects": torch.tensor([three]),
+             "moment": torch.zeros(1, 1, dtype=torch.long), "evidence": torch.zeros(1, 1, dtype=torch.long),
+             "start": torch.zeros(1, 1, dtype=torch.long)}
+
+    def number(first: float, objects: list[float]) -> float:
+        even, last = torch.zeros(1, 4, 1, 1, head + 6), torch.zeros(1, 4, 1, 1, head + 6)
+        even[..., 0], last[..., head + tokens[-1]] = first, 1.0
+        even[..., [head + t for t in tokens]] = torch.tensor(objects)
+        seen = dict.fromkeys(pointers.LOOK_LAYERS, even) | {pointers.LOOK_LAYERS[-1]: last}
+        return pointers.score_look(seen, batch, asked, head)[1].item()
+
+    right, uneven = number(0.25, [0.25] * 3), number(0.25, [0.20, 0.30, 0.25])
+    as_two = number(1 / 3, [2 / 9] * 3)         # the first token's share says two
+    assert right == pytest.approx(0, abs=1e-3)
+    assert as_two > 4 * uneven
