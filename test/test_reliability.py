@@ -14,7 +14,7 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.qos import QoSProfile
 from robot import request, robot_fixture, toy_stream, wait  # noqa: F401
 from rosgraph_msgs.msg import Clock
-from test_node import act
+from test_node_answers import act
 
 from stc_ros.action import AskStream
 from stc_ros.msg import StreamStats
