@@ -10,10 +10,9 @@ import sys
 import time
 from dataclasses import replace
 
-from end_to_end import about
+from end_to_end import about, works_of
 from measure import Row, Times, input_name, load, machine, options, pictures, read, report
-from prefill import flops, full_window
-from vision import layer_flops
+from prefill import full_window
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         for stream in streams.values():
             stream.memory = full_window(model, stream.settings.memory_tokens)
     window = streams['plain'].memory.tokens
-    times, reports = Times(model.device), {name: [] for name in modes}
+    times, traces = Times(model.device), {name: [] for name in modes}
     frames, rounds = pictures(chosen), chosen.frames // chosen.round
     for number in tqdm(range(rounds), desc='rounds', disable=None):
         shown = [frame for _, frame in zip(range(chosen.round), frames, strict=False)]
@@ -50,21 +49,16 @@ def main(arguments: list[str] | None = None) -> int:
             if number:
                 times.add(name, sum(r.tokens_recomputed / r.tokens for r in seen) / len(seen),
                           (time.perf_counter() - start) * 1e3 / len(seen))
-                reports[name] += seen
+                traces[name] += [{name: {'share': r.tokens_recomputed / r.tokens, 'kept': r.tokens_kept}} for r in seen]
+    works = {name: works_of(model, modes[name].cacher, traces[name], name, window) for name in modes}
     rows = []
     for name, settings in modes.items():
-        ideal = work(model, reports[name], window, settings.overlap) / work(model, reports['plain'], window, False)
+        longest = max(works[name]['vision'], works[name]['prefill'])
+        ideal = (longest if settings.overlap else works[name]['frame']) / works['plain']['frame']
         rows.append(Row(f'{chosen.model} {chosen.dtype}', input_name(chosen), name, about(settings),
                         machine=machine(chosen, model.device), ideal_ratio=round(ideal, 4), **times.figures(name)))
-        rows[-1].frames = len(reports[name])
+        rows[-1].frames = len(traces[name])
     return report(rows, chosen)
-
-
-def work(model, reports: list, window: int, overlap: bool) -> float:
-    """Operations of vision and prefill over all frames; where they overlap, those of the longer of the two."""
-    vision = sum(len(model.tower.blocks) * layer_flops(model.tower, round(r.tokens_recomputed)) for r in reports)
-    prefill = sum(flops(model, r.tokens_kept, window) for r in reports)
-    return max(vision, prefill) if overlap else vision + prefill
 
 
 if __name__ == '__main__':

@@ -97,7 +97,7 @@ class Stream:
     def __init__(self, model: VideoModel, settings: Settings | None = None):
         self.model = model
         self.settings = settings or Settings()
-        self._lane = Lane(model.device)             # for prefill, where that overlaps
+        self._lane, self._prefill_ms = Lane(model.device), {}       # for prefill, where that overlaps
         with torch.inference_mode():
             try:
                 self.memory = Window(model.decoder, model.words.head(), self.settings.memory_tokens,
@@ -111,6 +111,7 @@ class Stream:
         """Forget everything seen."""
         with contextlib.suppress(Exception):        # what is forgotten may have failed
             self.settle()
+        self._prefill_ms = {'prefill': 0.0}         # of the last frame whose prefill ran beside another's vision
         self.vision = VisionState()
         self.pruner = make_pruner(self.settings.pruner)
         self.thumbnail: torch.Tensor | None = None
@@ -160,13 +161,14 @@ class Stream:
         chosen = None if sight is None else self.pruner.select(sight, settings)         # b of n tokens
         watch.mark('prune')
 
-        settled = self._lane.settle()
+        self.settle()
         if settings.overlap:
+            memory_tokens = self.memory.tokens
             self._lane.put(functools.partial(self._remember, chosen, settings, stamp))
-            prefill, memory_tokens = settled or ({'prefill': 0.0}, 0)
-            ms = watch.read() | prefill
+            ms = watch.read() | self._prefill_ms
         else:
-            ms, memory_tokens = self._remember(chosen, settings, stamp, watch)
+            ms = self._remember(chosen, settings, stamp, watch)
+            memory_tokens = self.memory.tokens
 
         patches = model.tower.grid[0] * model.tower.grid[1]
         recomputed = np.zeros(patches, np.float32) if sight is None else sight.recomputed.cpu().numpy()
@@ -181,10 +183,10 @@ class Stream:
 
     def settle(self) -> None:
         """Wait until the newest frame is in the memory (overlap). Raises what its prefill raised."""
-        self._lane.settle()
+        self._prefill_ms = self._lane.settle() or self._prefill_ms
 
-    def _remember(self, chosen, settings: Settings, stamp: int, watch: Stopwatch | None = None):
-        """Prefill the tokens chosen of a frame, or none -> milliseconds by stage, visual tokens in the window."""
+    def _remember(self, chosen, settings: Settings, stamp: int, watch: Stopwatch | None = None) -> dict[str, float]:
+        """Prefill the tokens chosen of a frame, or none -> milliseconds by stage."""
         watch = watch or Stopwatch(self.model.device)
         places = self.model.token_grid[0] * self.model.token_grid[1]
         if chosen is None:
@@ -195,7 +197,7 @@ class Stream:
         else:
             self.memory.add(chosen.tokens[None], chosen.index, places, stamp)
         watch.mark('prefill')
-        return watch.read(), self.memory.tokens
+        return watch.read()
 
     def ask(self, question: str, max_new_tokens: int | None = None) -> Answer:
         """Ask about what is in the window -> an iterator of text pieces, whose `report` tells what it rests on.
