@@ -45,21 +45,23 @@ class AnswerReport:
 class Answer(Iterator[str]):
     """Pieces of text, greedily decoded. It knows the memory as it was when it was asked, whatever is seen meanwhile.
 
-    `close()` ends it early. Raises `QuestionError` at once, `ModelFailure` while it is read.
+    newest: [1, n, D], the newest frame's tokens in place of those that the memory keeps, see `Recall`. `close()` ends it
+    early. Raises `QuestionError` at once, `ModelFailure` while it is read.
     """
 
-    def __init__(self, model: VideoModel, memory: Window, question: str, max_new_tokens: int):
+    def __init__(self, model: VideoModel, memory: Window, question: str, max_new_tokens: int,
+                 newest: torch.Tensor | None = None):
         question = question.strip()
         if not question:
             raise QuestionError('the question is empty')
         ids = model.words.tail(question)
-        room = memory.reserve - 1 - len(ids)
-        if room < 1:
-            raise QuestionError(f'the question has {len(ids)} tokens; at most {memory.reserve - 2} fit')
         self._asked = time.perf_counter()
-        self.report = AnswerReport('', memory.frames[0].stamp, memory.frames[-1].stamp, len(memory.frames))
         with torch.inference_mode():
-            recall = Recall(memory)
+            recall = Recall(memory, newest)
+        room = recall.room - 1 - len(ids)
+        if room < 1:
+            raise QuestionError(f'the question has {len(ids)} tokens; at most {recall.room - 2} fit')
+        self.report = AnswerReport('', memory.frames[0].stamp, memory.frames[-1].stamp, len(memory.frames))
         self._pieces = self._decode(model, recall, ids, min(room, max_new_tokens))
 
     def __next__(self) -> str:

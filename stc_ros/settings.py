@@ -99,6 +99,9 @@ class Settings:
                                 unit='frames', low=1, high=256)
     compact_positions: bool = knob(False, 'Renumber kept tokens without gaps instead of keeping their original '
                                           'positions.')
+    newest_whole: bool = knob(True, 'Questions read all visual tokens of the newest frame instead of those kept: what '
+                                    'is to be seen now does not suffer from pruning. Each question then prefills that '
+                                    'frame, too.')
     # memory
     overlap: bool = knob(False, "Prefill a frame while the next one's vision is under way: more frames in a second "
                                 'where cores or a GPU stand idle. Its prefill time is reported with the next frame.')

@@ -20,7 +20,7 @@ import torch
 from stc_ros.answer import Answer, NothingSeen, QuestionError, StreamError
 from stc_ros.compression.pruner import make_pruner
 from stc_ros.compression.scene import difference, thumbnail
-from stc_ros.compression.vision import VisionState, look
+from stc_ros.compression.vision import Sight, VisionState, look, look_closer
 from stc_ros.lane import Lane
 from stc_ros.memory.window import Window
 from stc_ros.models.base import VideoModel
@@ -113,6 +113,8 @@ class Stream:
             self.settle()
         self._prefill_ms = {'prefill': 0.0}         # of the last frame whose prefill ran beside another's vision
         self.vision = VisionState()
+        self._image: torch.Tensor | None = None     # uint8 [1, 3, h, w]: the newest frame
+        self._sight: Sight | None = None            # of the newest frame that showed anything
         self.pruner = make_pruner(self.settings.pruner)
         self.thumbnail: torch.Tensor | None = None
         self.memory.clear()
@@ -159,6 +161,7 @@ class Stream:
         watch.mark('vision')
 
         chosen = None if sight is None else self.pruner.select(sight, settings)         # b of n tokens
+        self._image, self._sight = image, sight or self._sight
         watch.mark('prune')
 
         self.settle()
@@ -176,7 +179,7 @@ class Stream:
         report = FrameReport(
             stamp=stamp, index=self._stats.frames, grid=model.tower.grid, token_grid=model.token_grid,
             recomputed=recomputed, kept=kept, tokens=patches, tokens_recomputed=float(recomputed.sum()),
-            visual_tokens=model.token_grid[0] * model.token_grid[1], tokens_kept=len(kept), ms=ms,
+            visual_tokens=model.visual_tokens, tokens_kept=len(kept), ms=ms,
             scene_change=scene_change, memory_tokens=memory_tokens, memory_bytes=self.memory.bytes)
         self._stats.count(report)
         return report
@@ -188,7 +191,7 @@ class Stream:
     def _remember(self, chosen, settings: Settings, stamp: int, watch: Stopwatch | None = None) -> dict[str, float]:
         """Prefill the tokens chosen of a frame, or none -> milliseconds by stage."""
         watch = watch or Stopwatch(self.model.device)
-        places = self.model.token_grid[0] * self.model.token_grid[1]
+        places = self.model.visual_tokens
         if chosen is None:
             self.memory.pass_time(places, stamp)
         elif settings.compact_positions:
@@ -208,9 +211,21 @@ class Stream:
         self.settle()
         if not self.memory.frames:
             raise NothingSeen('no frame has been seen yet: is a camera publishing?')
-        answer = Answer(self.model, self.memory, question, max_new_tokens or self.settings.max_new_tokens)
+        answer = Answer(self.model, self.memory, question, max_new_tokens or self.settings.max_new_tokens,
+                        self.newest_tokens())
         self._stats.answers += 1
         return answer
+
+    @torch.inference_mode()
+    def newest_tokens(self) -> torch.Tensor | None:
+        """All visual tokens of the newest frame, [1, n, D]; None where the memory has them, or answers do without.
+
+        What a `recompute_limit` left for later is computed now.
+        """
+        if not self.settings.newest_whole or self.memory.frames[-1].tokens == self.model.visual_tokens:
+            return None
+        self._sight = look_closer(self.model, self.vision, self._image, self.settings) or self._sight
+        return self._sight.tokens[None]
 
     def stats(self) -> StreamStats:
         """Sums since the last reset."""

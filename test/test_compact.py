@@ -10,7 +10,15 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 from worlds import moving_square
 
 from stc_ros.compression.cacher import compute
-from stc_ros.compression.compact import bucket, choose_changed, compute_all, encode_compact, replace_patches, similarity
+from stc_ros.compression.compact import (
+    bucket,
+    catch_up,
+    choose_changed,
+    compute_all,
+    encode_compact,
+    replace_patches,
+    similarity,
+)
 from stc_ros.models.random import random_model
 from stc_ros.models.tower import build_tower
 from stc_ros.settings import Settings
@@ -176,6 +184,49 @@ def test_what_waited_is_caught_up_when_the_picture_rests(model):
     out = run(model, [first] + [second] * 40, settings)
     alike = [float((y - plain(model, second)).abs().max()) for y, _ in out]
     assert alike[-1] < alike[1] / 100
+
+
+def restless(count):
+    """Frames of which 14 of 36 patches change from one to the next."""
+    draw = np.random.default_rng(4)
+    frame, frames = draw.integers(0, 256, (6, 4, 6, 4, 3), np.uint8), []
+    for _ in range(count):
+        rows, cols = np.divmod(draw.permutation(36)[:14], 6)
+        frame[rows, :, cols] += np.uint8(100)
+        frames.append(frame.reshape(24, 24, 3).copy())
+    return frames
+
+
+@torch.inference_mode()
+def test_catching_up_recomputes_what_the_limit_left_and_no_more(model):
+    images = pictures(model, restless(8))
+    settings, state, errors = dataclasses.replace(COMPACT, recompute_limit=0.3), None, []
+    for image in images:
+        state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image), settings)
+        left = similarity(image, state.image, model.tower.grid) < settings.cache_similarity
+        before = float((state.features - plain(model, image)).norm())
+        late = catch_up(model.tower, state, image, lambda image=image: embed(model, image), settings)
+        assert torch.equal(late, left) and not (late & recomputed).any() and (state.age[late] == 0).all()
+        assert (similarity(image, state.image, model.tower.grid) >= settings.cache_similarity).all()
+        if late.any():
+            errors.append(float((state.features - plain(model, image)).norm()) / before)
+    assert len(errors) > 3 and max(errors) < 0.8
+    assert not catch_up(model.tower, state, images[-1], None, settings).any()       # nothing to embed any more
+
+
+@torch.inference_mode()
+def test_a_question_is_answered_from_the_newest_frame_as_it_is_now(model):
+    """What a limit left for later is caught up for the question, and only once; without a limit there is nothing."""
+    settings = dataclasses.replace(COMPACT, pruner='stc', prune_ratio=0.5)
+    streams = [Stream(model, dataclasses.replace(settings, **change))
+               for change in ({'cacher': 'off'}, {}, {'recompute_limit': 0.3})]
+    for t, frame in enumerate(restless(6)):
+        for stream in streams:
+            stream.see(frame, t)
+    right, free, limited = ([s._sight.tokens.clone(), s.newest_tokens()[0], s.newest_tokens()[0]] for s in streams)
+    assert torch.equal(free[0], free[1]) and not torch.equal(limited[0], limited[1])
+    assert torch.equal(limited[1], limited[2])
+    assert (limited[1] - right[0]).norm() < (limited[0] - right[0]).norm()
 
 
 def test_the_error_is_bounded_and_falls_with_similarity(model):

@@ -53,7 +53,7 @@ def test_all_at_once_is_what_a_stream_answers_one_by_one(settings, frames):
         stream = Stream(random_model(seed=seed), settings)
         see(stream, np.array(moving_square(frames)))
         before = stream.memory.keys.clone()
-        said = answer_all(stream.model, stream.memory, QUESTIONS, 6)
+        said = answer_all(stream, QUESTIONS, 6)
         assert said == [''.join(stream.ask(q, 6)) for q in QUESTIONS]
         assert torch.equal(stream.memory.keys, before)
         texts.update(said)
@@ -93,8 +93,8 @@ def streams_of(model, condition, case, monkeypatch):
         seen.append(frames)
         see(stream, frames, cuts)
 
-    def answer(model, window, questions, limit):
-        moments.append((len(window.frames), window.keys.clone()))
+    def answer(stream, questions, limit):
+        moments.append((len(stream.memory.frames), stream.memory.keys.clone()))
         return [''] * len(questions)
 
     monkeypatch.setattr(measure, 'see', look)
@@ -152,8 +152,8 @@ def test_other_choices_keep_as_many_tokens_but_others(model, name):
 def test_right_answers_are_counted_by_type_and_condition(model, case, monkeypatch):
     answers = {q.text: q.answer for questions in case.asked.values() for q in questions}
 
-    def knows_when_it_has_seen(model, window, questions, limit):
-        return [answers.get(q, case.story).upper() if len(window.frames) > 1 else 'nothing ?' for q in questions]
+    def knows_when_it_has_seen(stream, questions, limit):
+        return [answers.get(q, case.story).upper() if len(stream.memory.frames) > 1 else 'nothing ?' for q in questions]
 
     monkeypatch.setattr(measure, 'answer_all', knows_when_it_has_seen)
     plain, newest = (ask_case(model, case, named(name)) for name in ('plain', 'newest'))

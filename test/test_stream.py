@@ -7,6 +7,7 @@ import pytest
 import torch
 from worlds import moving_square
 
+from stc_ros.memory.window import Recall
 from stc_ros.models.random import WORDS, random_model, random_weights
 from stc_ros.settings import SettingError, Settings
 from stc_ros.stream import NothingSeen, QuestionError, Stream
@@ -40,7 +41,6 @@ def test_plain_mode_equals_transformers_forward_and_generate(model):
     assert answer.report.tokens == len([i for i in out if i not in model.words.stops])
     # and the numbers behind the words
     hidden = stock(input_ids=ids, pixel_values_videos=pixels, logits_to_keep=1).logits[0, -1]
-    from stc_ros.memory.window import Recall
     ours = Recall(stream.memory).run(torch.cat((model.newline[None, None],
                                                 model.decoder.embed(model.words.tail('what is moving ?'))), 1))
     torch.testing.assert_close(model.decoder.logits(ours[0, -1]), hidden, atol=1e-4, rtol=1e-4)
@@ -68,6 +68,28 @@ def test_asking_leaves_the_stream_as_it_was(model):
     assert first == second
     for old, new in zip(before, (stream.memory.keys, stream.memory.values, stream.memory.places, stream.memory.filled)):
         assert torch.equal(old, new)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize('pruner', ['stc', 'paper', 'tome'])
+@pytest.mark.parametrize('cacher', ['off', 'compact'])
+def test_a_question_reads_the_newest_frame_as_if_it_had_not_been_pruned(model, cacher, pruner):
+    """A stream whose last frame is not pruned at all has the same keys and values, and gives the same next word."""
+    settings = Settings(cacher=cacher, pruner=pruner, prune_ratio=0.5)
+    pruned, whole = (Stream(model, settings) for _ in range(2))
+    frames = moving_square(6)
+    watch(pruned, frames)
+    watch(whole, frames[:-1])
+    whole.configure(dataclasses.replace(settings, prune_ratio=0.0))
+    whole.see(frames[-1], 200)
+    assert pruned.memory.frames[-1].tokens < whole.memory.frames[-1].tokens == model.visual_tokens
+    question = model.decoder.embed(model.words.tail('what is moving ?'))
+    read = Recall(pruned.memory, pruned.newest_tokens()).run(question)
+    torch.testing.assert_close(read, Recall(whole.memory).run(question), atol=1e-4, rtol=1e-4)
+    assert (read - Recall(pruned.memory).run(question)).abs().max() > 1e-2         # or equality would say little
+    assert whole.newest_tokens() is None
+    pruned.configure(dataclasses.replace(settings, newest_whole=False))
+    assert pruned.newest_tokens() is None
 
 
 def test_frames_seen_between_the_pieces_of_an_answer_do_not_change_it(model):

@@ -132,7 +132,7 @@ def rest_and_change():
 
 
 def test_told_in_differences_rest_is_mostly_silent_and_change_is_not():
-    index = choose_differences(rest_and_change(), 0.33)
+    index = choose_differences(rest_and_change(), 0.33, torch.empty(2, 0, dtype=torch.long))
     assert (index.diff(dim=1) > 0).all()
     still, busy = (torch.bincount(row[row < 12 * TOKENS] // TOKENS, minlength=12).tolist() for row in index)
     heartbeat = Settings().heartbeat
@@ -141,6 +141,24 @@ def test_told_in_differences_rest_is_mostly_silent_and_change_is_not():
     assert silent[: heartbeat - 1] == list(range(SETTLE + 1, SETTLE + heartbeat))
     assert 9 * TOKENS + 30 in index[0]
     assert sum(busy[1:]) == 11 * round(0.33 * TOKENS)
+
+
+def test_told_in_differences_the_frame_asked_about_is_whole_and_others_are_as_before():
+    clips, moment = rest_and_change(), torch.tensor([[4], [11]])
+    pruned, whole = (choose_differences(clips, 0.33, frames) for frames in (moment[:, :0], moment))
+    for i, t in enumerate(moment[:, 0].tolist()):
+        expected = set(pruned[i].tolist()) | set(range(t * TOKENS, (t + 1) * TOKENS))
+        assert {n for n in whole[i].tolist() if n < 12 * TOKENS} == {n for n in expected if n < 12 * TOKENS}
+
+
+def test_told_in_differences_what_is_asked_at_the_whole_frame_comes_first(shard):
+    batch = draw_batch(shard, torch.arange(3), 8, 1, 0.5, torch.Generator().manual_seed(1), differences=True)
+    for b in range(3):
+        count = torch.bincount(batch.frame[b])
+        asked = torch.cat([group["moment"][b] for group in (*batch.asked, batch.told)]).tolist()
+        now = max(set(asked), key=asked.count)
+        assert count[now] == TOKENS and asked.count(now) >= 7
+        assert 1 < (count == TOKENS).sum() < len(count)         # the first frame is told whole, too
 
 
 def test_filling_is_not_seen_and_nothing_is_known_of_it(shard):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stc_ros.memory.window import Recall, Window
+from stc_ros.memory.window import IDLE_FRAMES, Recall, Window
 from stc_ros.models.random import random_model, random_weights
 
 GIB = 1 << 30
@@ -173,3 +173,27 @@ def test_clear_forgets_frames_and_keeps_the_sinks(model):
     fill(memory, 2, seed=4), fill(fresh, 2, seed=4)
     question = torch.randn(1, 2, 48)
     torch.testing.assert_close(Recall(memory).run(question), Recall(fresh).run(question))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(('frames', 'idle'), [(3, 0), (9, 0), (3, 1), (3, 9)], ids=str)
+def test_the_newest_frame_read_whole_equals_a_window_that_keeps_it_whole(model, frames, idle):
+    """Also after the ring has gone round, and where a standstill ends with the picture it began with."""
+    torch.manual_seed(7)
+    newest, question = torch.randn(1, 9, 48), torch.randn(1, 4, 48)
+    kept = torch.tensor([1, 4, 5])
+    pruned, whole = (fill(window(model, tokens=51), frames, tokens=7) for _ in range(2))
+    if idle:
+        pruned.add(newest[:, kept], kept, 9, frames)
+        whole.add(newest[:, kept], kept, 9, frames)
+        for i in range(idle):
+            pruned.pass_time(9, frames + 1 + i)
+        whole.pass_time(9 * (min(idle, IDLE_FRAMES) - 1), frames + 1)
+    else:
+        pruned.add(newest[:, kept], kept, 9, frames)
+    whole.add(newest, torch.arange(9), 9, frames + 2)
+    recall = Recall(pruned, newest)
+    assert recall.room == pruned.reserve - 9
+    torch.testing.assert_close(recall.run(question), Recall(whole).run(question), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(recall.run(question), Recall(whole).run(torch.cat((question, question), 1))[:, 4:],
+                               atol=1e-5, rtol=1e-5)

@@ -64,7 +64,7 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
     When nothing has changed for more than SETTLE frames the frame is skipped, but for every `heartbeat`-th.
     """
     alike = similarity(image, state.image, grid)
-    changed = alike < settings.cache_similarity if settings.cache_similarity < 1 else alike < 1
+    changed = is_changed(alike, settings)
     patches, count = len(alike), int(changed.sum())
     quiet = 0 if count else state.quiet + 1
     if skips(quiet, state.skipped, settings):
@@ -81,6 +81,11 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
     first = torch.where(changed, settings.refresh_period + 2 - alike, waited).topk(wanted - stalest).indices
     rest = waited.index_fill(0, first, -1.0).topk(stalest).indices
     return torch.cat((first, rest)).sort().values, quiet
+
+
+def is_changed(alike: torch.Tensor, settings: Settings) -> torch.Tensor:
+    """Which patches are to be recomputed, bool [P], from how alike they are to their last recompute."""
+    return alike < settings.cache_similarity if settings.cache_similarity < 1 else alike < 1
 
 
 def skips(quiet: int, skipped: int, settings: Settings) -> bool:
@@ -122,6 +127,21 @@ def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor
         state.image = replace_patches(state.image, image, recomputed.view(tower.grid))
         state.age[rows] = 0
     return state, recomputed
+
+
+def catch_up(tower: Tower, state: CompactState, image: torch.Tensor, embed, settings: Settings) -> torch.Tensor:
+    """Recompute what a `recompute_limit` has left for later in the newest picture -> patches recomputed bool [P].
+
+    Arguments as those of `encode_compact`; `image` is the one that `state` has seen last. The next frames need not do
+    it any more.
+    """
+    late = is_changed(similarity(image, state.image, tower.grid), settings)
+    rows = late.nonzero()[:, 0]
+    if len(rows):
+        compute_rows(tower, state, embed(), rows)
+        state.image = replace_patches(state.image, image, late.view(tower.grid))
+        state.age[rows] = 0
+    return late
 
 
 def replace_patches(old: torch.Tensor, new: torch.Tensor, which: torch.Tensor) -> torch.Tensor:

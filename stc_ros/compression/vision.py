@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 
 from stc_ros.compression.cacher import CacherState, encode
-from stc_ros.compression.compact import CompactState, encode_compact
+from stc_ros.compression.compact import CompactState, catch_up, encode_compact
 from stc_ros.models.base import VideoModel
 from stc_ros.settings import Settings
 
@@ -103,10 +103,26 @@ def look(model: VideoModel, state: VisionState, image: torch.Tensor, settings: S
     state.layers = CacherState()
     image = image.to(model.device)
     state.compact, recomputed = encode_compact(tower, state.compact, image, embed, settings, refresh)
+    return _write_back(model, state, recomputed)
+
+
+def look_closer(model: VideoModel, state: VisionState, image: torch.Tensor, settings: Settings) -> Sight | None:
+    """What `look` would have seen of the same picture without a `recompute_limit`; None where it left nothing out."""
+    if settings.cacher != 'compact' or settings.recompute_limit == 1 or state.compact is None:
+        return None
+
+    def embed() -> torch.Tensor:
+        return model.tower.embed(model.pixels.normalise(image, model.device, model.dtype))
+
+    return _write_back(model, state, catch_up(model.tower, state.compact, image.to(model.device), embed, settings))
+
+
+def _write_back(model: VideoModel, state: VisionState, recomputed: torch.Tensor) -> Sight | None:
+    """The picture in `state.compact`, of which the patches `recomputed` are new; None when none is."""
     rows = recomputed.nonzero()[:, 0]
     if len(rows) == 0:
         return None
-    features = tower.finish(state.compact.features)
+    features = model.tower.finish(state.compact.features)
     first = features.shape[1] - len(recomputed)                             # a class token that is not dropped
     if state.hidden is None or len(rows) == len(recomputed) or first:
         state.hidden = model.project_in(features)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import torch
 
-from stc_ros.memory.window import Recall, Window
-from stc_ros.models.base import VideoModel
+from stc_ros.memory.window import Recall
 from stc_ros.models.decoder import rotate
+from stc_ros.stream import Stream
 
 
 class SharedRecall:
-    """A window's keys and values, and behind them those of several questions that do not see each other."""
+    """What a recall knows, and behind it several questions that do not see each other."""
 
-    def __init__(self, window: Window):
-        recall = Recall(window)
+    def __init__(self, recall: Recall):
+        if recall.newest is not None:
+            recall.run(recall.newest[:, :0])
         self.decoder = recall.decoder
         self.position = recall.position
         self.keys = list(recall.keys[:, :, :, :recall.length])          # by layer, [1, key heads, T, head]
@@ -42,11 +43,12 @@ class SharedRecall:
 
 
 @torch.inference_mode()
-def answer_all(model: VideoModel, window: Window, questions: list[str], limit: int) -> list[str]:
-    """Greedy answers of at most `limit` tokens, one for each question; the window stays as it is."""
+def answer_all(stream: Stream, questions: list[str], limit: int) -> list[str]:
+    """Greedy answers of at most `limit` tokens, one for each question; the stream stays as it is."""
     if not questions:
         return []
-    recall = SharedRecall(window)
+    stream.settle()
+    model, recall = stream.model, SharedRecall(Recall(stream.memory, stream.newest_tokens()))
     device = model.device
     tails = [model.words.tail(question.strip()) for question in questions]
     lengths = torch.tensor([1 + len(tail) for tail in tails], device=device)

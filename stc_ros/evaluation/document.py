@@ -57,7 +57,8 @@ The same questions; retention over {tested}.
 the cheapest cacher and the cheapest pruner below that each keep at least {good_enough:.0%} of the accuracy on the
 tuning streams, put together. They are recommended only when together, on test streams, they keep as much as the
 settings in question. `paper` is the published setting: update_ratio 0.25, a refresh every N frames, 64 of 196 tokens
-kept (prune_ratio 0.67). `limited` and `unlimited` are the settings in question with recompute_limit {limit} and 1.
+kept (prune_ratio 0.67), of the newest frame, too. `limited` and `unlimited` are the settings in question with
+recompute_limit {limit} and 1; with `newest frame pruned` a question reads no more of the newest frame than the pruner kept.
 
 ## Accuracy against share recomputed
 
@@ -75,6 +76,7 @@ costs nothing because nothing is asked that it could lose.
 
 Cacher off. `paper` and `stc` keep the tokens' original positions; compacted positions renumber them without gaps.
 `random` and `uniform` choose without looking. The other methods, of images or of video, are measured at one ratio.
+`newest whole`: a question reads all tokens of the newest frame, beside the share kept; in the other rows it does not.
 
 {kept}
 """
@@ -110,7 +112,8 @@ def write_document(folder: Path, command: str, made: str, settings: Settings, ou
 def words(settings: Settings) -> str:
     """The settings of cacher and pruner that have a say, as one would type them."""
     names = ['cacher', *CACHER_KNOBS.get(settings.cacher, ()), 'pruner']
-    names += ['prune_ratio'] * (settings.pruner != 'off') + ['compact_positions'] * settings.compact_positions
+    names += ['prune_ratio', 'newest_whole'] * (settings.pruner != 'off')
+    names += ['compact_positions'] * settings.compact_positions
     return ' '.join(f'--{name.replace("_", "-")} {str(getattr(settings, name)).lower()}' for name in names)
 
 

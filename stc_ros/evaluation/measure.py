@@ -82,13 +82,13 @@ def ask_case(model: VideoModel, case: Case, condition: Condition) -> Tally:
             streams.append(condition.open(model))
         stream = streams[-1]
         see(stream, frames, condition.cuts)
-        said = answer_all(model, stream.memory, [q.text for q in questions], ANSWER_TOKENS)
+        said = answer_all(stream, [q.text for q in questions], ANSWER_TOKENS)
         for question, answer in zip(questions, said):
             tally.right[NAMES.index(question.form)] += normalise(answer) == normalise(question.answer)
     if condition.narrates:
         seconds = max(1, case.narrated * FRAME_NS // 1_000_000_000)
         prompt = model.ask_narration(condition.settings.narration_prompt, case.narrated, seconds)
-        said = answer_all(model, stream.memory, [prompt], condition.settings.max_new_tokens)[0]
+        said = answer_all(stream, [prompt], condition.settings.max_new_tokens)[0]
         tally.narration = score(said, case.story)
     stats = [s.stats() for s in streams]
     tally.recomputed = sum(s.tokens_recomputed for s in stats) / sum(s.tokens for s in stats)

@@ -8,7 +8,8 @@ from stc_ros.evaluation.sweep import COMPARATORS, points
 
 STYLE = {'similarity, N=4': ('C0', 'o-'), 'similarity, N=16': ('C0', 's--'), 'paper, N=2': ('C1', 'v:'),
          'paper, N=4': ('C1', 'o-'), 'paper, N=16': ('C1', 's--'), 'compact': ('C2', 'D-'),
-         'paper': ('C1', 'o-'), 'stc': ('C2', 'D-'), 'paper, compacted positions': ('C3', 's--'),
+         'paper': ('C1', 'o-'), 'stc': ('C2', 'D-'), 'stc, newest whole': ('C2', 'd--'),
+         'paper, compacted positions': ('C3', 's--'),
          'random': ('C7', 'x:'), 'uniform': ('C8', '+:'),
          **{name: (f'C{n}', mark) for n, (name, mark) in enumerate(zip(COMPARATORS, 'Pp*^<>h'))}}
 ABSCISSA = {'recomputed': 'share of vision tokens recomputed', 'kept': 'share of visual tokens kept'}

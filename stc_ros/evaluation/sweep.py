@@ -18,14 +18,15 @@ CHEAPEST = 'cheapest of the sweep'
 CHANCE = ('random', 'uniform')     # pruners that do not look; they are compared with, not recommended
 COMPARATORS = ('pool', 'tome', 'visionzip', 'vidcom2', 'divprune', 'fastervlm', 'dtd')      # at one ratio only
 LIMIT = 0.17                    # recompute_limit of 'limited'
-PAPER = {'cacher': 'paper', 'update_ratio': 0.25, 'pruner': 'paper', 'prune_ratio': 0.67}
+PAPER = {'cacher': 'paper', 'update_ratio': 0.25, 'pruner': 'paper', 'prune_ratio': 0.67, 'newest_whole': False}
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
     """One setting of a sweep.
 
-    curve: "recomputed" or "kept", whose share is the abscissa. change: what differs from plain settings.
+    curve: "recomputed" or "kept", whose share is the abscissa. change: what differs from plain settings and from
+    answers that read no more than what was kept.
     """
 
     curve: str
@@ -38,7 +39,7 @@ class Point:
         return f'{self.series} {self.label}'
 
     def condition(self, settings: Settings) -> Condition:
-        return Condition(self.name, replace(plain(settings), **self.change))
+        return Condition(self.name, replace(plain(settings), **{'newest_whole': False} | self.change))
 
 
 def points() -> list[Point]:
@@ -57,6 +58,8 @@ def points() -> list[Point]:
     for ratio in (0.5, 0.67, 0.8, 0.9):
         for pruner in ('paper', 'stc', *CHANCE):
             found.append(Point('kept', pruner, f'{ratio:g}', {'pruner': pruner, 'prune_ratio': ratio}))
+        change = {'pruner': 'stc', 'prune_ratio': ratio, 'newest_whole': True}
+        found.append(Point('kept', 'stc, newest whole', f'{ratio:g}', change))
         change = {'pruner': 'paper', 'prune_ratio': ratio, 'compact_positions': True}
         found.append(Point('kept', 'paper, compacted positions', f'{ratio:g}', change))
     ratio = PAPER['prune_ratio']
@@ -114,11 +117,13 @@ def _merit(point: list[float], before: float) -> tuple[bool, float]:
 def choose_others(settings: Settings, swept: dict) -> dict[str, Settings]:
     """The settings whose cost is measured on test streams, beside those given.
 
-    The sweep's cheapest, the paper's, and those given with a limit on what a frame recomputes and without.
+    The sweep's cheapest, the paper's, and those given with a limit on what a frame recomputes and without, and with
+    answers that read only what was kept of the newest frame.
     """
     off = plain(settings)
-    limits = {'limited': replace(settings, recompute_limit=LIMIT), 'unlimited': replace(settings, recompute_limit=1.0)}
+    others = {'limited': replace(settings, recompute_limit=LIMIT), 'unlimited': replace(settings, recompute_limit=1.0),
+              'newest frame pruned': replace(settings, newest_whole=False)}
     two, four = (replace(off, **PAPER, cache_interval=n) for n in (2, 4))
     return {CHEAPEST: replace(off, **recommend(swept)), 'paper, N=2': two, 'paper, N=4': four,
             'paper, N=4, compacted': replace(four, compact_positions=True),
-            **{name: one for name, one in limits.items() if one != settings}}
+            **{name: one for name, one in others.items() if one != settings}}

@@ -108,10 +108,15 @@ class Window:
 
     def order(self) -> torch.Tensor:
         """Slots of everything kept, oldest first: sinks, then frames. [n]"""
+        return torch.cat([torch.arange(*span, device=self.places.device) for span in self.spans(self.tokens)])
+
+    def spans(self, oldest: int) -> list[tuple[int, int]]:
+        """Slots of the sinks and the `oldest` visual tokens, oldest first: first slot and the one after the last."""
         ring = self.capacity - self.sinks
-        back = torch.arange(self.tokens, 0, -1, device=self.places.device)
-        return torch.cat((torch.arange(self.sinks, device=back.device),
-                          self.sinks + (self.next_slot - self.sinks - back) % ring))
+        first = (self.next_slot - self.sinks - self.tokens) % ring
+        before_end = min(oldest, ring - first)
+        start = self.sinks + first
+        return [(0, self.sinks), (start, start + before_end), (self.sinks, self.sinks + oldest - before_end)]
 
     @property
     def end(self) -> int:
@@ -152,26 +157,36 @@ class Window:
 
 
 class Recall:
-    """A copy of a window for one answer, in order of slots, with room for question and answer.
+    """A copy of a window for one answer, with room for question and answer.
 
-    The window goes on; the answer knows what was there when it was asked.
+    The window goes on; the answer knows what was there when it was asked. newest: all visual tokens of the newest
+    frame, [1, n, D]; they are read in place of those that the window keeps of it, in one pass with the question.
     """
 
-    def __init__(self, window: Window):
+    def __init__(self, window: Window, newest: torch.Tensor | None = None):
         self.decoder = window.decoder
-        filled = window.filled[:window.used]
-        self.length = int(filled.sum())
-        full = self.length == window.used
-        slots = slice(window.used) if full else filled.nonzero()[:, 0]          # a slice is copied thrice as fast
+        self.newest = newest
+        self.room = window.reserve - (0 if newest is None else newest.shape[1])     # tokens of question and answer
+        left_out = 0 if newest is None else window.frames[-1].tokens
+        spans = window.spans(window.tokens - left_out)
+        self.length = sum(stop - start for start, stop in spans)
         shape = list(window.keys.shape)
         shape[3] = self.length + window.reserve
         self.keys, self.values = window.keys.new_empty(shape), window.values.new_empty(shape)
-        self.keys[:, :, :, :self.length] = window.keys[:, :, :, slots]
-        self.values[:, :, :, :self.length] = window.values[:, :, :, slots]
+        at = 0
+        for start, stop in spans:
+            self.keys[:, :, :, at:at + stop - start] = window.keys[:, :, :, start:stop]
+            self.values[:, :, :, at:at + stop - start] = window.values[:, :, :, start:stop]
+            at += stop - start
         self.position = window.next_place
+        if newest is not None:      # after a standstill its picture stands where that ends
+            self.position = max(window.frames[-1].start, window.next_place - newest.shape[1])
 
     def run(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Append `embeddings` [1, t, D] behind all that is known -> hidden states [1, t, D]."""
+        asked = embeddings.shape[1]
+        if self.newest is not None:
+            embeddings, self.newest = torch.cat((self.newest, embeddings), dim=1), None
         count = embeddings.shape[1]
         start, end = self.length, self.length + count
         positions = torch.arange(self.position, self.position + count, device=embeddings.device)
@@ -185,4 +200,4 @@ class Recall:
 
         hidden = self.decoder.run(embeddings, positions, write, mask)
         self.length, self.position = end, self.position + count
-        return hidden
+        return hidden[:, count - asked:]

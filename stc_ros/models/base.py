@@ -52,6 +52,11 @@ class VideoModel:
         return prompt.replace('{frames}', str(frames)).replace('{seconds}', str(seconds))
 
     @property
+    def visual_tokens(self) -> int:
+        """Visual tokens of a frame before pruning, n."""
+        return self.token_grid[0] * self.token_grid[1]
+
+    @property
     def device(self) -> torch.device:
         return self.newline.device
 

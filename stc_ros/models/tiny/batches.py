@@ -19,7 +19,7 @@ TOLD = ("ids", "start", "length", "moment", "object", "until")
 EASY = tuple(TYPES.index(name) for name in ("appearance", "existence", "place"))
 SHORT = 0.7  # of the questions are padded to the longest of these
 LONGEST = 480  # kept visual tokens per clip, as a rule
-WHOLE = 0.5  # of the batches keep all tokens of the frames at which they are asked
+WHOLE = 0.5  # of the batches keep all tokens of the frames at which they are asked; those told in differences of one
 HARD = tuple(TYPES.index(name) for name in ("count", "order"))
 MANY = 3  # objects that are rarely asked for at once, and so preferred
 REST = 0.02  # cosine distance that no token of a frame at rest reaches
@@ -82,10 +82,11 @@ def choose_tokens(
     return keep.flatten(1).nonzero()[:, 1].view(b, -1)
 
 
-def choose_differences(features: torch.Tensor, share: float) -> torch.Tensor:
+def choose_differences(features: torch.Tensor, share: float, whole: torch.Tensor) -> torch.Tensor:
     """Indices int64 [B, n], ascending, of the tokens of clips [B, T, TOKENS, D] that rest and the `stc` pruner tell.
 
-    Clips of which less is told are filled up with indices from T * TOKENS on.
+    And all of the frames `whole`, int64 [B, m]: a question reads the newest frame whole. Clips of which less is told
+    are filled up with indices from T * TOKENS on.
     """
     b, frames = features.shape[:2]
     settings = replace(Settings(), prune_ratio=1 - share)
@@ -100,6 +101,7 @@ def choose_differences(features: torch.Tensor, share: float) -> torch.Tensor:
                 continue
             skipped, sight = 0, SimpleNamespace(hidden=frame, read=frame.__getitem__)
             kept[t, pruner.select(sight, settings).index] = True
+    keep[torch.arange(b)[:, None], whole] = True
     keep, told = keep.flatten(1), keep.sum((1, 2))
     index = torch.arange(frames * TOKENS, frames * TOKENS + int(told.max())).repeat(b, 1)
     index[torch.arange(index.shape[1]) < told[:, None]] = keep.nonzero()[:, 1]  # both row by row
@@ -111,13 +113,18 @@ def draw_batch(
 ) -> Batch:
     """A batch of the clips named by index, with `asked` questions and `told` narrations each, at a share of tokens.
 
-    A clip with fewer questions repeats some. `differences`: the tokens are those that a stream tells by default.
+    A clip with fewer questions repeats some. `differences`: the tokens are those that a stream tells by default, and
+    what is asked and narrated at one moment, whose frame is whole, comes first.
     """
-    features = shard["features"][clips]
-    salient = share < RANDOM_FROM or bool(torch.rand((), generator=draw) < 0.7)
-    whole = shard["moments"][clips].long() if torch.rand((), generator=draw) < WHOLE else None
-    index = choose_differences(features, share) if differences else choose_tokens(features, share, salient, draw, whole)
-    b = len(clips)
+    features, moments, b = shard["features"][clips], shard["moments"][clips].long(), len(clips)
+    now = torch.full((b, 1), -9)
+    if differences:
+        now = moments.gather(1, torch.randint(moments.shape[1], (b, 1), generator=draw))
+        index = choose_differences(features, share, now)
+    else:
+        salient = share < RANDOM_FROM or bool(torch.rand((), generator=draw) < 0.7)
+        whole = moments if torch.rand((), generator=draw) < WHOLE else None
+        index = choose_tokens(features, share, salient, draw, whole)
     real, places = index < features.shape[1] * TOKENS, index
     index = index.clamp(max=features.shape[1] * TOKENS - 1)
     take = torch.arange(b)[:, None]
@@ -126,7 +133,7 @@ def draw_batch(
     liking = 0.3 * (torch.isin(asked_parts["type"], torch.tensor(HARD)).float()
                     - torch.isin(asked_parts["type"], torch.tensor(EASY)).float())
     many = (asked_parts["type"] == TYPES.index("count")) & ((asked_parts["objects"] > 0).sum(2) >= MANY)
-    liking = liking + 0.2 * many
+    liking = liking + 0.2 * many + 2.0 * (asked_parts["moment"] == now)
     picks = _pick(asked_parts["moment"] >= 0, liking, asked, draw)
     picks = picks.gather(1, asked_parts["length"].gather(1, picks).argsort(1))
     few = max(round(asked * SHORT), 1)  # padded apart from the long ones, which saves a quarter of the tokens
@@ -136,7 +143,7 @@ def draw_batch(
     if told:
         told_parts = {k: shard["tell_" + k][clips] for k in TOLD}
         usable = told_parts["moment"] >= 0
-        picks = _pick(usable, 0.0, told, draw)
+        picks = _pick(usable, 2.0 * (told_parts["moment"] == now), told, draw)
         told_parts = {k: v[take, picks] for k, v in told_parts.items()}
     rows = torch.arange(MOST_OBJECTS)[None, :, None]
     return Batch(
@@ -157,7 +164,7 @@ def _gather(labels: torch.Tensor, index: torch.Tensor, real: torch.Tensor) -> to
 
 def _pick(usable: torch.Tensor, liking: torch.Tensor | float, count: int, draw: torch.Generator) -> torch.Tensor:
     """`count` different usable columns of each row [B, n], more of higher `liking`; again from the first if too few."""
-    score = torch.rand(usable.shape, generator=draw) + 2.0 * usable + liking
+    score = torch.rand(usable.shape, generator=draw) + 9.0 * usable + liking
     order = score.argsort(1, descending=True)
     return order.gather(1, torch.arange(count) % usable.sum(1, keepdim=True).clamp(min=1))
 

@@ -46,14 +46,19 @@ def score_cells(out: torch.Tensor, classes: torch.Tensor, offset: torch.Tensor):
     return sum(WEIGHTS[k] * v for k, v in losses.items()), figures
 
 
-def score_frames(heads: DenseHeads, patches: torch.Tensor, tokens: torch.Tensor, labels: dict[str, torch.Tensor]):
-    """Loss over all views, and figures named "view.part". patches [F, 196, d], tokens [F, 49, D]."""
+def score_frames(
+    heads: DenseHeads, patches: torch.Tensor, tokens: torch.Tensor, labels: dict[str, torch.Tensor], second=0.5
+):
+    """Loss over all views, and figures named "view.part". patches [F, 196, d], tokens [F, 49, D].
+
+    second: the weight of the view of the object that has the second most pixels.
+    """
     loss, figures = 0.0, {}
     for view in VIEWS:
         features = patches if view == "patch" else tokens
         linear = getattr(heads, view)
         out = F.linear(features, linear.weight.to(features.dtype), linear.bias.to(features.dtype))
         part, found = score_cells(out, labels[view + "_class"], labels[view + "_offset"])
-        loss = loss + part * (0.5 if view == "second" else 1.0)
+        loss = loss + part * (second if view == "second" else 1.0)
         figures |= {f"{view}.{k}": v for k, v in found.items()}
     return loss, figures

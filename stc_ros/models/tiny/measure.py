@@ -4,6 +4,7 @@ import torch
 
 from stc_ros.models.tiny import lean, losses
 from stc_ros.models.tiny.batches import draw_batch
+from stc_ros.models.tiny.clips import PER_MOMENT
 from stc_ros.synthetic.forms import TYPES
 
 AT_ONCE = 8  # clips
@@ -19,7 +20,8 @@ def measure_shard(
     right, types, tokens, exact = [], [], [], []
     for i in range(0, len(shard["moment"]), AT_ONCE):
         clips = torch.arange(i, min(i + AT_ONCE, len(shard["moment"])))
-        batch = draw_batch(shard, clips, shard["moment"].shape[1], 1, share, draw, differences).to(head.device)
+        asked = PER_MOMENT if differences else shard["moment"].shape[1]
+        batch = draw_batch(shard, clips, asked, 1, share, draw, differences).to(head.device)
         caches, _ = losses.read_batch(w, batch, head)
         for group in batch.asked:
             logits, _ = losses.answer_pieces(w, caches, batch, group, len(head))

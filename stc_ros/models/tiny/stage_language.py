@@ -28,7 +28,7 @@ WEIGHTS = {
 VISITS = 2.5  # how often a clip is seen, on average
 RECENT = 24  # shards from which clips are drawn
 FULL = 4  # every so many steps the share drawn is kept however long the clips are
-DIFFERENCES = 0.4  # of the steps are told in differences, as a stream is by default
+DIFFERENCES = 0.5  # of the steps are told in differences, as a stream is by default
 DIFFERENCE_SHARES = (0.33, 0.33, 0.5)  # of all tokens that those may tell; drawn evenly
 TUNE_FRAMES = (8, 16, 32)
 

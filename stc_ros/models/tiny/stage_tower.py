@@ -11,7 +11,7 @@ from tqdm import tqdm
 from stc_ros.models.tiny import lean
 from stc_ros.models.tiny.checkpoint import load_newest, log_figures, save_checkpoint
 from stc_ros.models.tiny.dense import DenseHeads, score_frames
-from stc_ros.models.tiny.frames import label_frame, watch
+from stc_ros.models.tiny.frames import EMPTY, label_frame, watch
 from stc_ros.models.tiny.optimise import Optimiser, schedule, split_parameters
 from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.seeds import TRAIN, TUNE
@@ -19,26 +19,39 @@ from stc_ros.synthetic.seeds import TRAIN, TUNE
 PER_WORLD = 4  # frames taken from one world
 STRIDE = 7  # steps between them
 CONFIRM_FRAMES = 256
+HEADS_ALONE, HEADS_SHARE = 200, 16.0  # steps in which fresh heads learn to read a trained tower, and of which rate
+ANCHOR = 20.0  # weight of staying what the language model has learned to read
+SECOND = 1.5  # weight of the second object that a token shows
+AGAIN_FROM = 100_000_000  # seed, far behind those of the first time
+AGAIN = ("busy", "static", "busy", "patrol", "busy", "night")  # profiles by turns: objects overlap in busy ones
 
 
-def draw_batch(step: int, size: int, seeds: range) -> dict[str, np.ndarray]:
+def draw_batch(step: int, size: int, seeds: range, profiles=PROFILES) -> dict[str, np.ndarray]:
     """The frames and labels of one step, the same whenever it is asked for. frames uint8 [size, S, S, 3]."""
     worlds = size // PER_WORLD
     rows = []
     for j in range(worlds):
         number = step * worlds + j
-        for frame, ids, truth in watch(PROFILES[number % len(PROFILES)], seeds[number], PER_WORLD, STRIDE):
+        for frame, ids, truth in watch(profiles[number % len(profiles)], seeds[number], PER_WORLD, STRIDE):
             rows.append({"frames": frame} | label_frame(ids, truth))
     return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
 
 
-def _feed(queue, first: int, last: int, size: int) -> None:
+def _feed(queue, first: int, last: int, size: int, seeds: range, profiles: tuple[str, ...]) -> None:
     for step in range(first, last):
-        queue.put(draw_batch(step, size, TRAIN))
+        queue.put(draw_batch(step, size, seeds, profiles))
 
 
-def run(model, folder: Path, steps: int, size: int, rate: float, device: str, save_every: float = 120.0) -> None:
-    """Trains to `steps` steps of `size` frames, from the newest checkpoint in `folder` if there is one."""
+def run(
+    model, folder: Path, steps: int, size: int, rate: float, device: str, again: bool = False, save_every: float = 120.0
+) -> None:
+    """Trains to `steps` steps of `size` frames, from the newest checkpoint in `folder` if there is one.
+
+    `again`: the model is trained already, and its language model is to understand the tower as before. So visual tokens
+    that show one object or none are to stay what they were; those that two objects share are free to change.
+    """
+    before = {k: v.detach().clone() for k, v in lean.gather_weights(model, prefix="model.").items()} if again else None
+    seeds, profiles = (TRAIN[AGAIN_FROM:], AGAIN) if again else (TRAIN, PROFILES)
     heads = DenseHeads(model.config.vision_config.hidden_size, model.config.text_config.hidden_size)
     model.to(device), heads.to(device)
     seen = [(n, p) for n, p in model.named_parameters() if n.startswith((lean.VISION, lean.PROJECTOR))]
@@ -49,15 +62,18 @@ def run(model, folder: Path, steps: int, size: int, rate: float, device: str, sa
         return
     context = multiprocessing.get_context("spawn")
     queue = context.Queue(maxsize=6)
-    feeder = context.Process(target=_feed, args=(queue, first, steps, size), daemon=True)
+    feeder = context.Process(target=_feed, args=(queue, first, steps, size, seeds, profiles), daemon=True)
     feeder.start()
     saved = time.monotonic()
     bar = tqdm(range(first, steps), initial=first, total=steps, desc="tower", mininterval=5)
     for step in bar:
         batch = {k: torch.from_numpy(v).to(device) for k, v in queue.get().items()}
-        loss, figures = _score(model, heads, batch)
+        waits = again and step < HEADS_ALONE
+        for _, p in seen:
+            p.requires_grad_(not waits)
+        loss, figures = _score(model, heads, batch, before)
         loss.backward()
-        optimiser.step(schedule(step, steps, warm=50, hold=0.5))
+        optimiser.step(HEADS_SHARE if waits else schedule(step, steps, warm=50, hold=0.4 if again else 0.5))
         if step % 20 == 0:
             bar.set_postfix(loss=f"{loss.item():.3f}", shape=f"{figures['token.shape']:.2f}")
             log_figures(folder, "tower", step, {"loss": loss.item()} | figures)
@@ -66,13 +82,25 @@ def run(model, folder: Path, steps: int, size: int, rate: float, device: str, sa
             saved = time.monotonic()
             with torch.no_grad():
                 batch = draw_batch(0, CONFIRM_FRAMES, TUNE)
-                _, figures = _score(model, heads, {k: torch.from_numpy(v).to(device) for k, v in batch.items()})
+                _, figures = _score(model, heads, {k: torch.from_numpy(v).to(device) for k, v in batch.items()}, before)
             log_figures(folder, "tower-tune", step, figures)
             tqdm.write(f"tune {step}: " + " ".join(f"{k}={v:.3f}" for k, v in figures.items()))
     feeder.join()
 
 
-def _score(model, heads, batch):
-    w = lean.gather_weights(model, prefix="model.")
-    patches = lean.see_patches(w, lean.normalise(batch["frames"]))
-    return score_frames(heads, patches, lean.project(w, patches), batch)
+def _score(model, heads, batch, before=None):
+    """Loss and figures; with the weights `before`, also how far the visual tokens have gone from what they were."""
+    w, pixels = lean.gather_weights(model, prefix="model."), lean.normalise(batch["frames"])
+    patches = lean.see_patches(w, pixels)
+    tokens = lean.project(w, patches)
+    if before is None:
+        return score_frames(heads, patches, tokens, batch)
+    loss, figures = score_frames(heads, patches, tokens, batch, SECOND)
+    with torch.no_grad():
+        old = lean.project(before, lean.see_patches(before, pixels)).float()
+    gone = (tokens.float() - old).square().mean(2) / old.square().mean()  # [F, TOKENS]
+    empty = batch["token_class"][..., 0] == EMPTY
+    alone = (batch["second_class"][..., 0] == EMPTY) & ~empty
+    moved = {"gone.empty": gone[empty].mean(), "gone.alone": gone[alone].mean(), "gone": gone[~empty & ~alone].mean()}
+    loss = loss + ANCHOR * (moved["gone.empty"] + moved["gone.alone"])
+    return loss, figures | {k: v.item() for k, v in moved.items()}

@@ -15,6 +15,7 @@ from transformers import LlavaOnevisionForConditionalGeneration
 from stc_ros.models.tiny import lean, stage_language, stage_tower
 from stc_ros.models.tiny.architecture import configure, create, deepen
 from stc_ros.models.tiny.checkpoint import load_newest
+from stc_ros.models.tiny.export import export_model
 from stc_ros.models.tiny.shards import write_shards
 from stc_ros.models.tiny.tokenizer import list_words
 
@@ -25,7 +26,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m stc_ros.models.tiny.train", description=__doc__.split("\n")[0])
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, clips, log and the export")
     parser.add_argument("--stage", choices=("all", "tower", "language"), default="all", help="what to train")
-    parser.add_argument("--start", type=Path, help="an exported model whose language stage is to go on")
+    parser.add_argument("--start", type=Path, help="an exported model, of which that stage is to go on")
     parser.add_argument("--begin", type=int, default=0, help="shard of clips at step 0; 130 skips short ones")
     parser.add_argument("--tower-steps", type=int, default=850, help="steps of 64 frames")
     parser.add_argument("--language-steps", type=int, default=8000, help="steps of 8 clips with 16 questions each")
@@ -46,7 +47,12 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_arguments(arguments)
     if args.quick:
         vars(args).update(QUICK)
-    if args.stage in ("all", "tower") and not args.start:
+    if args.stage == "tower" and args.start:
+        prepare(args)
+        model = load_start(args)
+        stage_tower.run(model, args.run, args.tower_steps, 64, args.rate, args.device, again=True)
+        export_model(model, args.run / "export")
+    elif args.stage in ("all", "tower") and not args.start:
         prepare(args)
         model = create(configure({word: i for i, word in enumerate(list_words())}), args.seed)
         stage_tower.run(model, args.run, args.tower_steps, 64, 1.5e-3, args.device)
