@@ -45,8 +45,8 @@ class AnswerReport:
 class Answer(Iterator[str]):
     """Pieces of text, greedily decoded. It knows the memory as it was when it was asked, whatever is seen meanwhile.
 
-    newest: [1, n, D], the newest frame's tokens in place of those that the memory keeps, see `Recall`. `close()` ends it
-    early. Raises `QuestionError` at once, `ModelFailure` while it is read.
+    newest: [1, n, D], the newest frame's tokens in place of those that the memory keeps, see `Recall`. `close()` ends
+    it early. Raises `QuestionError` at once, `ModelFailure` while it is read.
     """
 
     def __init__(self, model: VideoModel, memory: Window, question: str, max_new_tokens: int,

@@ -58,7 +58,8 @@ the cheapest cacher and the cheapest pruner below that each keep at least {good_
 tuning streams, put together. They are recommended only when together, on test streams, they keep as much as the
 settings in question. `paper` is the published setting: update_ratio 0.25, a refresh every N frames, 64 of 196 tokens
 kept (prune_ratio 0.67), of the newest frame, too. `limited` and `unlimited` are the settings in question with
-recompute_limit {limit} and 1; with `newest frame pruned` a question reads no more of the newest frame than the pruner kept.
+recompute_limit {limit} and 1; with `newest frame pruned` a question reads no more of it than was
+kept.
 
 ## Accuracy against share recomputed
 
