@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     model = load(chosen)
     device = model.device
-    places, width = model.token_grid[0] * model.token_grid[1], len(model.newline)
+    places, width = model.visual_tokens, len(model.newline)
     with torch.inference_mode():
         windows = {ratio: full_window(model, chosen.memory_tokens) for ratio in RATIOS}
         tokens = next(iter(windows.values())).tokens
@@ -57,7 +57,7 @@ def full_window(model, tokens: int):
     from stc_ros.memory.window import Window
     window = Window(model.decoder, model.words.head(), tokens, 8 << 30, model.dtype)
     run, model.decoder.run = model.decoder.run, lambda *_: None         # the bookkeeping without the model
-    places = model.token_grid[0] * model.token_grid[1]
+    places = model.visual_tokens
     while not window.frames or window.frames[0].stamp == 0:
         stamp = window.frames[-1].stamp + 1 if window.frames else 0
         window.add(torch.zeros(1, places, 1, device=model.device), torch.arange(places, device=model.device), places,

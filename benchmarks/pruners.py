@@ -37,12 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
                     return len(kept.index) / len(sight.hidden)
 
                 times.run(name, prune, keep=number > 0)
-    plain = projector_flops(model, model.token_grid[0] * model.token_grid[1])
+    plain = projector_flops(model, model.visual_tokens)
     rows = []
     for name in PRUNERS:
         figures = times.figures(name, plain='off')
         projected = figures['share'] if projects_what_it_keeps(name) else 1.0
-        tokens = projected * model.token_grid[0] * model.token_grid[1]
+        tokens = projected * model.visual_tokens
         rows.append(Row(f'{chosen.model} {chosen.dtype}', input_name(chosen), name,
                         f'prune_ratio {chosen.prune_ratio:g}', machine=machine(chosen, device),
                         ideal_ratio=round(projector_flops(model, tokens) / plain, 4), **figures))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -45,19 +45,19 @@ class AnswerReport:
 class Answer(Iterator[str]):
     """Pieces of text, greedily decoded. It knows the memory as it was when it was asked, whatever is seen meanwhile.
 
-    newest: [1, n, D], the newest frame's tokens in place of those that the memory keeps, see `Recall`. `close()` ends
-    it early. Raises `QuestionError` at once, `ModelFailure` while it is read.
+    newest: gives the newest frame's tokens, [1, n, D], that are read in place of those that the memory keeps, see
+    `Recall`, or None. `close()` ends it early. Raises `QuestionError` at once, `ModelFailure` while it is read.
     """
 
     def __init__(self, model: VideoModel, memory: Window, question: str, max_new_tokens: int,
-                 newest: torch.Tensor | None = None):
+                 newest: Callable[[], torch.Tensor | None] = lambda: None):
         question = question.strip()
         if not question:
             raise QuestionError('the question is empty')
         ids = model.words.tail(question)
         self._asked = time.perf_counter()
         with torch.inference_mode():
-            recall = Recall(memory, newest)
+            recall = Recall(memory, newest())
         room = recall.room - 1 - len(ids)
         if room < 1:
             raise QuestionError(f'the question has {len(ids)} tokens; at most {recall.room - 2} fit')

@@ -212,7 +212,7 @@ class Stream:
         if not self.memory.frames:
             raise NothingSeen('no frame has been seen yet: is a camera publishing?')
         answer = Answer(self.model, self.memory, question, max_new_tokens or self.settings.max_new_tokens,
-                        self.newest_tokens())
+                        self.newest_tokens)
         self._stats.answers += 1
         return answer
 

@@ -66,6 +66,15 @@ def test_the_overlap_benchmark_writes_a_row_in_turn_and_one_overlapped(tmp_path)
         assert rows[f'{mode} overlapped']['share'] == rows[mode]['share']
 
 
+def test_the_answer_benchmark_counts_the_newest_frame_where_it_is_read_whole(tmp_path):
+    file = tmp_path / 'rows.json'
+    subprocess.run([sys.executable, str(BENCHMARKS / 'answer.py'), '--model', 'toy', '--frames', '6', '--threads', '1',
+                    '--json', str(file)], check=False, capture_output=True, timeout=120)    # 1: too fast to believe
+    rows = {row['mode']: row for row in json.loads(file.read_text())}
+    assert rows['kept only']['ideal_ratio'] == 1 < rows['newest whole']['ideal_ratio']
+    assert rows['kept only']['share'] == 0 < rows['newest whole']['share']
+
+
 def test_a_missing_video_is_said_without_a_traceback():
     done = subprocess.run([sys.executable, str(BENCHMARKS / 'end_to_end.py'), '--model', 'toy', '--video', '/none.mp4'],
                           capture_output=True, text=True, timeout=120)

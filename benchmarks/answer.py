@@ -1,0 +1,60 @@
+"""How long a question waits for the first word of its answer, behind a full window: what the newest frame whole costs.
+
+Each mode is a stream of its own that sees the same pictures behind a window full from the beginning, and is asked after
+every frame. `limited` has also to compute what a limit left for later. The ideal counts the operations of what the
+question prefills, the vision tower's not.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from end_to_end import about
+from measure import Row, Times, input_name, load, machine, options, pictures, read, report
+from prefill import flops, full_window
+
+QUESTION = 'what is moving ?'
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = options(__doc__, ('0.5b', 'embedded', '7b', 'toy'), frames=40, quick=10)
+    chosen = read(parser, arguments)
+    import torch
+    from tqdm import tqdm
+
+    from stc_ros.settings import Settings
+    from stc_ros.stream import Stream
+
+    model = load(chosen)
+    kept = Settings(newest_whole=False, recompute_limit=1.0)
+    modes = {'plain': Settings(cacher='off', pruner='off'), 'kept only': kept,
+             'newest whole': replace(kept, newest_whole=True),
+             'limited': replace(kept, newest_whole=True, recompute_limit=0.17)}
+    streams = {name: Stream(model, settings) for name, settings in modes.items()}
+    with torch.inference_mode():
+        for stream in streams.values():
+            stream.memory = full_window(model, stream.settings.memory_tokens)
+    window, question = streams['plain'].memory.tokens, 1 + len(model.words.tail(QUESTION))
+    times, read_tokens = Times(model.device), {name: [] for name in modes}
+    for number, frame in enumerate(tqdm(pictures(chosen), total=chosen.frames, desc='frames', disable=None)):
+        for name in (*modes,) if number % 2 else (*reversed(modes),):
+            seen = streams[name].see(frame, number)
+            whole = modes[name].newest_whole and 0 < seen.tokens_kept < seen.visual_tokens
+            answer = streams[name].ask(QUESTION, 1)
+            text = ''.join(answer)
+            if number and (text or answer.report.tokens):
+                tokens = question + whole * seen.visual_tokens
+                read_tokens[name].append(tokens)
+                times.add(name, whole, answer.report.time_to_first_token_s * 1e3)
+    plain = flops(model, question, window)
+    rows = [Row(f'{chosen.model} {chosen.dtype}', f'{input_name(chosen)}, window of {window} tokens', name,
+                about(settings), machine=machine(chosen, model.device),
+                ideal_ratio=round(sum(flops(model, n, window) for n in read_tokens[name])
+                                  / len(read_tokens[name]) / plain, 4), **times.figures(name))
+            for name, settings in modes.items()]
+    return report(rows, chosen)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
