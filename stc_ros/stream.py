@@ -220,9 +220,12 @@ class Stream:
     def newest_tokens(self) -> torch.Tensor | None:
         """All visual tokens of the newest frame, [1, n, D]; None where the memory has them, or answers do without.
 
-        What a `recompute_limit` left for later is computed now.
+        What a `recompute_limit` left for later is computed now. A frame that would fill half of the room for question
+        and answer is not read whole.
         """
-        if not self.settings.newest_whole or self.memory.frames[-1].tokens == self.model.visual_tokens:
+        tokens = self.model.visual_tokens
+        known = tokens == self.memory.frames[-1].tokens
+        if not self.settings.newest_whole or known or tokens > self.memory.reserve // 2:
             return None
         self._sight = look_closer(self.model, self.vision, self._image, self.settings) or self._sight
         return self._sight.tokens[None]

@@ -11,10 +11,12 @@ import pytest
 pytest.importorskip('rclpy', reason='rclpy is not installed: run ./dev test, or source a ROS 2')
 pytest.importorskip('stc_ros.msg', reason='the interfaces are not built: run ./dev build')
 
+from rclpy.action import ActionClient  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
+from stc_ros.action import AskStream  # noqa: E402
 from stc_ros.ros.node import spin, stop_spinning  # noqa: E402
 from stc_ros.ros.stream_node import StreamNode  # noqa: E402
 from stc_ros.srv import Ask  # noqa: E402
@@ -137,6 +139,18 @@ def request(question='what is moving?', timeout=0.0, max_new_tokens=0, kind=Ask.
     message = kind(question=question, max_new_tokens=max_new_tokens)
     message.timeout.sec, message.timeout.nanosec = int(timeout // 1), int(timeout % 1 * 1e9)
     return message
+
+
+def act(ros, question='what is moving?', **fields):
+    """Send a goal; returns (goal handle, feedback so far, future of the result)."""
+    client = ActionClient(ros.node, AskStream, 'ask_stream')
+    assert ros.spin_until(client.server_is_ready, 10)
+    feedback = []
+    goal = request(question, kind=AskStream.Goal, **fields)
+    sent = client.send_goal_async(goal, lambda message: feedback.append(message.feedback))
+    assert ros.spin_until(sent.done)
+    assert sent.result().accepted
+    return sent.result(), feedback, sent.result().get_result_async(), client
 
 
 def picture(image, stamp, frame_id='camera', **changes):

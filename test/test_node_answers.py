@@ -3,9 +3,8 @@
 import time
 
 import pytest
-from rclpy.action import ActionClient
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from robot import request, robot_fixture, seconds, wait  # noqa: F401
+from robot import act, robot_fixture, seconds, wait  # noqa: F401
 from std_msgs.msg import String
 
 from stc_ros.action import AskStream
@@ -88,18 +87,6 @@ def test_questions_that_cannot_be_answered(shared, fields, code, words):
 @pytest.fixture
 def shared(robot):
     return robot().watch()
-
-
-def act(ros, question='what is moving?', **fields):
-    """Send a goal; returns (goal handle, feedback so far, future of the result)."""
-    client = ActionClient(ros.node, AskStream, 'ask_stream')
-    assert ros.spin_until(client.server_is_ready, 10)
-    feedback = []
-    goal = request(question, kind=AskStream.Goal, **fields)
-    sent = client.send_goal_async(goal, lambda message: feedback.append(message.feedback))
-    assert ros.spin_until(sent.done)
-    assert sent.result().accepted
-    return sent.result(), feedback, sent.result().get_result_async(), client
 
 
 def test_action_streams_the_answer(robot, ros):

@@ -12,9 +12,8 @@ from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from rclpy.qos import QoSProfile
-from robot import request, robot_fixture, toy_stream, wait  # noqa: F401
+from robot import act, request, robot_fixture, toy_stream, wait  # noqa: F401
 from rosgraph_msgs.msg import Clock
-from test_node_answers import act
 
 from stc_ros.action import AskStream
 from stc_ros.msg import StreamStats
