@@ -20,9 +20,12 @@ QUESTION = 'what is moving ?'
 def main(arguments: list[str] | None = None) -> int:
     parser = options(__doc__, ('0.5b', 'embedded', '7b', 'toy'), frames=40, quick=10)
     chosen = read(parser, arguments)
+    if chosen.frames < 2:
+        parser.error('--frames must be at least 2: the first warms up')
     import torch
     from tqdm import tqdm
 
+    from stc_ros import timing
     from stc_ros.settings import Settings
     from stc_ros.stream import Stream
 
@@ -39,14 +42,15 @@ def main(arguments: list[str] | None = None) -> int:
     times, read_tokens = Times(model.device), {name: [] for name in modes}
     for number, frame in enumerate(tqdm(pictures(chosen), total=chosen.frames, desc='frames', disable=None)):
         for name in (*modes,) if number % 2 else (*reversed(modes),):
-            seen = streams[name].see(frame, number)
-            whole = modes[name].newest_whole and 0 < seen.tokens_kept < seen.visual_tokens
-            answer = streams[name].ask(QUESTION, 1)
-            text = ''.join(answer)
-            if number and (text or answer.report.tokens):
-                tokens = question + whole * seen.visual_tokens
-                read_tokens[name].append(tokens)
-                times.add(name, whole, answer.report.time_to_first_token_s * 1e3)
+            stream = streams[name]
+            stream.see(frame, number)
+            start = timing.now()
+            list(stream.ask(QUESTION, 1))
+            ms = (timing.now() - start) * 1e3
+            whole = stream.newest_tokens(model.visual_tokens) is not None
+            if number:
+                times.add(name, whole, ms)
+                read_tokens[name].append(question + whole * model.visual_tokens)
     plain = flops(model, question, window)
     rows = [Row(f'{chosen.model} {chosen.dtype}', f'{input_name(chosen)}, window of {window} tokens', name,
                 about(settings), machine=machine(chosen, model.device),

@@ -82,7 +82,7 @@ def read_retention(file: Path) -> dict[str, str]:
     points = {name: f'{after / swept["plain"]:.3f}' for name, (_, after) in swept['points'].items()}
     for cost in found['costs'].values():        # cacher and pruner together
         settings = cost['settings']
-        if (settings['cacher'], settings['pruner'], settings['newest_whole']) == ('compact', 'stc', True):
+        if (settings['cacher'], settings['pruner'], settings.get('newest_whole')) == ('compact', 'stc', True):
             mode = 'compact' if settings['recompute_limit'] == 1 else 'limited'
             points[f'{mode} frame'] = f'{cost["retention"]:.3f}'
     points['paper frame'] = f'{found["costs"]["paper, N=4"]["retention"]:.3f}'

@@ -45,24 +45,26 @@ class AnswerReport:
 class Answer(Iterator[str]):
     """Pieces of text, greedily decoded. It knows the memory as it was when it was asked, whatever is seen meanwhile.
 
-    newest: gives the newest frame's tokens, [1, n, D], that are read in place of those that the memory keeps, see
-    `Recall`, or None. `close()` ends it early. Raises `QuestionError` at once, `ModelFailure` while it is read.
+    newest: given how many positions there are for it, the newest frame's tokens, [1, n, D], that are read in place of
+    those that the memory keeps (see `Recall`), or None. `close()` ends it early. Raises `QuestionError` at once,
+    `ModelFailure` while it is read.
     """
 
     def __init__(self, model: VideoModel, memory: Window, question: str, max_new_tokens: int,
-                 newest: Callable[[], torch.Tensor | None] = lambda: None):
+                 newest: Callable[[int], torch.Tensor | None] = lambda room: None):
         question = question.strip()
         if not question:
             raise QuestionError('the question is empty')
         ids = model.words.tail(question)
-        self._asked = time.perf_counter()
-        with torch.inference_mode():
-            recall = Recall(memory, newest())
-        room = recall.room - 1 - len(ids)
+        room = memory.reserve - 1 - len(ids)
         if room < 1:
-            raise QuestionError(f'the question has {len(ids)} tokens; at most {recall.room - 2} fit')
+            raise QuestionError(f'the question has {len(ids)} tokens; at most {memory.reserve - 2} fit')
+        self._asked = time.perf_counter()
+        max_new_tokens = min(room, max_new_tokens)
+        with torch.inference_mode():
+            recall = Recall(memory, newest(room - max_new_tokens))
         self.report = AnswerReport('', memory.frames[0].stamp, memory.frames[-1].stamp, len(memory.frames))
-        self._pieces = self._decode(model, recall, ids, min(room, max_new_tokens))
+        self._pieces = self._decode(model, recall, ids, max_new_tokens)
 
     def __next__(self) -> str:
         return next(self._pieces)

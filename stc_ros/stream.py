@@ -115,6 +115,7 @@ class Stream:
         self.vision = VisionState()
         self._image: torch.Tensor | None = None     # uint8 [1, 3, h, w]: the newest frame
         self._sight: Sight | None = None            # of the newest frame that showed anything
+        self._told_whole = False                    # the language model was told all of it
         self.pruner = make_pruner(self.settings.pruner)
         self.thumbnail: torch.Tensor | None = None
         self.memory.clear()
@@ -161,7 +162,9 @@ class Stream:
         watch.mark('vision')
 
         chosen = None if sight is None else self.pruner.select(sight, settings)         # b of n tokens
-        self._image, self._sight = image, sight or self._sight
+        self._image = image
+        if sight:
+            self._sight, self._told_whole = sight, len(chosen.index) == model.visual_tokens
         watch.mark('prune')
 
         self.settle()
@@ -205,8 +208,9 @@ class Stream:
     def ask(self, question: str, max_new_tokens: int | None = None) -> Answer:
         """Ask about what is in the window -> an iterator of text pieces, whose `report` tells what it rests on.
 
-        The stream is not changed: question and answer are forgotten. Raises `NothingSeen` before the first frame and
-        `QuestionError` for an empty or too long question, and what the last frame's prefill raised (overlap).
+        The memory is not changed: question and answer are forgotten. What a `recompute_limit` left for later has been
+        computed afterwards. Raises `NothingSeen` before the first frame and `QuestionError` for an empty or too long
+        question, and what the last frame's prefill raised (overlap). After any other exception `reset` the stream.
         """
         self.settle()
         if not self.memory.frames:
@@ -217,18 +221,22 @@ class Stream:
         return answer
 
     @torch.inference_mode()
-    def newest_tokens(self) -> torch.Tensor | None:
-        """All visual tokens of the newest frame, [1, n, D]; None where the memory has them, or answers do without.
+    def newest_tokens(self, room: int) -> torch.Tensor | None:
+        """All visual tokens of the newest frame, [1, n, D], or None: the memory has them, or there is no `room` for n.
 
-        What a `recompute_limit` left for later is computed now. A frame that would fill half of the room for question
-        and answer is not read whole.
+        What a `recompute_limit` left for later is computed now, and counted in `stats`.
         """
-        tokens = self.model.visual_tokens
-        known = tokens == self.memory.frames[-1].tokens
-        if not self.settings.newest_whole or known or tokens > self.memory.reserve // 2:
+        if not self.settings.newest_whole or self.model.visual_tokens > room:
             return None
-        self._sight = look_closer(self.model, self.vision, self._image, self.settings) or self._sight
-        return self._sight.tokens[None]
+        try:
+            closer = look_closer(self.model, self.vision, self._image, self.settings)
+        except Exception:
+            self.vision = VisionState()         # half of it may be written: the next frame begins anew
+            raise
+        if closer:
+            self._sight, self._told_whole = closer, False
+            self._stats.tokens_recomputed += float(closer.recomputed.sum())
+        return None if self._told_whole else self._sight.tokens[None]
 
     def stats(self) -> StreamStats:
         """Sums since the last reset."""

@@ -205,13 +205,17 @@ def test_catching_up_recomputes_what_the_limit_left_and_no_more(model):
         state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image), settings)
         left = similarity(image, state.image, model.tower.grid) < settings.cache_similarity
         before = float((state.features - plain(model, image)).norm())
-        late = catch_up(model.tower, state, image, lambda image=image: embed(model, image), settings)
+        state, late = catch_up(model.tower, state, image, lambda image=image: embed(model, image), settings)
         assert torch.equal(late, left) and not (late & recomputed).any() and (state.age[late] == 0).all()
         assert (similarity(image, state.image, model.tower.grid) >= settings.cache_similarity).all()
         if late.any():
             errors.append(float((state.features - plain(model, image)).norm()) / before)
     assert len(errors) > 3 and max(errors) < 0.8
-    assert not catch_up(model.tower, state, images[-1], None, settings).any()       # nothing to embed any more
+    assert not catch_up(model.tower, state, images[-1], None, settings)[1].any()    # nothing to embed any more
+    other = model.pixels.resize(restless(1)[0] // 2)
+    state, late = catch_up(model.tower, state, other, lambda: embed(model, other), settings)
+    assert late.all()                                                               # nearly all: the plain tower
+    torch.testing.assert_close(state.features, plain(model, other), atol=1e-5, rtol=1e-5)
 
 
 @torch.inference_mode()
@@ -223,10 +227,34 @@ def test_a_question_is_answered_from_the_newest_frame_as_it_is_now(model):
     for t, frame in enumerate(restless(6)):
         for stream in streams:
             stream.see(frame, t)
-    right, free, limited = ([s._sight.tokens.clone(), s.newest_tokens()[0], s.newest_tokens()[0]] for s in streams)
-    assert torch.equal(free[0], free[1]) and not torch.equal(limited[0], limited[1])
-    assert torch.equal(limited[1], limited[2])
+    memory = streams[2].memory.keys.clone()
+    work = [[s.stats().tokens_recomputed] for s in streams]
+    right, free, limited = ([s._sight.tokens.clone(), s.newest_tokens(9)[0]] for s in streams)
+    for stream, done in zip(streams, work):
+        done += [stream.stats().tokens_recomputed, list(stream.ask('?', 1)), stream.stats().tokens_recomputed]
+        assert done[1] == done[3]                           # once
+    assert work[0][0] == work[0][1] and work[1][0] == work[1][1] and work[2][0] < work[2][1]
+    assert torch.equal(free[0], free[1])
     assert (limited[1] - right[0]).norm() < (limited[0] - right[0]).norm()
+    assert torch.equal(memory, streams[2].memory.keys)
+
+
+@pytest.mark.parametrize('error', [MemoryError, RuntimeError])
+def test_a_question_that_fails_while_it_catches_up_leaves_no_half_written_cache(model, monkeypatch, error):
+    settings = dataclasses.replace(COMPACT, pruner='stc', prune_ratio=0.5, recompute_limit=0.3)
+    stream, frames = Stream(model, settings), restless(7)
+    for t, frame in enumerate(frames[:6]):
+        stream.see(frame, t)
+
+    def fail(*_):
+        raise error('in the middle')
+
+    with monkeypatch.context() as patch:
+        patch.setattr('stc_ros.compression.compact.compute_rows', fail)
+        with pytest.raises(error):
+            stream.ask('?', 1)
+    assert stream.see(frames[6], 6).tokens_recomputed == 36         # anew
+    assert list(stream.ask('?', 1)) is not None
 
 
 def test_the_error_is_bounded_and_falls_with_similarity(model):

@@ -84,12 +84,23 @@ def test_a_question_reads_the_newest_frame_as_if_it_had_not_been_pruned(model, c
     whole.see(frames[-1], 200)
     assert pruned.memory.frames[-1].tokens < whole.memory.frames[-1].tokens == model.visual_tokens
     question = model.decoder.embed(model.words.tail('what is moving ?'))
-    read = Recall(pruned.memory, pruned.newest_tokens()).run(question)
+    read = Recall(pruned.memory, pruned.newest_tokens(9)).run(question)
     torch.testing.assert_close(read, Recall(whole.memory).run(question), atol=1e-4, rtol=1e-4)
     assert (read - Recall(pruned.memory).run(question)).abs().max() > 1e-2         # or equality would say little
-    assert whole.newest_tokens() is None
+    assert whole.newest_tokens(9) is None and pruned.newest_tokens(8) is None
     pruned.configure(dataclasses.replace(settings, newest_whole=False))
-    assert pruned.newest_tokens() is None
+    assert pruned.newest_tokens(9) is None
+
+
+def test_a_long_question_is_answered_without_the_whole_newest_frame_rather_than_not_at_all(model):
+    stream = Stream(model, Settings(cacher='off', pruner='stc', prune_ratio=0.5))
+    watch(stream, moving_square(5))
+    longest = stream.memory.reserve - 2         # in tokens; the chat's own included
+    around = len(model.words.tail('what')) - 1
+    fits, too_long = (' '.join(['what'] * (n - around)) for n in (longest, longest + 1))
+    assert len(list(stream.ask(fits, 5))) <= 1
+    with pytest.raises(QuestionError, match=str(longest)):
+        stream.ask(too_long, 5)
 
 
 def test_frames_seen_between_the_pieces_of_an_answer_do_not_change_it(model):

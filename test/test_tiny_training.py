@@ -1,8 +1,10 @@
 """The training of the embedded model: schedule, batches, and that a killed run goes on as if it had not been."""
 
+import json
+
 import torch
 
-from stc_ros.models.tiny import lean, losses, stage_language
+from stc_ros.models.tiny import lean, losses, stage_language, stage_tower
 from stc_ros.models.tiny.architecture import configure, create, deepen
 from stc_ros.models.tiny.checkpoint import find_checkpoints, load_newest, save_checkpoint
 from stc_ros.models.tiny.export import export_model
@@ -126,3 +128,22 @@ def test_an_export_loads_with_equal_weights_and_replaces_the_last_one(tmp_path):
     ids = AutoTokenizer.from_pretrained(folder).encode("red star", add_special_tokens=False)
     assert ids == Coder().encode("red star")
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+def test_the_tower_goes_on_with_heads_fitted_first_and_stays_near_what_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage_tower, "HEADS_ALONE", 2)
+    monkeypatch.setattr(stage_tower, "CONFIRM_FRAMES", 8)
+    model = create(CONFIG, 3)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+
+    def changed():
+        return {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+
+    stage_tower.run(model, tmp_path, 2, 8, 1e-3, "cpu", again=True)
+    assert not changed()
+    stage_tower.run(model, tmp_path, 4, 8, 1e-3, "cpu", again=True)
+    assert changed() and all(n.startswith((lean.VISION, lean.PROJECTOR)) for n in changed())
+    assert len(find_checkpoints(tmp_path, "again")) == 2 and not find_checkpoints(tmp_path, "tower")
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    first, last = (line for line in lines if line["stage"] == "again-tune")
+    assert first["gone.empty"] == first["gone.alone"] == 0 < last["gone.alone"] < 1

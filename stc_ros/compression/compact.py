@@ -64,7 +64,7 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
     When nothing has changed for more than SETTLE frames the frame is skipped, but for every `heartbeat`-th.
     """
     alike = similarity(image, state.image, grid)
-    changed = is_changed(alike, settings)
+    changed = alike < settings.cache_similarity
     patches, count = len(alike), int(changed.sum())
     quiet = 0 if count else state.quiet + 1
     if skips(quiet, state.skipped, settings):
@@ -81,11 +81,6 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
     first = torch.where(changed, settings.refresh_period + 2 - alike, waited).topk(wanted - stalest).indices
     rest = waited.index_fill(0, first, -1.0).topk(stalest).indices
     return torch.cat((first, rest)).sort().values, quiet
-
-
-def is_changed(alike: torch.Tensor, settings: Settings) -> torch.Tensor:
-    """Which patches are to be recomputed, bool [P], from how alike they are to their last recompute."""
-    return alike < settings.cache_similarity if settings.cache_similarity < 1 else alike < 1
 
 
 def skips(quiet: int, skipped: int, settings: Settings) -> bool:
@@ -129,19 +124,20 @@ def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor
     return state, recomputed
 
 
-def catch_up(tower: Tower, state: CompactState, image: torch.Tensor, embed, settings: Settings) -> torch.Tensor:
-    """Recompute what a `recompute_limit` has left for later in the newest picture -> patches recomputed bool [P].
+def catch_up(tower: Tower, state: CompactState, image: torch.Tensor, embed, settings: Settings):
+    """Recompute what a `recompute_limit` has left for later in the newest picture -> as `encode_compact`.
 
-    Arguments as those of `encode_compact`; `image` is the one that `state` has seen last. The next frames need not do
-    it any more.
+    `image` is the picture that `state` has seen last. The next frames need not do it any more.
     """
-    late = is_changed(similarity(image, state.image, tower.grid), settings)
+    late = similarity(image, state.image, tower.grid) < settings.cache_similarity
     rows = late.nonzero()[:, 0]
+    if len(rows) >= DENSE_SHARE * len(late):
+        return compute_all(tower, image, embed()), torch.ones_like(late)
     if len(rows):
         compute_rows(tower, state, embed(), rows)
         state.image = replace_patches(state.image, image, late.view(tower.grid))
         state.age[rows] = 0
-    return late
+    return state, late
 
 
 def replace_patches(old: torch.Tensor, new: torch.Tensor, which: torch.Tensor) -> torch.Tensor:

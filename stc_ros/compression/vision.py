@@ -107,14 +107,16 @@ def look(model: VideoModel, state: VisionState, image: torch.Tensor, settings: S
 
 
 def look_closer(model: VideoModel, state: VisionState, image: torch.Tensor, settings: Settings) -> Sight | None:
-    """What `look` would have seen of the same picture without a `recompute_limit`; None where it left nothing out."""
-    if settings.cacher != 'compact' or settings.recompute_limit == 1 or state.compact is None:
+    """See what a `recompute_limit` left out of the picture that `look` has just seen -> its `Sight`; None: nothing."""
+    if state.compact is None:
         return None
+    image = image.to(model.device)
 
     def embed() -> torch.Tensor:
         return model.tower.embed(model.pixels.normalise(image, model.device, model.dtype))
 
-    return _write_back(model, state, catch_up(model.tower, state.compact, image.to(model.device), embed, settings))
+    state.compact, recomputed = catch_up(model.tower, state.compact, image, embed, settings)
+    return _write_back(model, state, recomputed)
 
 
 def _write_back(model: VideoModel, state: VisionState, recomputed: torch.Tensor) -> Sight | None:

@@ -44,13 +44,14 @@ class SharedRecall:
 
 @torch.inference_mode()
 def answer_all(stream: Stream, questions: list[str], limit: int) -> list[str]:
-    """Greedy answers of at most `limit` tokens, one for each question; the stream stays as it is."""
+    """Greedy answers of at most `limit` tokens, one for each question; see `Stream.ask`."""
     if not questions:
         return []
     stream.settle()
-    model, recall = stream.model, SharedRecall(Recall(stream.memory, stream.newest_tokens()))
-    device = model.device
+    model, device = stream.model, stream.model.device
     tails = [model.words.tail(question.strip()) for question in questions]
+    room = stream.memory.reserve - 1 - max(map(len, tails)) - limit
+    recall = SharedRecall(Recall(stream.memory, stream.newest_tokens(room)))
     lengths = torch.tensor([1 + len(tail) for tail in tails], device=device)
     newline = model.newline[None, None]
     embeddings = torch.cat([part for tail in tails for part in (newline, model.decoder.embed(tail))], dim=1)

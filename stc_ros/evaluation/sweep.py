@@ -99,7 +99,7 @@ def read_sweep(outcome: Outcome) -> dict:
 def recommend(swept: dict) -> dict:
     """What the cheapest cacher and the cheapest pruner that lose little enough change of plain settings."""
     everything = swept['profiles']['all']
-    change = {}
+    change = {'newest_whole': False}
     for curve in ('recomputed', 'kept'):
         candidates = [p for p in points() if p.curve == curve and p.series not in CHANCE]
         best = max(candidates, key=lambda p: _merit(everything['points'][p.name], everything['plain']))

@@ -166,7 +166,6 @@ class Recall:
     def __init__(self, window: Window, newest: torch.Tensor | None = None):
         self.decoder = window.decoder
         self.newest = newest
-        self.room = window.reserve - (0 if newest is None else newest.shape[1])     # tokens of question and answer
         left_out = 0 if newest is None else window.frames[-1].tokens
         spans = window.spans(window.tokens - left_out)
         self.length = sum(stop - start for start, stop in spans)

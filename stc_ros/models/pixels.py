@@ -41,7 +41,7 @@ class Pixels:
             frame = frame.copy()
         image = torch.from_numpy(frame).permute(2, 0, 1)[None]
         if image.shape[2:] == (self.height, self.width):
-            return image
+            return image.clone()        # the caller may write into its frame
         return F.interpolate(image, (self.height, self.width), mode=self.resample, antialias=True)
 
     def normalise(self, image: torch.Tensor, device, dtype) -> torch.Tensor:

@@ -50,14 +50,15 @@ def run(
     `again`: the model is trained already, and its language model is to understand the tower as before. So visual tokens
     that show one object or none are to stay what they were; those that two objects share are free to change.
     """
-    before = {k: v.detach().clone() for k, v in lean.gather_weights(model, prefix="model.").items()} if again else None
+    stage = "again" if again else "tower"
     seeds, profiles = (TRAIN[AGAIN_FROM:], AGAIN) if again else (TRAIN, PROFILES)
     heads = DenseHeads(model.config.vision_config.hidden_size, model.config.text_config.hidden_size)
     model.to(device), heads.to(device)
     seen = [(n, p) for n, p in model.named_parameters() if n.startswith((lean.VISION, lean.PROJECTOR))]
+    before = {name: p.detach().to(torch.bfloat16, copy=True) for name, p in seen} if again else None
     matrices, others = split_parameters(seen, (lean.VISION,))
     optimiser = Optimiser(matrices, others + list(heads.parameters()), rate)
-    first = load_newest(folder, "tower", model, optimiser, heads)
+    first = load_newest(folder, stage, model, optimiser, heads)
     if first >= steps:
         return
     context = multiprocessing.get_context("spawn")
@@ -65,7 +66,7 @@ def run(
     feeder = context.Process(target=_feed, args=(queue, first, steps, size, seeds, profiles), daemon=True)
     feeder.start()
     saved = time.monotonic()
-    bar = tqdm(range(first, steps), initial=first, total=steps, desc="tower", mininterval=5)
+    bar = tqdm(range(first, steps), initial=first, total=steps, desc=stage, mininterval=5)
     for step in bar:
         batch = {k: torch.from_numpy(v).to(device) for k, v in queue.get().items()}
         waits = again and step < HEADS_ALONE
@@ -73,17 +74,18 @@ def run(
             p.requires_grad_(not waits)
         loss, figures = _score(model, heads, batch, before)
         loss.backward()
-        optimiser.step(HEADS_SHARE if waits else schedule(step, steps, warm=50, hold=0.4 if again else 0.5))
+        alone, hold = (HEADS_ALONE, 0.3) if again else (0, 0.5)
+        optimiser.step(HEADS_SHARE if waits else schedule(step - alone, steps - alone, warm=50, hold=hold))
         if step % 20 == 0:
             bar.set_postfix(loss=f"{loss.item():.3f}", shape=f"{figures['token.shape']:.2f}")
-            log_figures(folder, "tower", step, {"loss": loss.item()} | figures)
+            log_figures(folder, stage, step, {"loss": loss.item()} | figures)
         if time.monotonic() - saved > save_every or step + 1 == steps:
-            save_checkpoint(folder, "tower", step + 1, model, optimiser, heads)
+            save_checkpoint(folder, stage, step + 1, model, optimiser, heads)
             saved = time.monotonic()
             with torch.no_grad():
                 batch = draw_batch(0, CONFIRM_FRAMES, TUNE)
                 _, figures = _score(model, heads, {k: torch.from_numpy(v).to(device) for k, v in batch.items()}, before)
-            log_figures(folder, "tower-tune", step, figures)
+            log_figures(folder, stage + "-tune", step, figures)
             tqdm.write(f"tune {step}: " + " ".join(f"{k}={v:.3f}" for k, v in figures.items()))
     feeder.join()
 
@@ -101,6 +103,7 @@ def _score(model, heads, batch, before=None):
     gone = (tokens.float() - old).square().mean(2) / old.square().mean()  # [F, TOKENS]
     empty = batch["token_class"][..., 0] == EMPTY
     alone = (batch["second_class"][..., 0] == EMPTY) & ~empty
-    moved = {"gone.empty": gone[empty].mean(), "gone.alone": gone[alone].mean(), "gone": gone[~empty & ~alone].mean()}
+    groups = {"gone.empty": empty, "gone.alone": alone, "gone": ~empty & ~alone}
+    moved = {name: gone[here].sum() / max(int(here.sum()), 1) for name, here in groups.items()}
     loss = loss + ANCHOR * (moved["gone.empty"] + moved["gone.alone"])
     return loss, figures | {k: v.item() for k, v in moved.items()}
