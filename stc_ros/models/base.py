@@ -44,11 +44,13 @@ class VideoModel:
         """The question that asks what has happened in the last `frames` frames, or `seconds` seconds.
 
         prompt: the user's own, or '' for `narration_prompt`; {frames} and {seconds} are filled in. In its own prompt a
-        model that was trained on certain counts of frames is asked about the next larger of them.
+        model that was trained on certain counts of frames is asked about the next larger of them. Up to an eighth of
+        the frames, the oldest, may be left out: at 17 frames, 32 would tell everything twice.
         """
         if not prompt:
             prompt = self.narration_prompt
-            frames = next((n for n in self.frame_counts if n >= frames), max(self.frame_counts, default=frames))
+            enough = frames - frames // 8
+            frames = next((n for n in self.frame_counts if n >= enough), max(self.frame_counts, default=frames))
         return prompt.replace('{frames}', str(frames)).replace('{seconds}', str(seconds))
 
     @property
