@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from end_to_end import about
 from measure import Row, Times, input_name, load, machine, options, pictures, read, report
-from prefill import flops, full_window
+from prefill import full_window
 
 QUESTION = 'what is moving ?'
 
@@ -38,8 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     with torch.inference_mode():
         for stream in streams.values():
             stream.memory = full_window(model, stream.settings.memory_tokens)
-    window, question = streams['plain'].memory.tokens, 1 + len(model.words.tail(QUESTION))
-    times, read_tokens = Times(model.device), {name: [] for name in modes}
+    times = Times(model.device)
     for number, frame in enumerate(tqdm(pictures(chosen), total=chosen.frames, desc='frames', disable=None)):
         for name in (*modes,) if number % 2 else (*reversed(modes),):
             stream = streams[name]
@@ -50,13 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
             whole = stream.newest_tokens(model.visual_tokens) is not None
             if number:
                 times.add(name, whole, ms)
-                read_tokens[name].append(question + whole * model.visual_tokens)
-    plain = flops(model, question, window)
-    rows = [Row(f'{chosen.model} {chosen.dtype}', f'{input_name(chosen)}, window of {window} tokens', name,
-                about(settings), machine=machine(chosen, model.device),
-                ideal_ratio=round(sum(flops(model, n, window) for n in read_tokens[name])
-                                  / len(read_tokens[name]) / plain, 4), **times.figures(name))
-            for name, settings in modes.items()]
+    rows = [Row(f'{chosen.model} {chosen.dtype}', input_name(chosen), name,
+                f'{about(settings)}, window {streams[name].memory.tokens}'.lstrip(', '), ideal_ratio=0.0,
+                machine=machine(chosen, model.device), **times.figures(name)) for name, settings in modes.items()]
     return report(rows, chosen)
 
 

@@ -66,13 +66,13 @@ def test_the_overlap_benchmark_writes_a_row_in_turn_and_one_overlapped(tmp_path)
         assert rows[f'{mode} overlapped']['share'] == rows[mode]['share']
 
 
-def test_the_answer_benchmark_counts_the_newest_frame_where_it_is_read_whole(tmp_path):
+def test_the_answer_benchmark_says_where_the_newest_frame_was_read_whole(tmp_path):
     file = tmp_path / 'rows.json'
     subprocess.run([sys.executable, str(BENCHMARKS / 'answer.py'), '--model', 'toy', '--frames', '6', '--threads', '1',
-                    '--json', str(file)], check=False, capture_output=True, timeout=120)    # 1: too fast to believe
+                    '--json', str(file)], check=True, capture_output=True, timeout=120)
     rows = {row['mode']: row for row in json.loads(file.read_text())}
-    assert rows['kept only']['ideal_ratio'] == 1 < rows['newest whole']['ideal_ratio']
-    assert rows['kept only']['share'] == 0 < rows['newest whole']['share']
+    assert rows['plain']['share'] == rows['kept only']['share'] == 0 < rows['newest whole']['share']
+    assert all(row['median_ms'] > 0 for row in rows.values())
 
 
 def test_a_missing_video_is_said_without_a_traceback():
