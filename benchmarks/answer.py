@@ -1,8 +1,8 @@
 """How long a question waits for the first word of its answer, behind a full window: what the newest frame whole costs.
 
 Each mode is a stream of its own that sees the same pictures behind a window full from the beginning, and is asked after
-every frame. `limited` has also to compute what a limit left for later. The ideal counts the operations of what the
-question prefills, the vision tower's not.
+every frame. `limited` has also to compute what a limit left for later. There is no ideal (0): the wait is reading the
+weights and copying the window, which holds the fewer tokens the more was pruned, not operations.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     from tqdm import tqdm
 
     from stc_ros import timing
+    from stc_ros.evaluation.sweep import LIMIT
     from stc_ros.settings import Settings
     from stc_ros.stream import Stream
 
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     kept = Settings(newest_whole=False, recompute_limit=1.0)
     modes = {'plain': Settings(cacher='off', pruner='off'), 'kept only': kept,
              'newest whole': replace(kept, newest_whole=True),
-             'limited': replace(kept, newest_whole=True, recompute_limit=0.17)}
+             'limited': replace(kept, newest_whole=True, recompute_limit=LIMIT)}
     streams = {name: Stream(model, settings) for name, settings in modes.items()}
     with torch.inference_mode():
         for stream in streams.values():

@@ -86,8 +86,8 @@ class Settings:
                                    'compact).', unit='frames', low=1, high=1024)
     recompute_limit: float = knob(
         1.0, "Largest share of a frame's vision tokens that is recomputed, scene cuts excepted; what changed beyond it "
-             'follows in the next frames, or when a question is asked. 1 sets no limit (cacher: '
-             'compact).', low=0.05, high=1.0)
+             'follows in the next frames, or when a question is asked. 1 sets no limit '
+             '(cacher: compact).', low=0.05, high=1.0)
     heartbeat: int = knob(4, 'Of frames in a row that show nothing new, every how many-th is looked at all the same; 1 '
                              'is every one (cacher: compact).', unit='frames', low=1, high=1024)
     # STC-Pruner

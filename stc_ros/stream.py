@@ -114,8 +114,7 @@ class Stream:
         self._prefill_ms = {'prefill': 0.0}         # of the last frame whose prefill ran beside another's vision
         self.vision = VisionState()
         self._image: torch.Tensor | None = None     # uint8 [1, 3, h, w]: the newest frame
-        self._sight: Sight | None = None            # of the newest frame that showed anything
-        self._told_whole = False                    # the language model was told all of it
+        self._sight: Sight | None = None            # of the newest that showed anything, if not all of it was told
         self.pruner = make_pruner(self.settings.pruner)
         self.thumbnail: torch.Tensor | None = None
         self.memory.clear()
@@ -164,7 +163,7 @@ class Stream:
         chosen = None if sight is None else self.pruner.select(sight, settings)         # b of n tokens
         self._image = image
         if sight:
-            self._sight, self._told_whole = sight, len(chosen.index) == model.visual_tokens
+            self._sight = sight if len(chosen.index) < model.visual_tokens else None
         watch.mark('prune')
 
         self.settle()
@@ -234,9 +233,9 @@ class Stream:
             self.vision = VisionState()         # half of it may be written: the next frame begins anew
             raise
         if closer:
-            self._sight, self._told_whole = closer, False
+            self._sight = closer
             self._stats.tokens_recomputed += float(closer.recomputed.sum())
-        return None if self._told_whole else self._sight.tokens[None]
+        return self._sight.tokens[None] if self._sight else None
 
     def stats(self) -> StreamStats:
         """Sums since the last reset."""

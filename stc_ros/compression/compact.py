@@ -116,11 +116,8 @@ def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor
     recomputed = torch.zeros(patches, dtype=torch.bool, device=image.device)
     state.age += 1
     state.skipped = state.skipped + 1 if len(rows) == 0 else 0
-    if len(rows):
-        recomputed[rows] = True
-        compute_rows(tower, state, embed(), rows)
-        state.image = replace_patches(state.image, image, recomputed.view(tower.grid))
-        state.age[rows] = 0
+    recomputed[rows] = True
+    renew(tower, state, image, embed, recomputed)
     return state, recomputed
 
 
@@ -130,14 +127,19 @@ def catch_up(tower: Tower, state: CompactState, image: torch.Tensor, embed, sett
     `image` is the picture that `state` has seen last. The next frames need not do it any more.
     """
     late = similarity(image, state.image, tower.grid) < settings.cache_similarity
-    rows = late.nonzero()[:, 0]
-    if len(rows) >= DENSE_SHARE * len(late):
+    if int(late.sum()) >= DENSE_SHARE * len(late):
         return compute_all(tower, image, embed()), torch.ones_like(late)
+    renew(tower, state, image, embed, late)
+    return state, late
+
+
+def renew(tower: Tower, state: CompactState, image: torch.Tensor, embed, which: torch.Tensor) -> None:
+    """Recompute the patches `which`, bool [P], from `image`; nothing is embedded when there are none."""
+    rows = which.nonzero()[:, 0]
     if len(rows):
         compute_rows(tower, state, embed(), rows)
-        state.image = replace_patches(state.image, image, late.view(tower.grid))
+        state.image = replace_patches(state.image, image, which.view(tower.grid))
         state.age[rows] = 0
-    return state, late
 
 
 def replace_patches(old: torch.Tensor, new: torch.Tensor, which: torch.Tensor) -> torch.Tensor:

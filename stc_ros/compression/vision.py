@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 
@@ -90,11 +90,7 @@ def look(model: VideoModel, state: VisionState, image: torch.Tensor, settings: S
 
     `refresh` recomputes everything. Updates `state`.
     """
-    tower = model.tower
-
-    def embed() -> torch.Tensor:
-        return tower.embed(model.pixels.normalise(image, model.device, model.dtype))
-
+    tower, embed = model.tower, partial(_embed, model, image)
     if settings.cacher != 'compact':
         state.compact = state.hidden = None
         features, recomputed = encode(tower, state.layers, embed(), settings, refresh)
@@ -111,12 +107,13 @@ def look_closer(model: VideoModel, state: VisionState, image: torch.Tensor, sett
     if state.compact is None:
         return None
     image = image.to(model.device)
-
-    def embed() -> torch.Tensor:
-        return model.tower.embed(model.pixels.normalise(image, model.device, model.dtype))
-
-    state.compact, recomputed = catch_up(model.tower, state.compact, image, embed, settings)
+    state.compact, recomputed = catch_up(model.tower, state.compact, image, partial(_embed, model, image), settings)
     return _write_back(model, state, recomputed)
+
+
+def _embed(model: VideoModel, image: torch.Tensor) -> torch.Tensor:
+    """uint8 [1, 3, h, w] -> the tower's embedded tokens [1, T, d]."""
+    return model.tower.embed(model.pixels.normalise(image, model.device, model.dtype))
 
 
 def _write_back(model: VideoModel, state: VisionState, recomputed: torch.Tensor) -> Sight | None:

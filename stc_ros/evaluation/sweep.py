@@ -18,15 +18,14 @@ CHEAPEST = 'cheapest of the sweep'
 CHANCE = ('random', 'uniform')     # pruners that do not look; they are compared with, not recommended
 COMPARATORS = ('pool', 'tome', 'visionzip', 'vidcom2', 'divprune', 'fastervlm', 'dtd')      # at one ratio only
 LIMIT = 0.17                    # recompute_limit of 'limited'
-PAPER = {'cacher': 'paper', 'update_ratio': 0.25, 'pruner': 'paper', 'prune_ratio': 0.67, 'newest_whole': False}
+PAPER = {'cacher': 'paper', 'update_ratio': 0.25, 'pruner': 'paper', 'prune_ratio': 0.67}
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
     """One setting of a sweep.
 
-    curve: "recomputed" or "kept", whose share is the abscissa. change: what differs from plain settings and from
-    answers that read no more than what was kept.
+    curve: "recomputed" or "kept", whose share is the abscissa. change: what differs from `bare` settings.
     """
 
     curve: str
@@ -39,7 +38,12 @@ class Point:
         return f'{self.series} {self.label}'
 
     def condition(self, settings: Settings) -> Condition:
-        return Condition(self.name, replace(plain(settings), **{'newest_whole': False} | self.change))
+        return Condition(self.name, replace(bare(settings), **self.change))
+
+
+def bare(settings: Settings) -> Settings:
+    """No compression, and answers that read no more than what was kept."""
+    return replace(plain(settings), newest_whole=False)
 
 
 def points() -> list[Point]:
@@ -97,9 +101,9 @@ def read_sweep(outcome: Outcome) -> dict:
 
 
 def recommend(swept: dict) -> dict:
-    """What the cheapest cacher and the cheapest pruner that lose little enough change of plain settings."""
+    """What the cheapest cacher and the cheapest pruner that lose little enough change of `bare` settings."""
     everything = swept['profiles']['all']
-    change = {'newest_whole': False}
+    change = {}
     for curve in ('recomputed', 'kept'):
         candidates = [p for p in points() if p.curve == curve and p.series not in CHANCE]
         best = max(candidates, key=lambda p: _merit(everything['points'][p.name], everything['plain']))
@@ -120,7 +124,7 @@ def choose_others(settings: Settings, swept: dict) -> dict[str, Settings]:
     The sweep's cheapest, the paper's, and those given with a limit on what a frame recomputes and without, and with
     answers that read only what was kept of the newest frame.
     """
-    off = plain(settings)
+    off = bare(settings)
     others = {'limited': replace(settings, recompute_limit=LIMIT), 'unlimited': replace(settings, recompute_limit=1.0),
               'newest frame pruned': replace(settings, newest_whole=False)}
     two, four = (replace(off, **PAPER, cache_interval=n) for n in (2, 4))

@@ -26,7 +26,7 @@ def export_model(model, folder: Path) -> None:
     for leftover in (part, old):
         shutil.rmtree(leftover, ignore_errors=True)
     stored = copy.deepcopy(model).to(torch.bfloat16)  # the numbers that training computed with
-    stored.config.text_config.dtype = torch.bfloat16
+    stored.config.text_config.dtype = stored.config.vision_config.dtype = torch.bfloat16
     stored.save_pretrained(part)
     save_tokenizer(part)
     (part / "stc.json").write_text(json.dumps(PROMPTS, indent=2) + "\n")

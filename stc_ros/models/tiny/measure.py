@@ -18,9 +18,9 @@ def measure_shard(
     w = lean.gather_weights(model, prefix=lean.TEXT) | {lean.NEWLINE: model.model.image_newline.to(torch.bfloat16)}
     draw = torch.Generator().manual_seed(0)
     right, types, tokens, exact = [], [], [], []
+    asked = PER_MOMENT if differences else shard["moment"].shape[1]
     for i in range(0, len(shard["moment"]), AT_ONCE):
         clips = torch.arange(i, min(i + AT_ONCE, len(shard["moment"])))
-        asked = PER_MOMENT if differences else shard["moment"].shape[1]
         batch = draw_batch(shard, clips, asked, 1, share, draw, differences).to(head.device)
         caches, _ = losses.read_batch(w, batch, head)
         for group in batch.asked:

@@ -65,16 +65,16 @@ def run(
     queue = context.Queue(maxsize=6)
     feeder = context.Process(target=_feed, args=(queue, first, steps, size, seeds, profiles), daemon=True)
     feeder.start()
+    alone, hold = (HEADS_ALONE, 0.3) if again else (0, 0.5)
     saved = time.monotonic()
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=stage, mininterval=5)
     for step in bar:
         batch = {k: torch.from_numpy(v).to(device) for k, v in queue.get().items()}
-        waits = again and step < HEADS_ALONE
+        waits = step < alone
         for _, p in seen:
             p.requires_grad_(not waits)
         loss, figures = _score(model, heads, batch, before)
         loss.backward()
-        alone, hold = (HEADS_ALONE, 0.3) if again else (0, 0.5)
         optimiser.step(HEADS_SHARE if waits else schedule(step - alone, steps - alone, warm=50, hold=hold))
         if step % 20 == 0:
             bar.set_postfix(loss=f"{loss.item():.3f}", shape=f"{figures['token.shape']:.2f}")

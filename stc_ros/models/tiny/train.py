@@ -47,15 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_arguments(arguments)
     if args.quick:
         vars(args).update(QUICK)
-    if args.stage == "tower" and args.start:
-        prepare(args)
-        model = load_start(args)
-        stage_tower.run(model, args.run, args.tower_steps, 64, args.rate, args.device, again=True)
-        export_model(model, args.run / "export")
-    elif args.stage in ("all", "tower") and not args.start:
-        prepare(args)
-        model = create(configure({word: i for i, word in enumerate(list_words())}), args.seed)
-        stage_tower.run(model, args.run, args.tower_steps, 64, 1.5e-3, args.device)
+    if args.stage == "tower" or (args.stage == "all" and not args.start):
+        train_tower(args)
     if args.stage in ("all", "language"):
         train_language(args)
 
@@ -75,6 +68,18 @@ def load_start(args: argparse.Namespace) -> LlavaOnevisionForConditionalGenerati
     if not load_newest(args.run, "tower", model):
         raise SystemExit(f"no tower in {args.run}: train it first, with --stage tower or --stage all")
     return model
+
+
+def train_tower(args: argparse.Namespace) -> None:
+    """The tower from scratch, or that of an exported model once more."""
+    prepare(args)
+    if args.start:
+        model = load_start(args)
+        stage_tower.run(model, args.run, args.tower_steps, 64, args.rate, args.device, again=True)
+        export_model(model, args.run / "export")
+    else:
+        model = create(configure({word: i for i, word in enumerate(list_words())}), args.seed)
+        stage_tower.run(model, args.run, args.tower_steps, 64, 1.5e-3, args.device)
 
 
 def train_language(args: argparse.Namespace) -> None:
