@@ -22,6 +22,7 @@ class FakeStream:
         self.model.ask_narration = functools.partial(VideoModel.ask_narration, self.model)
         self.settings = Settings()
         self.words, self.see_s, self.token_s = words, see_s, token_s
+        self.says = 'word{} '                   # each piece, of its number
         self.faults: dict[str, list[BaseException]] = {}
         self.log: list = []
         self.threads: set[int] = set()
@@ -86,7 +87,7 @@ class FakeAnswer:
         self.left -= 1
         self.report.tokens += 1
         self.stream.log.append(('piece',))
-        return f'word{self.report.tokens} '
+        return self.stream.says.format(self.report.tokens)
 
     def close(self) -> None:
         self.stream.closed += 1

@@ -30,7 +30,8 @@ def shard():
     """Three clips with random features, as a shard of training holds them."""
     rows = [make_clip(PROFILES[i], 100 + i, 8, CODER)[1] for i in range(3)]
     out = {key: torch.stack([torch.from_numpy(row[key]) for row in rows]) for key in rows[0]}
-    return out | {"features": torch.randn(3, 8, TOKENS, 192).bfloat16()}
+    features = torch.randn(3, 8, TOKENS, 192).bfloat16()
+    return out | {"features": features, "late": features.clone()}
 
 
 def test_cells_are_labelled_with_the_object_at_their_pixels():
@@ -163,9 +164,8 @@ def test_told_in_differences_what_is_asked_at_the_whole_frame_comes_first(shard)
 
 def test_filling_is_not_seen_and_nothing_is_known_of_it(shard):
     features = torch.stack([*rest_and_change()[:, :8], torch.randn(8, TOKENS, 8)]).repeat(1, 1, 1, 24)
-    batch = draw_batch(
-        shard | {"features": features.bfloat16()}, torch.arange(3), 8, 1, 0.33, torch.Generator(), differences=True
-    )
+    shard = shard | {"features": features.bfloat16(), "late": features.bfloat16()}
+    batch = draw_batch(shard, torch.arange(3), 8, 1, 0.33, torch.Generator(), differences=True)
     filling = batch.index >= 8 * TOKENS
     assert filling[0].any() and not filling[1].any()
     assert not batch.covered.any(1)[filling].any() and not batch.marks.any(1)[filling].any()

@@ -8,6 +8,7 @@ from stc_ros.models.tiny import lean, losses, stage_language, stage_tower
 from stc_ros.models.tiny.architecture import configure, create, deepen
 from stc_ros.models.tiny.checkpoint import find_checkpoints, load_newest, save_checkpoint
 from stc_ros.models.tiny.export import export_model
+from stc_ros.models.tiny.eyes import Eyes
 from stc_ros.models.tiny.optimise import Optimiser, schedule, split_parameters
 from stc_ros.models.tiny.shards import build_shard, path_of, save_shard
 from stc_ros.models.tiny.stage_tower import draw_batch
@@ -42,8 +43,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
     pool = tmp_path / "pool"
     pool.mkdir()
     model = create(CONFIG, 1)
-    w = {k: v.detach() for k, v in lean.gather_weights(model, prefix="model.").items()}
-    shard = build_shard(w, 900, 8, 6, "cpu")
+    shard = build_shard(Eyes(model, "cpu"), 900, 8, 6)
     for number in range(stage_language.shards_for(3)[1] + 1):
         save_shard(shard, path_of(pool, number))
     torch.manual_seed(5)

@@ -138,6 +138,15 @@ def test_narration_tells_each_frame_once_and_nothing_when_nothing_is_new(bench):
     assert ('ask', 'narrate 8 frames, 3 s') in b.stream.log
 
 
+def test_a_narration_says_nothing_twice(bench):
+    b = bench()
+    b.stream.says = 'A door opens. '
+    b.see(SECOND)
+    b.worker.narrate()
+    assert until(lambda: b.notes.tellings)
+    assert b.notes.tellings[0][1].answer.strip() == 'A door opens.' and b.notes.tellings[0][1].tokens > 1
+
+
 def test_a_prompt_of_the_users_own_gets_the_exact_numbers(bench):
     b = bench()
     b.worker.configure(Settings(narration_prompt='{frames} and {seconds}?')).result(5)

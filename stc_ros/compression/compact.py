@@ -10,7 +10,9 @@ that no token is older than `refresh_period` frames and no frame is dearer than 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +22,9 @@ from stc_ros.settings import Settings
 
 DENSE_SHARE = 0.6       # from here on a dense pass costs hardly more, and leaves nothing stale
 SETTLE = 2              # quiet frames that are looked at before others are skipped: rest, too, has to be seen
+REMEMBERED = 64         # looked-at frames from which the usual amount of change is known
+USUAL = 0.25            # quantile of it: three frames in four want more
+BURST = 1.5             # times the usual that a frame may recompute, if that is more than `recompute_limit`
 FULL_SCALE = 64.0       # root mean square difference of a patch, in grey levels, that counts as similarity 0
 
 
@@ -35,6 +40,7 @@ class CompactState:
     age: torch.Tensor           # int64 [P]: frames since each patch's last recompute
     skipped: int = 0            # frames in a row that were skipped
     quiet: int = 0              # frames in a row that showed nothing new, skipped or not
+    wanted: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))   # patches, by frame not skipped
 
     def fits(self, tower: Tower, image: torch.Tensor, dtype: torch.dtype) -> bool:
         """Whether this state is of such pictures and of that tower."""
@@ -60,7 +66,7 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
 
     Changed is what is less similar than `cache_similarity` (at 1: what differs at all). The count is rounded up to a
     bucket, so that shapes repeat; the room left goes to the stalest, at least P / refresh_period a frame. When more has
-    changed than `recompute_limit` allows, what has changed most comes first and the rest follows in the next frames.
+    changed than `allowance` grants, what has changed most comes first and the rest follows in the next frames.
     When nothing has changed for more than SETTLE frames the frame is skipped, but for every `heartbeat`-th.
     """
     alike = similarity(image, state.image, grid)
@@ -71,16 +77,26 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
         return changed.nonzero()[:, 0], quiet
     stalest = math.ceil(patches / settings.refresh_period)
     wanted = bucket(count + stalest, patches)
-    if settings.recompute_limit < 1:
-        step = bucket_step(patches)
-        limit = int(settings.recompute_limit * patches) // step * step
-        wanted = min(wanted, max(limit, bucket(stalest + 1, patches)))
+    allowed = allowance(state.wanted, patches, settings)
+    state.wanted.append(wanted)
+    wanted = min(wanted, max(allowed, bucket(stalest + 1, patches)))
     if wanted >= DENSE_SHARE * patches:
         return None, quiet
     waited = state.age.clamp(max=settings.refresh_period) + (1 - alike)
     first = torch.where(changed, settings.refresh_period + 2 - alike, waited).topk(wanted - stalest).indices
     rest = waited.index_fill(0, first, -1.0).topk(stalest).indices
     return torch.cat((first, rest)).sort().values, quiet
+
+
+def allowance(wanted: Sequence[int], patches: int, settings: Settings) -> int:
+    """How many patches a frame may recompute, whole buckets, after frames that `wanted` so many.
+
+    `recompute_limit` of them, so that a burst of change does not stop the stream; where change is no burst, because
+    three frames in four want more than that, BURST times what those want at least.
+    """
+    usual = sorted(wanted)[int(len(wanted) * USUAL)] if wanted else 0
+    most, step = max(settings.recompute_limit * patches, BURST * usual), bucket_step(patches)
+    return patches if most >= patches else int(most) // step * step
 
 
 def skips(quiet: int, skipped: int, settings: Settings) -> bool:
@@ -111,8 +127,10 @@ def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor
     if not refresh and state is not None and state.fits(tower, image, state.features.dtype):
         rows, state.quiet = choose_changed(state, image, tower.grid, settings)
     if rows is None:
-        state = compute_all(tower, image, embed())
-        return state, torch.ones(patches, dtype=torch.bool, device=image.device)
+        fresh = compute_all(tower, image, embed())
+        if state is not None and not refresh:
+            fresh.wanted = state.wanted
+        return fresh, torch.ones(patches, dtype=torch.bool, device=image.device)
     recomputed = torch.zeros(patches, dtype=torch.bool, device=image.device)
     state.age += 1
     state.skipped = state.skipped + 1 if len(rows) == 0 else 0
@@ -128,7 +146,7 @@ def catch_up(tower: Tower, state: CompactState, image: torch.Tensor, embed, sett
     """
     late = similarity(image, state.image, tower.grid) < settings.cache_similarity
     if int(late.sum()) >= DENSE_SHARE * len(late):
-        return compute_all(tower, image, embed()), torch.ones_like(late)
+        return replace(compute_all(tower, image, embed()), wanted=state.wanted), torch.ones_like(late)
     renew(tower, state, image, embed, late)
     return state, late
 

@@ -16,6 +16,7 @@ from stc_ros.evaluation.answers import answer_all, normalise
 from stc_ros.evaluation.cases import Case, Plan, draw_case
 from stc_ros.evaluation.controls import Condition
 from stc_ros.models.base import VideoModel
+from stc_ros.repetition import say_once
 from stc_ros.settings import Settings
 from stc_ros.stream import Stream
 from stc_ros.synthetic.forms import FORMS, TYPES
@@ -89,7 +90,7 @@ def ask_case(model: VideoModel, case: Case, condition: Condition) -> Tally:
         seconds = max(1, case.narrated * FRAME_NS // 1_000_000_000)
         prompt = model.ask_narration(condition.settings.narration_prompt, case.narrated, seconds)
         said = answer_all(stream, [prompt], condition.settings.max_new_tokens)[0]
-        tally.narration = score(said, case.story)
+        tally.narration = score(say_once(said), case.story)
     stats = [s.stats() for s in streams]
     tally.recomputed = sum(s.tokens_recomputed for s in stats) / sum(s.tokens for s in stats)
     tally.kept = sum(s.tokens_kept for s in stats) / sum(s.visual_tokens for s in stats)

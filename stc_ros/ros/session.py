@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from stc_ros.repetition import say_once
 from stc_ros.ros.failures import describe, out_of_memory, release_memory
 from stc_ros.ros.frames import FrameRefused
 from stc_ros.ros.mailbox import Mailbox
@@ -203,7 +204,7 @@ class Session:
     def _told(self, telling: Telling, reply: Reply) -> None:
         if reply.error is Error.NONE and reply.answer.strip():
             self.tally.narrations += 1
-            self._publish(self.outputs.told, telling, reply)
+            self._publish(self.outputs.told, telling, replace(reply, answer=say_once(reply.answer)))
         elif reply.error is Error.QUESTION_TOO_LONG:
             self.outputs.failed('narrating', ValueError(f'narration_prompt: {reply.message}'))
 

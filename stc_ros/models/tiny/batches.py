@@ -13,12 +13,11 @@ from stc_ros.models.tiny.clips import MOST_OBJECTS
 from stc_ros.settings import Settings
 from stc_ros.synthetic.forms import TYPES
 
-SHARES = (0.35, 0.5, 0.5, 0.6, 0.8, 1.0)  # of each frame's tokens that are kept; drawn evenly
+SHARES = (0.35, 0.5, 0.8, 1.0, 1.0, 1.0)  # of each frame's tokens that are kept; drawn evenly
 RANDOM_FROM = 0.5  # below this share tokens are never dropped at random: small objects would vanish
 TOLD = ("ids", "start", "length", "moment", "object", "until")
 EASY = tuple(TYPES.index(name) for name in ("appearance", "existence", "place"))
 SHORT = 0.7  # of the questions are padded to the longest of these
-LONGEST = 480  # kept visual tokens per clip, as a rule
 WHOLE = 0.5  # of the batches keep all tokens of the frames at which they are asked; those told in differences of one
 HARD = tuple(TYPES.index(name) for name in ("count", "order"))
 MANY = 3  # objects that are rarely asked for at once, and so preferred
@@ -113,13 +112,16 @@ def draw_batch(
 ) -> Batch:
     """A batch of the clips named by index, with `asked` questions and `told` narrations each, at a share of tokens.
 
-    A clip with fewer questions repeats some. `differences`: the tokens are those that a stream tells by default, and
-    what is asked and narrated at one moment, whose frame is whole, comes first.
+    A clip with fewer questions repeats some. `differences`: the tokens are those that a stream tells under a limit, and
+    what is asked and narrated at one moment, whose frame is whole and not late, comes first.
     """
     features, moments, b = shard["features"][clips], shard["moments"][clips].long(), len(clips)
-    now = torch.full((b, 1), -9)
+    now, take = torch.full((b, 1), -9), torch.arange(b)[:, None]
     if differences:
         now = moments.gather(1, torch.randint(moments.shape[1], (b, 1), generator=draw))
+        late = shard["late"][clips]
+        late[take, now] = features[take, now]
+        features = late
         index = choose_differences(features, share, now)
     else:
         salient = share < RANDOM_FROM or bool(torch.rand((), generator=draw) < 0.7)
@@ -127,7 +129,6 @@ def draw_batch(
         index = choose_tokens(features, share, salient, draw, whole)
     real, places = index < features.shape[1] * TOKENS, index
     index = index.clamp(max=features.shape[1] * TOKENS - 1)
-    take = torch.arange(b)[:, None]
     flat = features.flatten(1, 2)
     asked_parts = {k: shard[k][clips] for k in ("ids", "start", "length", "moment", "evidence", "type", "objects")}
     liking = 0.3 * (torch.isin(asked_parts["type"], torch.tensor(HARD)).float()

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stc_ros.models.tiny import lean
 from stc_ros.models.tiny.clips import make_clip
+from stc_ros.models.tiny.eyes import Eyes
 from stc_ros.models.tiny.tokenizer import Coder
 from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.seeds import TRAIN, TUNE
@@ -20,6 +20,7 @@ CLIPS = 32  # in a shard
 AHEAD = 10  # shards that may wait unused
 BEHIND = 150  # shards that stay after their use, for a run that is started again
 PATIENCE = 600.0  # seconds
+LIMITS = (0.13, 0.2, 1.0)  # of what a frame recomputes, by clip
 CLIP_SEEDS = TRAIN.start + 500_000_000  # the tower's own stage used the seeds from TRAIN.start on
 
 
@@ -34,18 +35,20 @@ def frames_of(shard: int) -> int:
     return (12, 24, 32, 16, 32)[shard % 5]
 
 
-def build_shard(w: dict, first_seed: int, count: int, frames: int, device: str) -> dict[str, torch.Tensor]:
-    """`count` clips of all profiles in turn: `features` bfloat16 [count, T, TOKENS, D] and what `make_clip` returns."""
+def build_shard(eyes: Eyes, first_seed: int, count: int, frames: int) -> dict[str, torch.Tensor]:
+    """`count` clips of all profiles in turn: what `make_clip` returns, and `features` and `late`.
+
+    Both bfloat16 [count, T, TOKENS, D]: as the plain tower sees, and as a stream with a limit does.
+    """
     coder = Coder()
-    rows, features = [], []
+    rows, features, late = [], [], []
     for i in range(count):
         pixels, arrays = make_clip(PROFILES[i % len(PROFILES)], first_seed + i, frames, coder)
         rows.append(arrays)
-        with torch.no_grad():
-            seen = lean.normalise(torch.from_numpy(pixels).to(device))
-            features.append(lean.project(w, lean.see_patches(w, seen)).cpu())
+        features.append(eyes.see(pixels))
+        late.append(eyes.see_late(pixels, LIMITS[i // len(PROFILES) % len(LIMITS)]))
     out = {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in rows[0]}
-    return out | {"features": torch.stack(features)}
+    return out | {"features": torch.stack(features), "late": torch.stack(late)}
 
 
 def path_of(folder: Path, shard: int) -> Path:
@@ -59,7 +62,7 @@ def write_shards(model, folder: Path, device: str, trainer: int, begin: int = 0)
     """
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
-    w = {k: v.detach() for k, v in lean.gather_weights(model.to(device), prefix="model.").items()}
+    eyes = Eyes(model, device)
     shard = max(first_shard(folder), begin)
     while os.getppid() == trainer:
         if path_of(folder, shard).exists():
@@ -70,7 +73,7 @@ def write_shards(model, folder: Path, device: str, trainer: int, begin: int = 0)
             path_of(folder, used - BEHIND).unlink(missing_ok=True)
             time.sleep(1)
             continue
-        save_shard(build_shard(w, CLIP_SEEDS + shard * CLIPS, CLIPS, frames_of(shard), device), path_of(folder, shard))
+        save_shard(build_shard(eyes, CLIP_SEEDS + shard * CLIPS, CLIPS, frames_of(shard)), path_of(folder, shard))
         shard += 1
 
 
@@ -99,7 +102,6 @@ def tune_shard(model, folder: Path, frames: int, count: int, device: str) -> dic
     """Clips of the tuning seeds, made once and kept."""
     path = folder / f"tune-{frames}.pt"
     if not path.exists():
-        w = {k: v.detach() for k, v in lean.gather_weights(model, prefix="model.").items()}
         folder.mkdir(parents=True, exist_ok=True)
-        save_shard(build_shard(w, TUNE.start + frames * 1000, count, frames, device), path)
+        save_shard(build_shard(Eyes(model, device), TUNE.start + frames * 1000, count, frames), path)
     return torch.load(path, weights_only=True)

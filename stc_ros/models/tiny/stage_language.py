@@ -8,8 +8,7 @@ import torch
 from tqdm import tqdm
 
 from stc_ros.models.tiny import lean, losses, pointers
-from stc_ros.models.tiny.architecture import TOKENS
-from stc_ros.models.tiny.batches import LONGEST, SHARES, draw_batch
+from stc_ros.models.tiny.batches import SHARES, draw_batch
 from stc_ros.models.tiny.checkpoint import load_newest, log_figures, save_checkpoint
 from stc_ros.models.tiny.export import export_model
 from stc_ros.models.tiny.measure import measure_shard
@@ -20,15 +19,14 @@ from stc_ros.synthetic.forms import TYPES
 
 SIZE = 8  # clips per step
 ASKED = 16  # questions per clip
-TELLINGS = 2  # narrations per clip, in the steps that have any
+TELLINGS = 3  # narrations per clip, in the steps that have any
 WEIGHTS = {
-    "answer": 1.0, "tell": 0.7, "look": 0.5, "number": 0.3, "match": 0.25, "name": 0.3, "choose": 0.3, "point": 0.4,
+    "answer": 1.0, "tell": 1.0, "look": 0.5, "number": 0.3, "match": 0.25, "name": 0.3, "choose": 0.3, "point": 0.4,
     "moves": 0.5, "past": 0.3, "times": 3.0, "mark": 1.0, "census": 1.0,
 }
 VISITS = 2.5  # how often a clip is seen, on average
 RECENT = 24  # shards from which clips are drawn
-FULL = 4  # every so many steps the share drawn is kept however long the clips are
-DIFFERENCES = 0.5  # of the steps are told in differences, as a stream is by default
+DIFFERENCES = 0.4  # of the steps are told in differences, as a stream is by default
 DIFFERENCE_SHARES = (0.33, 0.33, 0.5)  # of all tokens that those may tell; drawn evenly
 TUNE_FRAMES = (8, 16, 32)
 
@@ -154,12 +152,9 @@ def _draw(course: Course, step: int):
     low = max(low, first_shard(course.pool))
     (course.pool / "used").write_text(str(high))
     shard = load_shard(course.pool, int(torch.randint(low, high + 1, (), generator=draw)))
-    frames = shard["features"].shape[1]
     differences = bool(torch.rand((), generator=draw) < DIFFERENCES)
     shares = DIFFERENCE_SHARES if differences else SHARES
     share = shares[int(torch.randint(len(shares), (), generator=draw))]
-    if step % FULL and not differences:
-        share = min(share, max(LONGEST / (frames * TOKENS), 0.3))
     clips = torch.randperm(len(shard["moment"]), generator=draw)[course.rank : SIZE : course.ranks]
     told = TELLINGS * int(torch.rand((), generator=draw) < course.told)
     return draw_batch(shard, clips, ASKED, told, share, draw, differences)

@@ -1,0 +1,41 @@
+"""A clip's visual tokens for training: as the plain tower sees them, and as a stream under a limit does."""
+
+import copy
+
+import numpy as np
+import torch
+
+from stc_ros.compression.scene import difference, thumbnail
+from stc_ros.compression.vision import VisionState, look
+from stc_ros.models.llava_onevision import build
+from stc_ros.models.tiny import lean
+from stc_ros.models.tiny.export import PIXELS
+from stc_ros.models.tiny.tokenizer import build_tokenizer
+from stc_ros.settings import Settings
+
+
+class Eyes:
+    """The tower of a Hugging Face model, which is left as it is, on `device`: plain, and behind the compact cacher."""
+
+    def __init__(self, model, device: str):
+        model = copy.deepcopy(model).to(device)
+        self.weights = {k: v.detach() for k, v in lean.gather_weights(model, prefix="model.").items()}
+        self.model = build(model, build_tokenizer(), PIXELS, name="embedded")
+
+    @torch.no_grad()
+    def see(self, pixels: np.ndarray) -> torch.Tensor:
+        """Visual tokens of frames uint8 [T, S, S, 3]: bfloat16 [T, TOKENS, D]."""
+        seen = lean.normalise(torch.from_numpy(pixels).to(self.model.device))
+        return lean.project(self.weights, lean.see_patches(self.weights, seen)).cpu()
+
+    @torch.inference_mode()
+    def see_late(self, pixels: np.ndarray, limit: float) -> torch.Tensor:
+        """As `see`, in a stream whose `recompute_limit` leaves for later frames what changes too much at once."""
+        settings, state, last, rows = Settings(recompute_limit=limit), VisionState(), None, []
+        for frame in pixels:
+            image = self.model.pixels.resize(frame)
+            thumb = thumbnail(image)
+            cut = last is not None and difference(thumb, last) > settings.scene_change
+            sight, last = look(self.model, state, image, settings, refresh=cut), thumb
+            rows.append(rows[-1] if sight is None else sight.tokens.bfloat16().cpu())
+        return torch.stack(rows)
