@@ -1,18 +1,18 @@
 """How long a question waits for the first word of its answer, behind a full window: what the newest frame whole costs.
 
 Each mode is a stream of its own that sees the same pictures behind a window full from the beginning, and is asked after
-every frame. `limited` has also to compute what a limit left for later. There is no ideal (0): the wait is reading the
-weights and copying the window, which holds the fewer tokens the more was pruned, not operations.
+every frame. `unlimited` leaves nothing of a burst of change for later, which a question would have to compute. There is
+no ideal (0): the wait is reading the weights and copying the window, which holds the fewer tokens the more was pruned,
+not operations.
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 
 from end_to_end import about
-from measure import Row, Times, input_name, load, machine, options, pictures, read, report
-from prefill import full_window
+from measure import Row, Times, in_turn, input_name, load, machine, options, pictures, read, report
+from prefill import open_streams
 
 QUESTION = 'what is moving ?'
 
@@ -22,26 +22,18 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = read(parser, arguments)
     if chosen.frames < 2:
         parser.error('--frames must be at least 2: the first warms up')
-    import torch
     from tqdm import tqdm
 
     from stc_ros import timing
-    from stc_ros.evaluation.sweep import LIMIT
     from stc_ros.settings import Settings
-    from stc_ros.stream import Stream
 
     model = load(chosen)
-    kept = Settings(newest_whole=False, recompute_limit=1.0)
-    modes = {'plain': Settings(cacher='off', pruner='off'), 'kept only': kept,
-             'newest whole': replace(kept, newest_whole=True),
-             'limited': replace(kept, newest_whole=True, recompute_limit=LIMIT)}
-    streams = {name: Stream(model, settings) for name, settings in modes.items()}
-    with torch.inference_mode():
-        for stream in streams.values():
-            stream.memory = full_window(model, stream.settings.memory_tokens)
+    modes = {'plain': Settings(cacher='off', pruner='off'), 'kept only': Settings(newest_whole=False),
+             'newest whole': Settings(), 'unlimited': Settings(recompute_burst=1.0)}
+    streams = open_streams(model, modes)
     times = Times(model.device)
     for number, frame in enumerate(tqdm(pictures(chosen), total=chosen.frames, desc='frames', disable=None)):
-        for name in (*modes,) if number % 2 else (*reversed(modes),):
+        for name in in_turn(modes, number):
             stream = streams[name]
             stream.see(frame, number)
             start = timing.now()

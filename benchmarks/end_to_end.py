@@ -1,5 +1,6 @@
-"""What a frame costs from picture to memory: plain, the paper's cacher and pruner, and compact with the `stc` pruner,
-without and (`limited`) with a limit on what one frame recomputes.
+"""What a frame costs from picture to memory: plain, the paper's way, and compact with the `stc` pruner.
+
+`compact` is as by default, `unlimited` sets no limit on what a burst of change recomputes at once.
 
 Each mode is a stream of its own behind a window that is full from the beginning, as after a while of any stream; they
 take turns on every frame. Plain and paper, whose work does not depend on the picture, may run on every --stride-th
@@ -14,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from measure import Row, Times, input_name, load, machine, options, pictures, read, report
-from prefill import flops, full_window
+from measure import Row, Times, in_turn, input_name, load, machine, options, pictures, read, report
+from prefill import flops, open_streams
 from vision import layer_flops
 
-CHANGING = ('compact', 'limited')       # modes whose work depends on the picture
+CHANGING = ('compact', 'unlimited')     # modes whose work depends on the picture
 PARTS = {'vision': ('vision',), 'prefill': ('prefill',), 'frame': ('gate', 'vision', 'prune', 'prefill')}
 
 
@@ -27,28 +28,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--stride', type=int, default=1, help='plain and paper on every n-th frame (1)')
     parser.add_argument('--similarity', type=float, default=0.85, help='cache_similarity of compact (0.85)')
     parser.add_argument('--prune-ratio', type=float, default=0.67, help='of paper and compact (0.67)')
-    parser.add_argument('--limit', type=float, default=0.17, help='recompute_limit of limited (0.17)')
     parser.add_argument('--still', action='store_true', help='hold the first picture, with the noise of a camera')
     parser.add_argument('--trace', type=Path, metavar='FILE', help='write milliseconds by frame and mode')
     chosen = read(parser, arguments)
-    import torch
     from tqdm import tqdm
 
     from stc_ros.settings import Settings
-    from stc_ros.stream import Stream
 
     model = load(chosen)
     device = model.device
     ratio = chosen.prune_ratio
-    compact = Settings(cacher='compact', cache_similarity=chosen.similarity, pruner='stc', prune_ratio=ratio,
-                       recompute_limit=1.0)
+    compact = Settings(cacher='compact', cache_similarity=chosen.similarity, pruner='stc', prune_ratio=ratio)
     modes = {'plain': Settings(cacher='off', pruner='off'),
              'paper': Settings(cacher='paper', pruner='paper', prune_ratio=ratio),
-             'compact': compact, 'limited': replace(compact, recompute_limit=chosen.limit)}
-    streams = {name: Stream(model, settings) for name, settings in modes.items()}
-    with torch.inference_mode():
-        for stream in streams.values():
-            stream.memory = full_window(model, stream.settings.memory_tokens)
+             'compact': compact, 'unlimited': replace(compact, recompute_burst=1.0)}
+    streams = open_streams(model, modes)
     window = streams['plain'].memory.tokens
 
     trace, selection = [], 0.0
@@ -56,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     shown = still(pictures(chosen), chosen.frames) if chosen.still else pictures(chosen)
     for number, frame in enumerate(tqdm(shown, total=chosen.frames, desc='frames', disable=None)):
         seen = {'frame': number}
-        for name in (*modes,) if number % 2 else (*reversed(modes),):
+        for name in in_turn(modes, number):
             if name not in CHANGING and number and number % chosen.stride:
                 continue
             if name in CHANGING and number:
@@ -97,7 +91,7 @@ def still(frames, count: int):
 def about(settings) -> str:
     text = {'off': '', 'paper': f'ratio 0.25, interval {settings.cache_interval}',
             'compact': f'similarity {settings.cache_similarity:g}'}[settings.cacher]
-    text += f', limit {settings.recompute_limit:g}' if settings.recompute_limit < 1 else ''
+    text += f', burst {settings.recompute_burst:g}' if settings.cacher == 'compact' else ''
     return text + (f', pruner {settings.pruner} {settings.prune_ratio:g}' if text else '')
 
 

@@ -122,6 +122,11 @@ def pictures(chosen: argparse.Namespace, size: int = 384) -> Iterator[np.ndarray
         print(f'{chosen.video}: only {taken} frames at {chosen.fps:g} a second', file=sys.stderr)
 
 
+def in_turn(modes, number: int) -> tuple:
+    """The modes in the order in which they take turn `number`: each goes first and last equally often."""
+    return (*modes,) if number % 2 else (*reversed(modes),)
+
+
 def input_name(chosen: argparse.Namespace) -> str:
     return f'{Path(chosen.video).stem} at {chosen.fps:g}/s' if chosen.video else chosen.profile
 

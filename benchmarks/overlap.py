@@ -11,8 +11,8 @@ import time
 from dataclasses import replace
 
 from end_to_end import about, works_of
-from measure import Row, Times, input_name, load, machine, options, pictures, read, report
-from prefill import full_window
+from measure import Row, Times, in_turn, input_name, load, machine, options, pictures, read, report
+from prefill import open_streams
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,25 +24,20 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error('two threads at work: CPU time would count both, leave --cpu-time out')
     if chosen.frames < 2 * chosen.round:
         parser.error('--frames must hold two rounds')
-    import torch
     from tqdm import tqdm
 
     from stc_ros.settings import Settings
-    from stc_ros.stream import Stream
 
     model = load(chosen)
     modes = {'plain': Settings(cacher='off', pruner='off'), 'compact': Settings()}
     modes |= {f'{name} overlapped': replace(settings, overlap=True) for name, settings in modes.items()}
-    streams = {name: Stream(model, settings) for name, settings in modes.items()}
-    with torch.inference_mode():
-        for stream in streams.values():
-            stream.memory = full_window(model, stream.settings.memory_tokens)
+    streams = open_streams(model, modes)
     window = streams['plain'].memory.tokens
     times, traces = Times(model.device), {name: [] for name in modes}
     frames, rounds = pictures(chosen), chosen.frames // chosen.round
     for number in tqdm(range(rounds), desc='rounds', disable=None):
         shown = [frame for _, frame in zip(range(chosen.round), frames, strict=False)]
-        for name in (*modes,) if number % 2 else (*reversed(modes),):
+        for name in in_turn(modes, number):
             start = time.perf_counter()
             seen = [streams[name].see(frame, number * chosen.round + i) for i, frame in enumerate(shown)]
             streams[name].settle()

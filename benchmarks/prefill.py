@@ -67,6 +67,18 @@ def full_window(model, tokens: int):
     return window
 
 
+def open_streams(model, modes: dict) -> dict:
+    """A stream of each mode's settings, behind a window that is full already."""
+    import torch
+
+    from stc_ros.stream import Stream
+    streams = {name: Stream(model, settings) for name, settings in modes.items()}
+    with torch.inference_mode():
+        for stream in streams.values():
+            stream.memory = full_window(model, stream.settings.memory_tokens)
+    return streams
+
+
 def flops(model, new: int, tokens: int) -> float:
     """Operations of `new` tokens that attend to `tokens`: every weight of the blocks twice, and the attention."""
     body, decoder = model.decoder.body, model.decoder

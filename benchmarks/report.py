@@ -14,7 +14,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
-COLOURS = {'plain': 'black', 'paper': 'C1', 'compact': 'C2', 'limited': 'C0'}
+COLOURS = {'plain': 'black', 'paper': 'C1', 'compact': 'C2', 'unlimited': 'C0'}
+CHANGING = ('compact', 'unlimited')     # modes whose work depends on the picture
 INTRODUCTION = """\
 # Performance
 
@@ -80,12 +81,8 @@ def read_retention(file: Path) -> dict[str, str]:
     found = json.loads(file.read_text())
     swept = found['sweep']['profiles']['all']
     points = {name: f'{after / swept["plain"]:.3f}' for name, (_, after) in swept['points'].items()}
-    for cost in found['costs'].values():        # cacher and pruner together
-        settings = cost['settings']
-        if (settings['cacher'], settings['pruner'], settings.get('newest_whole')) == ('compact', 'stc', True):
-            mode = 'compact' if settings['recompute_limit'] == 1 else 'limited'
-            points[f'{mode} frame'] = f'{cost["retention"]:.3f}'
-    points['paper frame'] = f'{found["costs"]["paper, N=4"]["retention"]:.3f}'
+    for mode, cost in (('compact', 'in question'), ('unlimited', 'unlimited'), ('paper', 'paper, N=4')):
+        points[f'{mode} frame'] = f'{found["costs"][cost]["retention"]:.3f}'        # cacher and pruner together
     return points
 
 
@@ -130,13 +127,13 @@ def bars(files: dict, traces: dict) -> list:
     for file in (f for f in files if f.endswith('-still')):
         faster('vision of a static stretch', 20, file, 'compact vision')
     for file in (f for f in files if f.startswith('end-embedded') and not f.endswith('-still')):
-        for mode in ('compact', 'limited'):
+        for mode in CHANGING:
             if row := find(files, file, f'{mode} vision'):
                 at_most(f'p99 / p50 of {mode} vision', 1.5, row['p99_ms'] / row['median_ms'], file)
     for file in (f for f in files if f.startswith('prefill-') and 'embedded' not in f):
         faster('prefill at prune_ratio 0.67', 2.5, file, 'pruned 0.67')
     for name, trace in traces.items():
-        for mode in (m for m in ('compact', 'limited') if m in trace[1]):
+        for mode in CHANGING:
             ms, _ = steadiness(trace, mode)
             at_most(f'p99 / p50 of {mode} vision', 1.5, np.percentile(ms, 99) / np.median(ms), name)
         _, overhead = steadiness(trace, 'compact')

@@ -5,61 +5,19 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from toy_tower import COMPACT, attentive_model, embed, pictures, plain, run
 from transformers import CLIPVisionConfig, CLIPVisionModel
 from worlds import moving_square
 
-from stc_ros.compression.cacher import compute
-from stc_ros.compression.compact import (
-    bucket,
-    catch_up,
-    choose_changed,
-    compute_all,
-    encode_compact,
-    replace_patches,
-    similarity,
-)
-from stc_ros.models.random import random_model
+from stc_ros.compression.compact import bucket, choose_changed, compute_all, encode_compact, replace_patches, similarity
 from stc_ros.models.tower import build_tower
 from stc_ros.settings import Settings
 from stc_ros.stream import Stream
 
-COMPACT = Settings(cacher='compact', pruner='off', cache_similarity=0.9, refresh_period=16, heartbeat=8)
-
 
 @pytest.fixture(scope='module')
 def model():
-    model = random_model(seed=2)
-    for block in model.tower.blocks:
-        for linear in (block.q, block.k, block.v, block.out):
-            nn.init.normal_(linear.weight, std=0.2)
-    return model
-
-
-def pictures(model, frames):
-    return [model.pixels.resize(f) for f in frames]
-
-
-def embed(model, image):
-    return model.tower.embed(model.pixels.normalise(image, 'cpu', torch.float32))
-
-
-@torch.inference_mode()
-def plain(model, image):
-    x = embed(model, image)
-    for block in model.tower.blocks:
-        x, _ = compute(block, x)
-    return x
-
-
-@torch.inference_mode()
-def run(model, images, settings):
-    """[(features, patches recomputed)] for each picture."""
-    state, out = None, []
-    for image in images:
-        state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image), settings)
-        out.append((state.features.clone(), recomputed))
-    return out
+    return attentive_model()
 
 
 @pytest.mark.parametrize('change', [{'refresh_period': 1}, {'refresh_period': 1, 'cache_similarity': 0.0}], ids=str)
@@ -140,121 +98,6 @@ def test_every_patch_is_recomputed_within_the_refresh_period(model):
     for t, (_, recomputed) in enumerate(run(model, images, COMPACT)):
         last[recomputed] = t
         assert t - last.min() <= COMPACT.refresh_period
-
-
-@pytest.mark.parametrize('limit', [0.25, 0.5])
-def test_under_a_limit_no_frame_costs_more_and_nothing_waits_for_ever(model, limit):
-    """Every patch changes in every frame: the limit holds, and none gets older than the refresh period."""
-    rng = np.random.default_rng(0)
-    images = pictures(model, [rng.integers(0, 256, (24, 24, 3), np.uint8) for _ in range(40)])
-    settings = dataclasses.replace(COMPACT, recompute_limit=limit)
-    most = int(limit * 36) // 8 * 8                                 # whole buckets of 8
-    last = torch.zeros(36, dtype=torch.long)
-    for t, (_, recomputed) in enumerate(run(model, images, settings)):
-        assert recomputed.sum() == (most if t else 36)
-        last[recomputed] = t
-        assert t - last.min() <= settings.refresh_period
-
-
-def test_under_a_limit_what_changed_most_comes_first(model):
-    """All patches change, five of them much: those are recomputed at once, however long the others have waited."""
-    image = torch.zeros(1, 3, 24, 24, dtype=torch.uint8)
-    state, _ = encode_compact(model.tower, None, image, lambda: torch.randn(1, 36, 32), COMPACT)
-    much = torch.tensor([3, 11, 20, 28, 35])
-    levels = torch.full((36,), 20, dtype=torch.uint8)
-    levels[much] = 120
-    now = levels.view(6, 6).repeat_interleave(4, 0).repeat_interleave(4, 1).expand(1, 3, -1, -1)
-    state.age[:] = 7
-    state.age[much] = 0
-    rows, _ = choose_changed(state, now, (6, 6), dataclasses.replace(COMPACT, recompute_limit=0.25))
-    assert len(rows) == 8 and set(much.tolist()) < set(rows.tolist())       # the three others are the stalest
-
-
-def test_a_limit_that_is_not_reached_changes_nothing(model):
-    images = pictures(model, moving_square(8))
-    free, limited = (run(model, images, dataclasses.replace(COMPACT, recompute_limit=r)) for r in (1.0, 0.7))
-    for (y, recomputed), (z, again) in zip(free, limited):
-        assert torch.equal(recomputed, again) and torch.equal(y, z)
-
-
-def test_what_waited_is_caught_up_when_the_picture_rests(model):
-    """After a jump that fills the picture, a still picture becomes exact as its patches take turns."""
-    first, second = pictures(model, moving_square(1) + moving_square(1, seed=9))
-    settings = dataclasses.replace(COMPACT, recompute_limit=0.3, cache_similarity=1.0, heartbeat=1)
-    out = run(model, [first] + [second] * 40, settings)
-    alike = [float((y - plain(model, second)).abs().max()) for y, _ in out]
-    assert alike[-1] < alike[1] / 100
-
-
-def restless(count):
-    """Frames of which 14 of 36 patches change from one to the next."""
-    draw = np.random.default_rng(4)
-    frame, frames = draw.integers(0, 256, (6, 4, 6, 4, 3), np.uint8), []
-    for _ in range(count):
-        rows, cols = np.divmod(draw.permutation(36)[:14], 6)
-        frame[rows, :, cols] += np.uint8(100)
-        frames.append(frame.reshape(24, 24, 3).copy())
-    return frames
-
-
-@torch.inference_mode()
-def test_catching_up_recomputes_what_the_limit_left_and_no_more(model):
-    images = pictures(model, restless(8))
-    settings, state, errors = dataclasses.replace(COMPACT, recompute_limit=0.3), None, []
-    for image in images:
-        state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image), settings)
-        left = similarity(image, state.image, model.tower.grid) < settings.cache_similarity
-        before = float((state.features - plain(model, image)).norm())
-        state, late = catch_up(model.tower, state, image, lambda image=image: embed(model, image), settings)
-        assert torch.equal(late, left) and not (late & recomputed).any() and (state.age[late] == 0).all()
-        assert (similarity(image, state.image, model.tower.grid) >= settings.cache_similarity).all()
-        if late.any():
-            errors.append(float((state.features - plain(model, image)).norm()) / before)
-    assert len(errors) > 3 and max(errors) < 0.8
-    assert not catch_up(model.tower, state, images[-1], None, settings)[1].any()    # nothing to embed any more
-    other = model.pixels.resize(restless(1)[0] // 2)
-    state, late = catch_up(model.tower, state, other, lambda: embed(model, other), settings)
-    assert late.all()                                                               # nearly all: the plain tower
-    torch.testing.assert_close(state.features, plain(model, other), atol=1e-5, rtol=1e-5)
-
-
-@torch.inference_mode()
-def test_a_question_is_answered_from_the_newest_frame_as_it_is_now(model):
-    """What a limit left for later is caught up for the question, and only once; without a limit there is nothing."""
-    settings = dataclasses.replace(COMPACT, pruner='stc', prune_ratio=0.5)
-    streams = [Stream(model, dataclasses.replace(settings, **change))
-               for change in ({'cacher': 'off'}, {}, {'recompute_limit': 0.3})]
-    for t, frame in enumerate(restless(6)):
-        for stream in streams:
-            stream.see(frame, t)
-    memory = streams[2].memory.keys.clone()
-    work = [[s.stats().tokens_recomputed] for s in streams]
-    right, free, limited = ([s._sight.tokens.clone(), s.newest_tokens(9)[0]] for s in streams)
-    for stream, done in zip(streams, work):
-        done += [stream.stats().tokens_recomputed, list(stream.ask('?', 1)), stream.stats().tokens_recomputed]
-        assert done[1] == done[3]                           # once
-    assert work[0][0] == work[0][1] and work[1][0] == work[1][1] and work[2][0] < work[2][1]
-    assert torch.equal(free[0], free[1])
-    assert (limited[1] - right[0]).norm() < (limited[0] - right[0]).norm()
-    assert torch.equal(memory, streams[2].memory.keys)
-
-
-@pytest.mark.parametrize('error', [MemoryError, RuntimeError])
-def test_a_question_that_fails_while_it_catches_up_leaves_no_half_written_cache(model, monkeypatch, error):
-    settings = dataclasses.replace(COMPACT, pruner='stc', prune_ratio=0.5, recompute_limit=0.3)
-    stream, frames = Stream(model, settings), restless(7)
-    for t, frame in enumerate(frames[:6]):
-        stream.see(frame, t)
-
-    def fail(*_):
-        raise error('in the middle')
-
-    with monkeypatch.context() as patch:
-        patch.setattr('stc_ros.compression.compact.compute_rows', fail)
-        with pytest.raises(error):
-            stream.ask('?', 1)
-    assert stream.see(frames[6], 6).tokens_recomputed == 36         # anew
-    assert list(stream.ask('?', 1)) is not None
 
 
 def test_the_error_is_bounded_and_falls_with_similarity(model):

@@ -24,7 +24,7 @@ DENSE_SHARE = 0.6       # from here on a dense pass costs hardly more, and leave
 SETTLE = 2              # quiet frames that are looked at before others are skipped: rest, too, has to be seen
 REMEMBERED = 64         # looked-at frames from which the usual amount of change is known
 USUAL = 0.25            # quantile of it: three frames in four want more
-BURST = 1.5             # times the usual that a frame may recompute, if that is more than `recompute_limit`
+BURST = 1.5             # times the usual that a frame may recompute, if that is more than `recompute_burst`
 FULL_SCALE = 64.0       # root mean square difference of a patch, in grey levels, that counts as similarity 0
 
 
@@ -91,11 +91,12 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
 def allowance(wanted: Sequence[int], patches: int, settings: Settings) -> int:
     """How many patches a frame may recompute, whole buckets, after frames that `wanted` so many.
 
-    `recompute_limit` of them, so that a burst of change does not stop the stream; where change is no burst, because
-    three frames in four want more than that, BURST times what those want at least.
+    `recompute_burst` of them; where three frames in four want more than that, and so change is no burst, BURST times
+    what those want at least. Never more than `recompute_limit`.
     """
     usual = sorted(wanted)[int(len(wanted) * USUAL)] if wanted else 0
-    most, step = max(settings.recompute_limit * patches, BURST * usual), bucket_step(patches)
+    most, step = max(settings.recompute_burst * patches, BURST * usual), bucket_step(patches)
+    most = min(most, settings.recompute_limit * patches)
     return patches if most >= patches else int(most) // step * step
 
 

@@ -10,13 +10,13 @@ from stc_ros.evaluation.measure import Outcome
 from stc_ros.evaluation.pictures import draw
 from stc_ros.evaluation.report import HEADER, LEGEND, about, as_markdown, number, table, verdict
 from stc_ros.evaluation.summary import Summary, summarise, to_json
-from stc_ros.evaluation.sweep import CHEAPEST, GOOD_ENOUGH, LIMIT, points
+from stc_ros.evaluation.sweep import CHEAPEST, GOOD_ENOUGH, points
 from stc_ros.settings import Settings
 from stc_ros.synthetic.forms import FORMS, TYPES
 
 CACHER_KNOBS = {'paper': ('update_ratio', 'cache_interval'),
                 'similarity': ('cache_similarity', 'cache_interval'),
-                'compact': ('cache_similarity', 'refresh_period', 'recompute_limit', 'heartbeat')}
+                'compact': ('cache_similarity', 'refresh_period', 'recompute_limit', 'recompute_burst', 'heartbeat')}
 TEMPLATE = """\
 # What compression costs
 
@@ -57,9 +57,9 @@ The same questions; retention over {tested}.
 the cheapest cacher and the cheapest pruner below that each keep at least {good_enough:.0%} of the accuracy on the
 tuning streams, put together. They are recommended only when together, on test streams, they keep as much as the
 settings in question. `paper` is the published setting: update_ratio 0.25, a refresh every N frames, 64 of 196 tokens
-kept (prune_ratio 0.67), of the newest frame, too. `limited` and `unlimited` are the settings in question with
-recompute_limit {limit} and 1; with `newest frame pruned` a question reads no more of it than was
-kept.
+kept (prune_ratio 0.67), of the newest frame, too. `unlimited` is the settings in question with no limit on what a
+burst of change recomputes at once (recompute_burst 1); with `newest frame pruned` a question reads no more of it than
+was kept.
 
 ## Accuracy against share recomputed
 
@@ -101,7 +101,7 @@ def write_document(folder: Path, command: str, made: str, settings: Settings, ou
         by_form=as_markdown(form_rows(outcome)), by_profile=as_markdown(profile_rows(by_profile)),
         tested=', '.join(summary.tested) or 'no type',
         costs=as_markdown(cost_rows(costs)), cheapest=words(extras[CHEAPEST]), advice=advise(costs),
-        good_enough=GOOD_ENOUGH, limit=LIMIT,
+        good_enough=GOOD_ENOUGH,
         swept_types=', '.join(swept['tested']) or 'all types', swept_streams=swept['streams'],
         recomputed=as_markdown(sweep_rows(swept, 'recomputed')), kept=as_markdown(sweep_rows(swept, 'kept')))
     (folder / 'quality.md').write_text(text)

@@ -1,0 +1,47 @@
+"""A tower of toy size whose tokens really look at each other, plain and behind the compact cacher."""
+
+import torch
+from torch import nn
+
+from stc_ros.compression.cacher import compute
+from stc_ros.compression.compact import encode_compact
+from stc_ros.models.random import random_model
+from stc_ros.settings import Settings
+
+COMPACT = Settings(cacher='compact', pruner='off', cache_similarity=0.9, refresh_period=16, heartbeat=8,
+                   recompute_burst=1.0)
+
+
+def attentive_model():
+    """6 x 6 patches of 4 pixels."""
+    model = random_model(seed=2)
+    for block in model.tower.blocks:
+        for linear in (block.q, block.k, block.v, block.out):
+            nn.init.normal_(linear.weight, std=0.2)
+    return model
+
+
+def pictures(model, frames):
+    return [model.pixels.resize(f) for f in frames]
+
+
+def embed(model, image):
+    return model.tower.embed(model.pixels.normalise(image, 'cpu', torch.float32))
+
+
+@torch.inference_mode()
+def plain(model, image):
+    x = embed(model, image)
+    for block in model.tower.blocks:
+        x, _ = compute(block, x)
+    return x
+
+
+@torch.inference_mode()
+def run(model, images, settings):
+    """[(features, patches recomputed)] for each picture."""
+    state, out = None, []
+    for image in images:
+        state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image), settings)
+        out.append((state.features.clone(), recomputed))
+    return out
