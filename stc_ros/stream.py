@@ -207,7 +207,7 @@ class Stream:
     def ask(self, question: str, max_new_tokens: int | None = None) -> Answer:
         """Ask about what is in the window -> an iterator of text pieces, whose `report` tells what it rests on.
 
-        The memory is not changed: question and answer are forgotten. What a `recompute_limit` left for later has been
+        The memory is not changed: question and answer are forgotten. What a burst of change left for later has been
         computed afterwards. Raises `NothingSeen` before the first frame and `QuestionError` for an empty or too long
         question, and what the last frame's prefill raised (overlap). After any other exception `reset` the stream.
         """
@@ -223,7 +223,7 @@ class Stream:
     def newest_tokens(self, room: int) -> torch.Tensor | None:
         """All visual tokens of the newest frame, [1, n, D], or None: the memory has them, or there is no `room` for n.
 
-        What a `recompute_limit` left for later is computed now, and counted in `stats`.
+        What a burst of change left for later is computed now, and counted in `stats`.
         """
         if not self.settings.newest_whole or self.model.visual_tokens > room:
             return None

@@ -141,7 +141,7 @@ def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor
 
 
 def catch_up(tower: Tower, state: CompactState, image: torch.Tensor, embed, settings: Settings):
-    """Recompute what a `recompute_limit` has left for later in the newest picture -> as `encode_compact`.
+    """Recompute what a limit has left for later in the newest picture -> as `encode_compact`.
 
     `image` is the picture that `state` has seen last. The next frames need not do it any more.
     """

@@ -103,7 +103,7 @@ def look(model: VideoModel, state: VisionState, image: torch.Tensor, settings: S
 
 
 def look_closer(model: VideoModel, state: VisionState, image: torch.Tensor, settings: Settings) -> Sight | None:
-    """See what a `recompute_limit` left out of the picture that `look` has just seen -> its `Sight`; None: nothing."""
+    """See what a limit left out of the picture that `look` has just seen -> its `Sight`; None: nothing."""
     if state.compact is None:
         return None
     image = image.to(model.device)
