@@ -133,7 +133,7 @@ def bars(files: dict, traces: dict) -> list:
     for file in (f for f in files if f.startswith('prefill-') and 'embedded' not in f):
         faster('prefill at prune_ratio 0.67', 2.5, file, 'pruned 0.67')
     for name, trace in traces.items():
-        for mode in CHANGING:
+        for mode in () if name.endswith('-still') else CHANGING:        # there most frames are skipped, the median too
             ms, _ = steadiness(trace, mode)
             at_most(f'p99 / p50 of {mode} vision', 1.5, np.percentile(ms, 99) / np.median(ms), name)
         _, overhead = steadiness(trace, 'compact')
