@@ -123,7 +123,7 @@ def pictures(chosen: argparse.Namespace, size: int = 384) -> Iterator[np.ndarray
 
 
 def in_turn(modes, number: int) -> tuple:
-    """The modes in the order in which they take turn `number`: each goes first and last equally often."""
+    """The modes in the order in which they take turn `number`: forwards and backwards by turns."""
     return (*modes,) if number % 2 else (*reversed(modes),)
 
 

@@ -11,11 +11,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+from end_to_end import CHANGING
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
 COLOURS = {'plain': 'black', 'paper': 'C1', 'compact': 'C2', 'unlimited': 'C0'}
-CHANGING = ('compact', 'unlimited')     # modes whose work depends on the picture
 INTRODUCTION = """\
 # Performance
 
@@ -82,6 +82,8 @@ def read_retention(file: Path) -> dict[str, str]:
     swept = found['sweep']['profiles']['all']
     points = {name: f'{after / swept["plain"]:.3f}' for name, (_, after) in swept['points'].items()}
     for mode, cost in (('compact', 'in question'), ('unlimited', 'unlimited'), ('paper', 'paper, N=4')):
+        if cost not in found['costs']:
+            continue
         points[f'{mode} frame'] = f'{found["costs"][cost]["retention"]:.3f}'        # cacher and pruner together
     return points
 
@@ -133,7 +135,8 @@ def bars(files: dict, traces: dict) -> list:
     for file in (f for f in files if f.startswith('prefill-') and 'embedded' not in f):
         faster('prefill at prune_ratio 0.67', 2.5, file, 'pruned 0.67')
     for name, trace in traces.items():
-        for mode in () if name.endswith('-still') else CHANGING:        # there most frames are skipped, the median too
+        compared = () if name.endswith('-still') else CHANGING          # there most frames are skipped, the median too
+        for mode in (m for m in compared if m in trace[1]):
             ms, _ = steadiness(trace, mode)
             at_most(f'p99 / p50 of {mode} vision', 1.5, np.percentile(ms, 99) / np.median(ms), name)
         _, overhead = steadiness(trace, 'compact')

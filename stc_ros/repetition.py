@@ -2,22 +2,40 @@
 
 import re
 
+WORDS = 3               # shorter clauses, such as "Mr.", may come again
 _END = ',.;:!?'
 
 
 def say_once(text: str) -> str:
-    """`text` without the clauses that it has said before, word for word; white space and punctuation stay.
+    """`text`, stripped, without sentences that it has said before and clauses that their sentence has, word for word.
 
-    A clause ends at a punctuation mark that white space or the text's end follows. Where one that ends a sentence is
-    left out, the clause before it ends the sentence.
+    A clause ends at a punctuation mark that white space or the text's end follows, a sentence at one of .!? there. The
+    last clause that is left of a sentence ends it.
     """
+    said, kept = set(), ''
+    for sentence in re.split(r'(?<=[.!?])(?=\s)', text.strip()):
+        if _words(sentence) in said:
+            continue
+        said |= _countable(sentence)
+        kept += _list_once(sentence)
+    return kept
+
+
+def _list_once(sentence: str) -> str:
     said, kept = set(), []
-    parts = re.split(rf'(?<=[{_END}])(\s+)', text.strip())
-    for clause, space in zip(parts[::2], ['', *parts[1::2]]):
-        words = clause.rstrip(_END).strip().casefold()
-        if words not in said:
-            said.add(words)
-            kept += [space, clause]
-        elif clause[-1:] in '.!?' and kept[-1][-1:] not in '.!?':
-            kept[-1] = kept[-1].rstrip(_END) + clause[-1]
+    for clause in re.split(r'(?<=[,;:])(?=\s)', sentence):
+        if _words(clause) in said:
+            kept[-1] = kept[-1].rstrip(_END) + clause[len(clause.rstrip(_END)):]
+        else:
+            said |= _countable(clause)
+            kept.append(clause)
     return ''.join(kept)
+
+
+def _countable(clause: str) -> set[str]:
+    """What must not come again: the clause's words, if it has enough of them."""
+    return {_words(clause)} if len(clause.split()) >= WORDS else set()
+
+
+def _words(clause: str) -> str:
+    return ' '.join(clause.casefold().split()).rstrip(_END)

@@ -44,7 +44,7 @@ def test_under_a_limit_what_changed_most_comes_first(model):
     now = levels.view(6, 6).repeat_interleave(4, 0).repeat_interleave(4, 1).expand(1, 3, -1, -1)
     state.age[:] = 7
     state.age[much] = 0
-    rows, _ = choose_changed(state, now, (6, 6), dataclasses.replace(COMPACT, recompute_limit=0.25))
+    rows, _, _ = choose_changed(state, now, (6, 6), dataclasses.replace(COMPACT, recompute_limit=0.25))
     assert len(rows) == 8 and set(much.tolist()) < set(rows.tolist())       # the three others are the stalest
 
 
@@ -132,7 +132,7 @@ def test_a_question_that_fails_while_it_catches_up_leaves_no_half_written_cache(
         with pytest.raises(error):
             stream.ask('?', 1)
     assert stream.see(frames[6], 6).tokens_recomputed == 36         # anew
-    assert list(stream.ask('?', 1)) is not None
+    list(stream.ask('?', 1))                                        # nothing is raised
 
 
 def flickering(counts):

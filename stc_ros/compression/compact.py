@@ -60,7 +60,8 @@ def similarity(image: torch.Tensor, last: torch.Tensor, grid: tuple[int, int]) -
 
 
 def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, int], settings: Settings):
-    """Which patches to recompute -> indices int64 [k] ascending, and how many frames in a row have shown nothing new.
+    """Which patches to recompute -> indices int64 [k] ascending, how many frames in a row have shown nothing new, and
+    how many patches would be recomputed without a limit.
 
     None means all, an empty tensor none.
 
@@ -74,25 +75,24 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
     patches, count = len(alike), int(changed.sum())
     quiet = 0 if count else state.quiet + 1
     if skips(quiet, state.skipped, settings):
-        return changed.nonzero()[:, 0], quiet
+        return changed.nonzero()[:, 0], quiet, 0
     stalest = math.ceil(patches / settings.refresh_period)
     wanted = bucket(count + stalest, patches)
-    allowed = allowance(state.wanted, patches, settings)
-    state.wanted.append(wanted)
-    wanted = min(wanted, max(allowed, bucket(stalest + 1, patches)))
-    if wanted >= DENSE_SHARE * patches:
-        return None, quiet
+    granted = min(wanted, max(allowance(state.wanted, patches, settings), bucket(stalest + 1, patches)))
+    if granted >= DENSE_SHARE * patches:
+        return None, quiet, wanted
     waited = state.age.clamp(max=settings.refresh_period) + (1 - alike)
-    first = torch.where(changed, settings.refresh_period + 2 - alike, waited).topk(wanted - stalest).indices
+    first = torch.where(changed, settings.refresh_period + 2 - alike, waited).topk(granted - stalest).indices
     rest = waited.index_fill(0, first, -1.0).topk(stalest).indices
-    return torch.cat((first, rest)).sort().values, quiet
+    return torch.cat((first, rest)).sort().values, quiet, wanted
 
 
 def allowance(wanted: Sequence[int], patches: int, settings: Settings) -> int:
     """How many patches a frame may recompute, whole buckets, after frames that `wanted` so many.
 
     `recompute_burst` of them; where three frames in four want more than that, and so change is no burst, BURST times
-    what those want at least. Never more than `recompute_limit`.
+    what those want at least. Never more than `recompute_limit`. With few frames known, as behind a cut, what the
+    quietest of them wants is usual; from DENSE_SHARE on, who may recompute so much may recompute all.
     """
     usual = sorted(wanted)[int(len(wanted) * USUAL)] if wanted else 0
     most, step = max(settings.recompute_burst * patches, BURST * usual), bucket_step(patches)
@@ -126,7 +126,9 @@ def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor
     patches = tower.grid[0] * tower.grid[1]
     rows = None
     if not refresh and state is not None and state.fits(tower, image, state.features.dtype):
-        rows, state.quiet = choose_changed(state, image, tower.grid, settings)
+        rows, state.quiet, wanted = choose_changed(state, image, tower.grid, settings)
+        if wanted:
+            state.wanted.append(wanted)
     if rows is None:
         fresh = compute_all(tower, image, embed())
         if state is not None and not refresh:

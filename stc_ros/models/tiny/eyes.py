@@ -30,8 +30,8 @@ class Eyes:
 
     @torch.inference_mode()
     def see_late(self, pixels: np.ndarray, limit: float) -> torch.Tensor:
-        """As `see`, in a stream whose `recompute_limit` leaves for later frames what changes too much at once."""
-        settings, state, last, rows = Settings(recompute_limit=limit), VisionState(), None, []
+        """As `see`, in a stream whose `recompute_limit`, and no `recompute_burst`, leaves changes for later frames."""
+        settings, state, last, rows = Settings(recompute_limit=limit, recompute_burst=1.0), VisionState(), None, []
         for frame in pixels:
             image = self.model.pixels.resize(frame)
             thumb = thumbnail(image)

@@ -52,7 +52,7 @@ def build_shard(eyes: Eyes, first_seed: int, count: int, frames: int) -> dict[st
 
 
 def path_of(folder: Path, shard: int) -> Path:
-    return folder / f"shard-{shard:06d}.pt"
+    return folder / f"clips-{shard:06d}.pt"
 
 
 def write_shards(model, folder: Path, device: str, trainer: int, begin: int = 0) -> None:
@@ -79,7 +79,7 @@ def write_shards(model, folder: Path, device: str, trainer: int, begin: int = 0)
 
 def first_shard(folder: Path) -> int:
     """The lowest number of a shard in the folder, 0 when there is none."""
-    return min((int(path.stem[6:]) for path in folder.glob("shard-*.pt")), default=0)
+    return min((int(path.stem[6:]) for path in folder.glob("clips-*.pt")), default=0)
 
 
 def save_shard(shard: dict, path: Path) -> None:
@@ -100,7 +100,7 @@ def load_shard(folder: Path, shard: int) -> dict[str, torch.Tensor]:
 
 def tune_shard(model, folder: Path, frames: int, count: int, device: str) -> dict[str, torch.Tensor]:
     """Clips of the tuning seeds, made once and kept."""
-    path = folder / f"tune-{frames}.pt"
+    path = folder / f"tuning-{frames}.pt"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         save_shard(build_shard(Eyes(model, device), TUNE.start + frames * 1000, count, frames), path)
