@@ -25,7 +25,8 @@ Written by `{command}`. {about}
 Questions with one right answer about seeded synthetic streams are asked of the plain model, of the model with the
 settings, and under controls that destroy what compression might destroy. An answer counts when its text is the right
 one, word for word. Narration is scored as it is published, without what it repeats. Settings are chosen on tuning
-streams; what they cost is measured on test streams, which no setting was chosen on. (The embedded model's card names the one choice in its training that a test figure made.)
+streams; what they cost is measured on test streams, which no setting was chosen on. (The embedded model's card names
+the one choice in its training that a test figure made.)
 
 ## The settings in question
 
