@@ -57,7 +57,7 @@ def make_modes(model, chosen) -> list:
     modes.append(Cached(model, 'similarity', 'cache_similarity 0.85, interval 4', Settings(cacher='similarity')))
     for tau in SIMILARITIES[1:3] if chosen.quick else SIMILARITIES:
         modes.append(Cached(model, 'compact', f'cache_similarity {tau:g}',
-                            Settings(cacher='compact', cache_similarity=tau)))
+                            Settings(cacher='compact', cache_similarity=tau, recompute_burst=1.0)))
     modes += [Fixed(model, share) for share in FIXED]
     return [m for m in modes if not chosen.only or m.name in ('plain', *chosen.only)]
 
