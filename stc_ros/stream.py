@@ -19,7 +19,7 @@ import torch
 
 from stc_ros.answer import Answer, NothingSeen, QuestionError, StreamError
 from stc_ros.compression.pruner import make_pruner
-from stc_ros.compression.scene import difference, thumbnail
+from stc_ros.compression.scene import is_cut, thumbnail
 from stc_ros.compression.vision import Sight, VisionState, look, look_closer
 from stc_ros.lane import Lane
 from stc_ros.memory.window import Window
@@ -151,7 +151,7 @@ class Stream:
         watch = Stopwatch(model.device)
         image = model.pixels.resize(frame)
         thumb = thumbnail(image)
-        scene_change = self.thumbnail is not None and difference(thumb, self.thumbnail) > settings.scene_change
+        scene_change = is_cut(thumb, self.thumbnail, settings)
         self.thumbnail = thumb
         if scene_change:
             self.pruner = make_pruner(settings.pruner)

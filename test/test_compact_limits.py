@@ -64,15 +64,20 @@ def test_what_waited_is_caught_up_when_the_picture_rests(model):
     assert alike[-1] < alike[1] / 100
 
 
-def restless(count):
-    """Frames of which 14 of 36 patches change from one to the next."""
-    draw = np.random.default_rng(4)
+def flickering(counts, seed=5):
+    """Frames that differ from the one before in so many of their 36 patches."""
+    draw = np.random.default_rng(seed)
     frame, frames = draw.integers(0, 256, (6, 4, 6, 4, 3), np.uint8), []
-    for _ in range(count):
-        rows, cols = np.divmod(draw.permutation(36)[:14], 6)
+    for count in counts:
+        rows, cols = np.divmod(draw.permutation(36)[:count], 6)
         frame[rows, :, cols] += np.uint8(100)
         frames.append(frame.reshape(24, 24, 3).copy())
     return frames
+
+
+def restless(count):
+    """Frames of which 14 of 36 patches change from one to the next."""
+    return flickering([14] * count, seed=4)
 
 
 @torch.inference_mode()
@@ -133,17 +138,6 @@ def test_a_question_that_fails_while_it_catches_up_leaves_no_half_written_cache(
             stream.ask('?', 1)
     assert stream.see(frames[6], 6).tokens_recomputed == 36         # anew
     list(stream.ask('?', 1))                                        # nothing is raised
-
-
-def flickering(counts):
-    """Frames that differ from the one before in so many of their 36 patches."""
-    draw = np.random.default_rng(5)
-    frame, frames = draw.integers(0, 256, (6, 4, 6, 4, 3), np.uint8), []
-    for count in counts:
-        rows, cols = np.divmod(draw.permutation(36)[:count], 6)
-        frame[rows, :, cols] += np.uint8(100)
-        frames.append(frame.reshape(24, 24, 3).copy())
-    return frames
 
 
 def late(model, images, settings):

@@ -17,6 +17,7 @@ GOOD_ENOUGH = 0.98              # retention that an operating point must reach o
 CHEAPEST = 'cheapest of the sweep'
 CHANCE = ('random', 'uniform')     # pruners that do not look; they are compared with, not recommended
 COMPARATORS = ('pool', 'tome', 'visionzip', 'vidcom2', 'divprune', 'fastervlm', 'dtd')      # at one ratio only
+UNLIMITED = {'recompute_limit': 1.0, 'recompute_burst': 1.0}
 PAPER = {'cacher': 'paper', 'update_ratio': 0.25, 'pruner': 'paper', 'prune_ratio': 0.67}
 
 
@@ -42,7 +43,7 @@ class Point:
 
 def bare(settings: Settings) -> Settings:
     """No compression, nothing that a burst of change leaves for later, answers that read no more than was kept."""
-    return replace(plain(settings), newest_whole=False, recompute_limit=1.0, recompute_burst=1.0)
+    return replace(plain(settings), newest_whole=False, **UNLIMITED)
 
 
 def points() -> list[Point]:
@@ -124,7 +125,7 @@ def choose_others(settings: Settings, swept: dict) -> dict[str, Settings]:
     read only what was kept of the newest frame.
     """
     off = bare(settings)
-    others = {'unlimited': replace(settings, recompute_limit=1.0, recompute_burst=1.0),
+    others = {'unlimited': replace(settings, **UNLIMITED),
               'newest frame pruned': replace(settings, newest_whole=False)}
     two, four = (replace(off, **PAPER, cache_interval=n) for n in (2, 4))
     return {CHEAPEST: replace(off, **recommend(swept)), 'paper, N=2': two, 'paper, N=4': four,

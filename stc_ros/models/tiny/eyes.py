@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import torch
 
-from stc_ros.compression.scene import difference, thumbnail
+from stc_ros.compression.scene import is_cut, thumbnail
 from stc_ros.compression.vision import VisionState, look
 from stc_ros.models.llava_onevision import build
 from stc_ros.models.tiny import lean
@@ -35,7 +35,7 @@ class Eyes:
         for frame in pixels:
             image = self.model.pixels.resize(frame)
             thumb = thumbnail(image)
-            cut = last is not None and difference(thumb, last) > settings.scene_change
-            sight, last = look(self.model, state, image, settings, refresh=cut), thumb
+            cut, last = is_cut(thumb, last, settings), thumb
+            sight = look(self.model, state, image, settings, refresh=cut)
             rows.append(rows[-1] if sight is None else sight.tokens.bfloat16().cpu())
         return torch.stack(rows)
