@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -40,6 +41,8 @@ class AnswerReport:
     tokens: int = 0
     tokens_per_second: float = 0.0          # behind the first token
     finished: bool = False                  # the model ended it, not the limit and not the caller
+    # of each token: up to where it wrote `text`, and the probability that the model gave it; may still grow
+    chances: list[tuple[int, float]] = field(default_factory=list)
 
 
 class Answer(Iterator[str]):
@@ -77,25 +80,30 @@ class Answer(Iterator[str]):
         with torch.inference_mode():            # never across a yield: the caller's code runs there
             hidden = recall.run(torch.cat((model.newline[None, None], model.decoder.embed(ids)), dim=1))
         written: list[int] = []
-        while (token := self._next_token(model, hidden)) not in model.words.stops:
+        while True:
+            token, chance = self._next_token(model, hidden)
+            if token in model.words.stops:
+                self.report.finished = True
+                break
             self._time(len(written) + 1)
             written.append(token)
             yield from self._say(model.words.decode(written), partial=True)
+            self.report.chances.append((len(self.report.text), chance))
             if len(written) == limit:
                 break
             with torch.inference_mode():
                 hidden = recall.run(model.decoder.embed([token]))
-        else:
-            self.report.finished = True
         yield from self._say(model.words.decode(written))
 
-    def _next_token(self, model: VideoModel, hidden: torch.Tensor) -> int:
+    def _next_token(self, model: VideoModel, hidden: torch.Tensor) -> tuple[int, float]:
+        """The likeliest token and its probability."""
         with torch.inference_mode():
-            logits = model.decoder.logits(hidden[:, -1])[0]
-            best = int(logits.argmax())
-            if not torch.isfinite(logits[best]):
+            chances = model.decoder.logits(hidden[:, -1])[0].float().softmax(-1)
+            best = chances.argmax()
+            chance = float(chances[best])
+            if not math.isfinite(chance):
                 raise ModelFailure('the language model computed NaN or infinity')
-        return best
+        return int(best), chance
 
     def _time(self, tokens: int) -> None:
         now = time.perf_counter()

@@ -124,6 +124,10 @@ class Settings:
                                    low=0.0, high=3600.0)
     narration_prompt: str = knob('', "Question that asks for narration; empty is the model's own. {frames} and "
                                      '{seconds} become what has passed since the last.')
+    narration_certainty: float = knob(-1.0, 'A clause of a narration to which the model gives less probability is not '
+                                            "told; 0 tells all, -1 is the model's own choice (0.4 for the embedded "
+                                            'one, 0 for others: who speaks freely could have put it in other words).',
+                                      low=-1.0, high=1.0)
     # the node
     image_transport: str = knob('raw', 'Subscribe to Image (raw) or CompressedImage (compressed).',
                                 choices=TRANSPORTS, live=False)

@@ -19,10 +19,12 @@ class FakeStream:
 
     def __init__(self, words: int = 3, see_s: float = 0.0, token_s: float = 0.0):
         self.model = SimpleNamespace(narration_prompt='narrate {frames} frames, {seconds} s', frame_counts=(8, 16))
+        self.model.least_certainty = lambda wanted: max(wanted, 0.0)
         self.model.ask_narration = functools.partial(VideoModel.ask_narration, self.model)
         self.settings = Settings()
         self.words, self.see_s, self.token_s = words, see_s, token_s
         self.says = 'word{} '                   # each piece, of its number
+        self.sure = lambda piece: 1.0           # probability of a piece, by its number
         self.faults: dict[str, list[BaseException]] = {}
         self.log: list = []
         self.threads: set[int] = set()
@@ -87,7 +89,10 @@ class FakeAnswer:
         self.left -= 1
         self.report.tokens += 1
         self.stream.log.append(('piece',))
-        return self.stream.says.format(self.report.tokens)
+        piece = self.stream.says.format(self.report.tokens)
+        self.report.text += piece
+        self.report.chances.append((len(self.report.text), self.stream.sure(self.report.tokens)))
+        return piece
 
     def close(self) -> None:
         self.stream.closed += 1

@@ -35,10 +35,17 @@ def test_plain_mode_equals_transformers_forward_and_generate(model):
     pixels = torch.cat([model.pixels.normalise(model.pixels.resize(f), 'cpu', torch.float32) for f in frames])[None]
     video = WORDS.index('<video>')
     ids = torch.tensor([[*model.words.head(), *[video] * (4 * 9 + 1), *model.words.tail('what is moving ?')]])
-    out = stock.generate(input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values_videos=pixels,
-                         max_new_tokens=12, do_sample=False, pad_token_id=0)[0, ids.shape[1]:].tolist()
+    made = stock.generate(input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values_videos=pixels,
+                          max_new_tokens=12, do_sample=False, pad_token_id=0, output_logits=True,
+                          return_dict_in_generate=True)
+    out = made.sequences[0, ids.shape[1]:].tolist()
     assert text == model.words.decode(out) and len(text) > 0
-    assert answer.report.tokens == len([i for i in out if i not in model.words.stops])
+    written = [i for i in out if i not in model.words.stops]
+    assert answer.report.tokens == len(written)
+    theirs = [float(logits[0].softmax(-1).max()) for logits in made.logits[:len(written)]]
+    assert [chance for _, chance in answer.report.chances] == pytest.approx(theirs, rel=1e-3)
+    assert [end for end, _ in answer.report.chances] == [len(model.words.decode(written[:i + 1]))
+                                                         for i in range(len(written))]
     # and the numbers behind the words
     hidden = stock(input_ids=ids, pixel_values_videos=pixels, logits_to_keep=1).logits[0, -1]
     ours = Recall(stream.memory).run(torch.cat((model.newline[None, None],

@@ -147,6 +147,23 @@ def test_a_narration_says_nothing_twice(bench):
     assert b.notes.tellings[0][1].answer.strip() == 'A door opens.' and b.notes.tellings[0][1].tokens > 1
 
 
+def test_a_narration_leaves_out_what_the_model_is_unsure_of_and_an_answer_does_not(bench):
+    b = bench()
+    b.stream.says, b.stream.sure = 'Door {} opens. ', lambda piece: {2: 0.3}.get(piece, 0.6)
+    b.worker.configure(Settings(narration_certainty=0.5)).result(5)
+    b.see(SECOND)
+    b.worker.narrate()
+    assert until(lambda: b.notes.tellings)
+    assert b.notes.tellings[0][1].answer == 'Door 1 opens. Door 3 opens.'
+    _, got = b.ask()
+    assert until(lambda: got) and got[0].answer == 'Door 1 opens. Door 2 opens. Door 3 opens. '
+    b.worker.configure(Settings(narration_certainty=0.9)).result(5)
+    b.see(2 * SECOND)
+    b.worker.narrate()
+    b.worker.reset('wait for the turn').result(5)
+    assert len(b.notes.tellings) == 1 and b.stream.names().count('ask') == 3
+
+
 def test_a_prompt_of_the_users_own_gets_the_exact_numbers(bench):
     b = bench()
     b.worker.configure(Settings(narration_prompt='{frames} and {seconds}?')).result(5)

@@ -16,11 +16,11 @@ from stc_ros.evaluation.answers import answer_all, normalise
 from stc_ros.evaluation.cases import Case, Plan, draw_case
 from stc_ros.evaluation.controls import Condition
 from stc_ros.models.base import VideoModel
-from stc_ros.repetition import say_once
 from stc_ros.settings import Settings
 from stc_ros.stream import Stream
 from stc_ros.synthetic.forms import FORMS, TYPES
 from stc_ros.synthetic.narration import Score, score
+from stc_ros.telling import tidy
 
 FRAME_NS = 125_000_000          # the worlds run at 8 frames a second
 ANSWER_TOKENS = 8               # longer answers are wrong: no right one is longer
@@ -89,12 +89,17 @@ def ask_case(model: VideoModel, case: Case, condition: Condition) -> Tally:
     if condition.narrates:
         seconds = max(1, case.narrated * FRAME_NS // 1_000_000_000)
         prompt = model.ask_narration(condition.settings.narration_prompt, case.narrated, seconds)
-        said = answer_all(stream, [prompt], condition.settings.max_new_tokens)[0]
-        tally.narration = score(say_once(said), case.story)
+        tally.narration = score(narrate(stream, prompt), case.story)
     stats = [s.stats() for s in streams]
     tally.recomputed = sum(s.tokens_recomputed for s in stats) / sum(s.tokens for s in stats)
     tally.kept = sum(s.tokens_kept for s in stats) / sum(s.visual_tokens for s in stats)
     return tally
+
+
+def narrate(stream: Stream, prompt: str) -> str:
+    """What the node would publish."""
+    answer, certainty = stream.ask(prompt), stream.model.least_certainty(stream.settings.narration_certainty)
+    return tidy(''.join(answer), answer.report.chances, certainty)
 
 
 def see(stream: Stream, frames: np.ndarray, cuts: bool = True) -> None:

@@ -36,6 +36,7 @@ class VideoModel:
     words: Words                                        # text <-> token ids, the chat format
     narration_prompt: str = 'Describe what is happening now, and what has changed in the last {seconds} seconds.'
     frame_counts: tuple[int, ...] = ()                  # values of {frames} it was trained on, ascending; (): any
+    narration_certainty: float = 0.0                    # clauses of less probability are better not told
     demo_questions: tuple[str, ...] = ('What is in the picture?', 'What is moving?', 'What has changed?')
     notes: str = ''                                     # what a user should know of this model
     weights: object = field(default=None, repr=False)   # the transformers model, for comparisons
@@ -52,6 +53,10 @@ class VideoModel:
             enough = frames - frames // 8
             frames = next((n for n in self.frame_counts if n >= enough), max(self.frame_counts, default=frames))
         return prompt.replace('{frames}', str(frames)).replace('{seconds}', str(seconds))
+
+    def least_certainty(self, wanted: float) -> float:
+        """The probability below which a clause of a narration is not told: `wanted`, or its own choice if negative."""
+        return self.narration_certainty if wanted < 0 else wanted
 
     @property
     def visual_tokens(self) -> int:

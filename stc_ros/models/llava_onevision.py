@@ -69,6 +69,8 @@ def build(weights: LlavaOnevisionForConditionalGeneration, tokenizer, processor:
     extras = {}
     if 'narration' in prompts:
         extras['narration_prompt'] = prompts['narration']
+    if 'certainty' in prompts:
+        extras['narration_certainty'] = prompts['certainty']
     if 'frames' in prompts:
         extras['frame_counts'] = tuple(sorted(prompts['frames']))
     if 'questions' in prompts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 MAX_CHARACTERS = 20_000     # beyond this a question is not even tokenized
@@ -44,6 +44,7 @@ class Reply:
     time_to_first_token: float = 0.0
     tokens_per_second: float = 0.0
     tokens: int = 0
+    chances: Sequence[tuple[int, float]] = ()   # of the tokens, see stc_ros.answer.AnswerReport
 
 
 class Question:
@@ -70,7 +71,7 @@ class Question:
         self.ended = False
 
     def begin(self, **known) -> None:
-        """Note what the answer rests on: stamps, frames seen and dropped, age of the newest frame."""
+        """Note fields of `Reply`: stamps, frames seen and dropped, age of the newest frame; chances, as they come."""
         self._known = known
 
     def add(self, piece: str, tokens: int) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stc_ros.repetition import say_once
 from stc_ros.ros.failures import describe, out_of_memory, release_memory
 from stc_ros.ros.frames import FrameRefused
 from stc_ros.ros.mailbox import Mailbox
 from stc_ros.ros.questions import Error, Question, Reply
 from stc_ros.ros.records import Frame, Outputs, Seen, Telling
 from stc_ros.settings import Settings
+from stc_ros.telling import tidy
 
 LATE_NS = 500_000_000       # a stamp this much older than the newest begins anew (a looped bag); less is a late frame
 
@@ -166,7 +166,8 @@ class Session:
         self._answer = self.stream.ask(question.text, question.max_new_tokens)
         counts, report = self.mailbox.counts(), self._answer.report
         question.begin(first_stamp=report.first_stamp, last_stamp=report.last_stamp, frames_seen=counts.seen,
-                       frames_dropped=counts.dropped, frame_age=(self.clock() - report.last_stamp) / 1e9)
+                       frames_dropped=counts.dropped, frame_age=(self.clock() - report.last_stamp) / 1e9,
+                       chances=report.chances)
 
     def _explain(self, error: Exception) -> tuple[Error, str]:
         """The error code and message for what stream.ask raised; recovers when memory ran out."""
@@ -202,9 +203,11 @@ class Session:
         self._publish(self.outputs.seen, seen)
 
     def _told(self, telling: Telling, reply: Reply) -> None:
-        if reply.error is Error.NONE and reply.answer.strip():
-            self.tally.narrations += 1
-            self._publish(self.outputs.told, telling, replace(reply, answer=say_once(reply.answer)))
+        if reply.error is Error.NONE:
+            certainty = self.stream.model.least_certainty(self.settings.narration_certainty)
+            if text := tidy(reply.answer, reply.chances, certainty):
+                self.tally.narrations += 1
+                self._publish(self.outputs.told, telling, replace(reply, answer=text))
         elif reply.error is Error.QUESTION_TOO_LONG:
             self.outputs.failed('narrating', ValueError(f'narration_prompt: {reply.message}'))
 

@@ -15,6 +15,7 @@ from stc_ros.models.tiny.measure import measure_shard
 from stc_ros.models.tiny.optimise import Optimiser, schedule, share_gradients, split_parameters
 from stc_ros.models.tiny.shards import CLIPS, first_shard, load_shard, tune_shard
 from stc_ros.models.tiny.tokenizer import Coder
+from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.forms import TYPES
 
 SIZE = 8  # clips per step
@@ -26,8 +27,9 @@ WEIGHTS = {
 }
 VISITS = 2.5  # how often a clip is seen, on average
 RECENT = 24  # shards from which clips are drawn
-DIFFERENCES = 0.4  # of the steps are told in differences, as a stream is by default
-DIFFERENCE_SHARES = (0.33, 0.33, 0.5)  # of all tokens that those may tell; drawn evenly
+DIFFERENCES = 0.5  # of the steps are told in differences, as a stream is by default
+DIFFERENCE_SHARES = (0.33, 0.33, 0.33, 0.5)  # of all tokens that those may tell; drawn evenly
+BUSY = 2.0  # times as likely as others to be drawn are clips of the profile `busy`
 TUNE_FRAMES = (8, 16, 32)
 
 
@@ -155,6 +157,8 @@ def _draw(course: Course, step: int):
     differences = bool(torch.rand((), generator=draw) < DIFFERENCES)
     shares = DIFFERENCE_SHARES if differences else SHARES
     share = shares[int(torch.randint(len(shares), (), generator=draw))]
-    clips = torch.randperm(len(shard["moment"]), generator=draw)[course.rank : SIZE : course.ranks]
+    liking = torch.ones(len(shard["moment"]))
+    liking[PROFILES.index("busy") :: len(PROFILES)] = BUSY
+    clips = torch.multinomial(liking, SIZE, generator=draw)[course.rank :: course.ranks]
     told = TELLINGS * int(torch.rand((), generator=draw) < course.told)
     return draw_batch(shard, clips, ASKED, told, share, draw, differences)

@@ -1,0 +1,76 @@
+"""What is told of what a language model says: clauses that it is sure of, none of them twice.
+
+Small models that decode greedily go on where they have nothing to say: they guess, and fall into repeating themselves.
+"""
+
+import re
+from collections.abc import Sequence
+
+WORDS = 3               # shorter clauses, such as "Mr.", may come again
+_END = ',.;:!?'
+_SENTENCES = re.compile(r'(?<=[.!?])(?=\s)')
+_CLAUSES = re.compile(r'(?<=[,;:])(?=\s)')
+
+
+def tidy(text: str, chances: Sequence[tuple[int, float]] = (), certainty: float = 0.0) -> str:
+    """`text` without clauses that the model gives less probability than `certainty`, and without repetitions.
+
+    chances: see `AnswerReport`. A clause ends at a punctuation mark that white space or the text's end follows, a
+    sentence at one of .!? there. The last clause that is left of a sentence ends it.
+    """
+    return say_once(say_sure(text, chances, certainty))
+
+
+def say_sure(text: str, chances: Sequence[tuple[int, float]], certainty: float) -> str:
+    """`text`, stripped, without clauses whose words together have a probability below `certainty`."""
+    kept, end = '', 0
+    for sentence in _SENTENCES.split(text):
+        clauses, sure = _CLAUSES.split(sentence), []
+        for clause in clauses:
+            begin, end = end, end + len(clause)
+            sure.append(_probability(text, chances, begin, end) >= certainty)
+        kept += _join(clauses, sure)
+    return kept.strip()
+
+
+def say_once(text: str) -> str:
+    """`text`, stripped, without sentences that it has said before and clauses that their sentence has: word for word."""
+    said, kept = set(), ''
+    for sentence in _SENTENCES.split(text.strip()):
+        if _words(sentence) in said:
+            continue
+        said |= _countable(sentence)
+        clauses, here, new = _CLAUSES.split(sentence), set(), []
+        for clause in clauses:
+            new.append(_words(clause) not in here)
+            here |= _countable(clause)
+        kept += _join(clauses, new)
+    return kept
+
+
+def _probability(text: str, chances: Sequence[tuple[int, float]], begin: int, end: int) -> float:
+    """Of text[begin:end]: that of the tokens whose last letter or digit stands there. Others do not count."""
+    product, last = 1.0, 0
+    for reached, chance in chances:
+        letters = [i for i in range(last, reached) if text[i].isalnum()]
+        if letters and begin <= letters[-1] < end:
+            product *= chance
+        last = reached
+    return product
+
+
+def _join(clauses: list[str], told: list[bool]) -> str:
+    """The clauses of a sentence that are told, the last one with the sentence's own end."""
+    left = [clause for clause, tell in zip(clauses, told) if tell]
+    if left and not told[-1]:
+        left[-1] = left[-1].rstrip(_END) + clauses[-1][len(clauses[-1].rstrip(_END)):]
+    return ''.join(left)
+
+
+def _countable(clause: str) -> set[str]:
+    """What must not come again: the clause's words, if it has enough of them."""
+    return {_words(clause)} if len(clause.split()) >= WORDS else set()
+
+
+def _words(clause: str) -> str:
+    return ' '.join(clause.casefold().split()).rstrip(_END)

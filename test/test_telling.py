@@ -1,0 +1,92 @@
+"""A narration leaves out what the model is unsure of, and repeats neither a sentence nor, within one, a clause."""
+
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stc_ros.synthetic import PROFILES, record
+from stc_ros.synthetic.narration import parse, tell
+from stc_ros.telling import say_once, say_sure, tidy
+
+
+@pytest.mark.parametrize(('said', 'told'), [
+    ('A man walks in. A man walks in. He sits down.', 'A man walks in. He sits down.'),
+    ('a red cross left, a blue star left, a red cross left.', 'a red cross left, a blue star left.'),
+    ('a red cross left, A RED CROSS left. the end', 'a red cross left. the end'),
+    ('A red cross left. Then nothing. a red  cross left. the end', 'A red cross left. Then nothing. the end'),
+    ('The door opens; the door opens!', 'The door opens!'),
+    ('the cup fell, the cup broke, the cup fell', 'the cup fell, the cup broke'),
+    ('one red cup,\na blue cup,\none red cup,\nthree', 'one red cup,\na blue cup,\nthree'),
+])
+def test_what_is_said_twice_is_said_once(said, told):
+    assert say_once(said) == told
+
+
+@pytest.mark.parametrize('text', [
+    '', 'nothing .', 'He walks, then stops, then walks on.', 'It costs 1,000,000 or 2.50 and 2.50 more.',
+    'A man. A man with a dog.\n\n- a dog: brown\n- a cat: black', 'no end', 'wait...', 'Is it? It is.',
+    'On the left side, a car. On the left side, a dog.', 'In frame one, a man walks. In frame two, a man walks.',
+    'Mr. Smith sits. Mr. Jones stands.', 'a, b, a', 'Go. Go.'])
+def test_other_text_stays_as_it_is(text):
+    assert say_once(text) == text
+
+
+def test_a_true_story_stays_as_it_is():
+    for profile in PROFILES:
+        clip = record(profile, 31, 24)
+        for t in (8, 16, 23):
+            story = tell(clip, t, t - 8).replace(' ,', ',').replace(' .', '.')
+            if len(set(parse(story))) == len(parse(story)):
+                assert say_once(story) == story
+                assert say_once(f'{story} {story}') == story
+
+
+def given_chances(marked: str) -> tuple[str, list[tuple[int, float]]]:
+    """Text and chances of `word word? .`: a token for each piece; those with a `?` behind are as likely as not."""
+    text, chances = '', []
+    for piece in re.findall(r'\s*[^\s?]+\??', marked):
+        text += piece.rstrip('?')
+        chances.append((len(text), 0.5 if piece.endswith('?') else 1.0))
+    return text, chances
+
+
+@pytest.mark.parametrize(('said', 'told'), [
+    ('a cup, a red? dog, a cat. it left.', 'a cup, a cat. it left.'),
+    ('a cup, a red? dog. it left.', 'a cup. it left.'),
+    ('a red? cup, a dog. it left.', ' a dog. it left.'),
+    ('a cup. it? left.', 'a cup.'),
+    ('it? left. a cup', 'a cup'),
+    ('nothing? .', ''),
+    ('a cup , a dog? . it left .', 'a cup . it left .'),
+    ('a cup ,? a dog .?', 'a cup , a dog .'),          # punctuation says nothing of what stands before it
+])
+def test_what_is_unsure_is_not_told(said, told):
+    text, chances = given_chances(said)
+    assert tidy(text, chances, 0.6) == told.strip()
+    assert tidy(text, chances, 0.5) == tidy(text, chances) == text
+
+
+def test_words_are_unsure_together():
+    text, chances = given_chances('a red? cup? fell, it? broke')
+    assert [tidy(text, chances, least) for least in (0.2, 0.3, 0.6)] == [text, 'it broke', '']
+
+
+def test_what_is_unsure_does_not_count_as_said():
+    text, chances = given_chances('a red? cup fell, a red cup fell')
+    assert tidy(text, chances, 0.6) == 'a red cup fell'
+
+
+@given(st.lists(st.tuples(st.text(' ab,.;\n', max_size=3), st.floats(0, 1))), st.floats(0, 1))
+def test_only_whole_clauses_go_and_nothing_is_added(tokens, certainty):
+    text, chances = '', []
+    for piece, chance in tokens:
+        text += piece
+        chances.append((len(text), chance))
+    told = say_sure(text, chances, certainty)
+    assert len(told) <= len(text) and set(re.findall(r'\w+', told)) <= set(re.findall(r'\w+', text))
+    assert say_sure(text, chances, 0.0) == text.strip()
+    if math.prod(chance for _, chance in chances) >= certainty:
+        assert told == text.strip()
