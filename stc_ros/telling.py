@@ -34,7 +34,7 @@ def say_sure(text: str, chances: Sequence[tuple[int, float]], certainty: float) 
 
 
 def say_once(text: str) -> str:
-    """`text`, stripped, without sentences that it has said before and clauses that their sentence has: word for word."""
+    """`text`, stripped, without sentences said before and clauses that their sentence has said, word for word."""
     said, kept = set(), ''
     for sentence in _SENTENCES.split(text.strip()):
         if _words(sentence) in said:
