@@ -20,6 +20,7 @@ from stc_ros.settings import Settings
 from stc_ros.stream import Stream
 from stc_ros.synthetic.forms import TYPES
 from stc_ros.synthetic.seeds import TEST, TUNE
+from stc_ros.telling import say_once
 
 SETTINGS = Settings(cacher='paper', cache_interval=4, pruner='paper', prune_ratio=0.5)
 SMALL = Plan(frames=12, moments=2, questions=2)
@@ -153,13 +154,23 @@ def test_right_answers_are_counted_by_type_and_condition(model, case, monkeypatc
     answers = {q.text: q.answer for questions in case.asked.values() for q in questions}
 
     def knows_when_it_has_seen(stream, questions, limit):
-        return [answers.get(q, case.story).upper() if len(stream.memory.frames) > 1 else 'nothing ?' for q in questions]
+        return [answers[q].upper() if len(stream.memory.frames) > 1 else 'nothing ?' for q in questions]
 
     monkeypatch.setattr(measure, 'answer_all', knows_when_it_has_seen)
+    monkeypatch.setattr(measure, 'narrate', lambda stream, prompt: case.story.upper())
     plain, newest = (ask_case(model, case, named(name)) for name in ('plain', 'newest'))
     wrong = [sum(q.form == name and q.answer != 'nothing' for qs in case.asked.values() for q in qs) for name in NAMES]
     assert np.array_equal(plain.right, count_asked(case)) and plain.narration.clause_f1 == 1
     assert np.array_equal(count_asked(case) - newest.right, wrong)
+
+
+def test_narration_is_what_would_be_published(model):
+    stream = Stream(model, dataclasses.replace(SETTINGS, narration_certainty=0.0))
+    see(stream, moving_square(3))
+    said = ''.join(stream.ask('what is moving ?'))
+    assert said and measure.narrate(stream, 'what is moving ?') == say_once(said)
+    stream.configure(dataclasses.replace(SETTINGS, narration_certainty=1.0))
+    assert measure.narrate(stream, 'what is moving ?') == ''
 
 
 # ---- figures

@@ -7,10 +7,11 @@ import pytest
 from stc_ros.evaluation.cases import Plan, draw_streams
 from stc_ros.evaluation.controls import Condition, plain
 from stc_ros.evaluation.measure import measure_all
-from stc_ros.evaluation.summary import accuracy, f1
+from stc_ros.evaluation.summary import accuracy
 from stc_ros.models import TINY, load_model
 from stc_ros.settings import Settings
 from stc_ros.synthetic.forms import TYPES
+from stc_ros.synthetic.narration import Score
 
 FLOORS = {'appearance': 0.98, 'count': 0.90, 'place': 0.97, 'existence': 0.97, 'motion': 0.88, 'change': 0.96,
           'memory': 0.93, 'order': 0.88, 'objects': 0.96, 'clauses': 0.92}
@@ -33,5 +34,5 @@ def test_answers(outcome, kind):
 
 
 def test_narration(outcome):
-    objects, clauses = f1(outcome.narrations('plain'))
-    assert objects >= FLOORS['objects'] and clauses >= FLOORS['clauses']
+    told = sum(outcome.narrations('plain'), Score())
+    assert told.object_f1 >= FLOORS['objects'] and told.clause_f1 >= FLOORS['clauses']

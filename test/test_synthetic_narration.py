@@ -81,7 +81,7 @@ def test_what_is_said_twice_or_makes_no_sense_costs_precision():
 
 def test_scores_add_up():
     total = score('nothing .', 'a large red circle at the left stays .') + score('nothing .', 'nothing .')
-    assert total == Score(0, 0, 1, 0, 0, 1) and total.object_f1 == 0.0
+    assert total == Score(0, 0, 1, 0, 0, 1) and total.object_f1 == 0.0 and total.clause_precision == 1.0
 
 
 def test_the_prompt_and_its_numbers_are_in_the_vocabulary():

@@ -8,7 +8,7 @@ from pathlib import Path
 from stc_ros.evaluation.controls import DESTROYERS
 from stc_ros.evaluation.measure import Outcome
 from stc_ros.evaluation.pictures import draw
-from stc_ros.evaluation.report import HEADER, LEGEND, about, as_markdown, number, table, verdict
+from stc_ros.evaluation.report import HEADER, LEGEND, about, as_markdown, number, scores, table, verdict
 from stc_ros.evaluation.summary import Summary, summarise, to_json
 from stc_ros.evaluation.sweep import CHEAPEST, GOOD_ENOUGH, points
 from stc_ros.settings import Settings
@@ -24,9 +24,10 @@ Written by `{command}`. {about}
 
 Questions with one right answer about seeded synthetic streams are asked of the plain model, of the model with the
 settings, and under controls that destroy what compression might destroy. An answer counts when its text is the right
-one, word for word. Narration is scored as it is published, without what it repeats. Settings are chosen on tuning
-streams; what they cost is measured on test streams, which no setting was chosen on. (The embedded model's card names
-the one choice in its training that a test figure made.)
+one, word for word. Narration is scored as it is published: without what it repeats, and without clauses that the model
+is unsure of (`narration_certainty`). Settings are chosen on tuning streams; what they cost is measured on test streams,
+which no setting was chosen on. (The embedded model's card names the one choice in its training that a test figure
+made.)
 
 ## The settings in question
 
@@ -50,7 +51,8 @@ A `*` marks the forms that the newest frame alone cannot answer.
 
 ## What other settings cost
 
-The same questions; retention over {tested}.
+The same questions; retention over {tested}. Narration: object F1, clause F1, and the share of
+the clauses told that are right.
 
 {costs}
 
@@ -60,7 +62,7 @@ tuning streams, put together. They are recommended only when together, on test s
 settings in question. `paper` is the published setting: update_ratio 0.25, a refresh every N frames, 64 of 196 tokens
 kept (prune_ratio 0.67), of the newest frame, too. `unlimited` is the settings in question with no limit on what a
 burst of change recomputes at once (recompute_burst 1); with `newest frame pruned` a question reads no more of it than
-was kept.
+was kept; in `all told`, narration leaves out no clause that the model is unsure of (narration_certainty 0).
 
 ## Accuracy against share recomputed
 
@@ -151,11 +153,11 @@ def cost_rows(summaries: dict[str, Summary]) -> list[list[str]]:
     first = next(iter(summaries.values()))
     rows = [['settings', *first.types, 'retention', 'recomputed', 'kept', 'narration'],
             ['plain', *(number(f.plain) for f in first.types.values()), '1', '100%', '100%',
-             ' / '.join(map(number, first.narration_plain))]]
+             ' / '.join(scores(first.narration_plain))]]
     for name, s in summaries.items():
         cells = [number(f.with_settings) for f in s.types.values()]
         rows.append([name, *cells, about(s.retention, s.interval), f'{s.recomputed:.0%}', f'{s.kept:.0%}',
-                     ' / '.join(map(number, s.narration))])
+                     ' / '.join(scores(s.narration))])
     return rows
 
 
@@ -175,4 +177,4 @@ def sweep_rows(swept: dict, curve: str) -> list[list[str]]:
 
 def arrow(summary: Summary) -> str:
     """Narration's clause F1, plain and with the settings."""
-    return f'{number(summary.narration_plain[1])} → {number(summary.narration[1])}'
+    return f'{number(summary.narration_plain.clause_f1)} → {number(summary.narration.clause_f1)}'

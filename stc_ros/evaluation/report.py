@@ -8,6 +8,7 @@ import platform
 from stc_ros.evaluation.controls import CONTROLS
 from stc_ros.evaluation.measure import usable_cores
 from stc_ros.evaluation.summary import MARGIN, Interval, Summary
+from stc_ros.synthetic.narration import Score
 
 HEADER = ['type', 'n', 'plain', 'with settings', 'retention', *CONTROLS, 'tests it']
 LEGEND = f"""\
@@ -32,12 +33,17 @@ def table(summary: Summary) -> list[list[str]]:
 def verdict(summary: Summary) -> list[str]:
     """Retention, narration and savings, a line each."""
     types = ', '.join(summary.tested) or 'no type tests it'
-    (objects, clauses), (objects_plain, clauses_plain) = summary.narration, summary.narration_plain
+    told, told_plain = scores(summary.narration), scores(summary.narration_plain)
     return [f'retention {about(summary.retention, summary.interval)} over {types}; '
             f'over all types {number(summary.retention_all)}',
-            f'narration with settings: object F1 {number(objects)}, clause F1 {number(clauses)}; '
-            f'plain: {number(objects_plain)}, {number(clauses_plain)}',
+            'narration with settings: object F1 {}, clause F1 {}, {} of the clauses told are right; plain: {}, {}, '
+            '{}'.format(*told, *told_plain),
             f'vision tokens recomputed {summary.recomputed:.0%}, visual tokens kept {summary.kept:.0%}']
+
+
+def scores(told: Score) -> tuple[str, str, str]:
+    """Object F1, clause F1, and the share of the clauses told that are right."""
+    return number(told.object_f1), number(told.clause_f1), number(told.clause_precision)
 
 
 def print_summary(summary: Summary, title: str) -> None:

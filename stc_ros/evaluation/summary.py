@@ -49,8 +49,8 @@ class Summary:
     retention: float
     interval: Interval
     retention_all: float                        # over all types, with those that cannot tell
-    narration: tuple[float, float]              # object F1 and clause F1, with the settings
-    narration_plain: tuple[float, float]
+    narration: Score                            # of all narrations together, with the settings
+    narration_plain: Score
     recomputed: float
     kept: float
 
@@ -86,8 +86,9 @@ def summarise(outcome: Outcome, settings: str = 'settings', tested: list[str] | 
     accuracies = accuracy(ours, asked), accuracy(plain, asked)
     retention, retention_all = (divide(*(np.nansum(a[kinds]) for a in accuracies)) for kinds in (counted, slice(None)))
     return Summary(
-        types, retention, middle(ratio(afters, befores)), retention_all, f1(outcome.narrations(settings)),
-        f1(outcome.narrations('plain')), outcome.share(settings, 'recomputed'), outcome.share(settings, 'kept'))
+        types, retention, middle(ratio(afters, befores)), retention_all,
+        sum(outcome.narrations(settings), Score()), sum(outcome.narrations('plain'), Score()),
+        outcome.share(settings, 'recomputed'), outcome.share(settings, 'kept'))
 
 
 def accuracy(right: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -128,21 +129,15 @@ def divide(a: float, b: float) -> float:
     return a / b if b else math.nan
 
 
-def f1(scores: list[Score]) -> tuple[float, float]:
-    """Object F1 and clause F1 of all narrations together."""
-    total = sum(scores, Score())
-    return total.object_f1, total.clause_f1
-
-
 def to_json(summary: Summary, profile: str, settings: Settings, seed: int) -> dict:
     """What `--json` writes. Figures that do not exist are null."""
     types = {name: {'n': f.n, 'plain': figure(f.plain), 'with_settings': figure(f.with_settings),
                     'retention': figure(f.retention), 'interval': bounds(f),
                     'controls': {k: figure(v) for k, v in f.controls.items()}, 'tests_it': f.tests_it}
              for name, f in summary.types.items()}
-    objects, clauses = summary.narration
+    told = summary.narration
     return {'types': types, 'retention': figure(summary.retention),
-            'narration': {'object_f1': figure(objects), 'clause_f1': figure(clauses)},
+            'narration': {'object_f1': figure(told.object_f1), 'clause_f1': figure(told.clause_f1)},
             'profile': profile, 'settings': dataclasses.asdict(settings), 'seed': seed}
 
 

@@ -121,12 +121,13 @@ def _merit(point: list[float], before: float) -> tuple[bool, float]:
 def choose_others(settings: Settings, swept: dict) -> dict[str, Settings]:
     """The settings whose cost is measured on test streams, beside those given.
 
-    The sweep's cheapest, the paper's, and those given without a limit on what a frame recomputes, and with answers that
-    read only what was kept of the newest frame.
+    The sweep's cheapest, the paper's, and those given without a limit on what a frame recomputes, with answers that
+    read only what was kept of the newest frame, and with narrations of which nothing is left out.
     """
     off = bare(settings)
     others = {'unlimited': replace(settings, **UNLIMITED),
-              'newest frame pruned': replace(settings, newest_whole=False)}
+              'newest frame pruned': replace(settings, newest_whole=False),
+              'all told': replace(settings, narration_certainty=0.0)}
     two, four = (replace(off, **PAPER, cache_interval=n) for n in (2, 4))
     return {CHEAPEST: replace(off, **recommend(swept)), 'paper, N=2': two, 'paper, N=4': four,
             'paper, N=4, compacted': replace(four, compact_positions=True),

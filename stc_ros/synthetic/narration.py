@@ -143,6 +143,11 @@ class Score:
     def clause_f1(self) -> float:
         return _f1(self.clauses_right, self.clauses_said, self.clauses_true)
 
+    @property
+    def clause_precision(self) -> float:
+        """The share of the clauses said that are right; 1 when none is."""
+        return self.clauses_right / self.clauses_said if self.clauses_said else 1.0
+
 
 def _f1(right: int, said: int, true: int) -> float:
     return 2 * right / (said + true) if said + true else 1.0
