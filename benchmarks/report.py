@@ -11,7 +11,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from end_to_end import CHANGING
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
@@ -38,12 +37,15 @@ def main() -> None:
     chosen = parser.parse_args()
     files = {p.stem: json.loads(p.read_text()) for p in sorted(chosen.results.glob('*.json'))}
     traces = {name: files.pop(name) for name in [n for n in files if n.startswith('trace-')]}
-    quality = read_retention(chosen.docs / 'quality.json')
+    measured = chosen.docs / 'quality.json'
+    found = json.loads(measured.read_text()) if measured.is_file() else {}
+    quality = read_retention(found)
     chosen.docs.mkdir(parents=True, exist_ok=True)
 
     machines = sorted({row['machine'] for rows in files.values() for row in rows})
     text = [INTRODUCTION.format(machines='; '.join(machines))]
-    text += ['## The bars\n', table(('what', 'bar', 'measured', '', 'from'), bars(files, traces))]
+    lines = [*bars(files, traces), *quality_bars(found)]
+    text += ['## The bars\n', table(('what', 'bar', 'measured', '', 'from'), lines)]
     notes = chosen.results / 'notes.md'
     if notes.is_file():
         text.append(notes.read_text())
@@ -75,11 +77,10 @@ def rows_table(rows: list[dict], quality: dict) -> str:
     return table(head, lines)
 
 
-def read_retention(file: Path) -> dict[str, str]:
+def read_retention(found: dict) -> dict[str, str]:
     """Accuracy left by each point of the quality sweep, and by whole pipelines, as a share of the plain model's."""
-    if not file.is_file():
+    if not found:
         return {}
-    found = json.loads(file.read_text())
     swept = found['sweep']['profiles']['all']
     points = {name: f'{after / swept["plain"]:.3f}' for name, (_, after) in swept['points'].items()}
     for mode, cost in (('compact', 'in question'), ('unlimited', 'unlimited'), ('paper', 'paper, N=4')):
@@ -127,24 +128,33 @@ def bars(files: dict, traces: dict) -> list:
     for clip, bar in (('person', 6), ('car', 3)):
         faster(f'vision along the {clip} clip', bar, f'end-{clip}', 'compact vision')
         faster(f'vision and prefill along the {clip} clip', 3, f'end-{clip}', 'compact frame')
-    for file in (f for f in files if f.endswith('-still')):
-        faster('vision of a static stretch', 20, file, 'compact vision')
-    for file in (f for f in files if f.startswith('end-embedded') and not f.endswith('-still')):
-        for mode in CHANGING:
-            if row := find(files, file, f'{mode} vision'):
-                at_most(f'p99 / p50 of {mode} vision', 1.5, row['p99_ms'] / row['median_ms'], file)
+    faster('vision of a static stretch', 20, 'end-still', 'compact vision')
     for file in (f for f in files if f.startswith('prefill-') and 'embedded' not in f):
         faster('prefill at prune_ratio 0.67', 2.5, file, 'pruned 0.67')
     for name, trace in traces.items():
-        compared = () if name.endswith('-still') else CHANGING          # there most frames are skipped, the median too
-        for mode in (m for m in compared if m in trace[1]):
-            ms, _ = steadiness(trace, mode)
+        ms, overhead = steadiness(trace)
+        if not name.endswith('-still'):         # there most frames are skipped, the median too
             for frames, times in (('', ms), (', without skipped frames', ms[ms > SKIPPED_MS])):
-                what = f'p99 / p50 of {mode} vision{frames}'
+                what = f'p99 / p50 of compact vision{frames}'
                 at_most(what, 1.5, np.percentile(times, 99) / np.median(times), name)
-        _, overhead = steadiness(trace, 'compact')
         plain = np.median([s['plain']['vision'] for s in trace[1:] if 'plain' in s])
         at_most("gate, selection and pruner, of the plain frame's vision", 0.05, overhead / plain, name, '.2%')
+    return lines
+
+
+def quality_bars(found: dict) -> list:
+    """Lines as those of `bars`, of what the recommended settings keep of the embedded model's accuracy, by profile."""
+    lines = []
+
+    def at_least(what: str, bar: float, value: float) -> None:
+        lines.append((what, f'≥ {bar:.2f}', f'{value:.3f}', met(value >= bar), 'docs/quality.json'))
+
+    for profile, all_types, each in (('static', 0.99, 0.97), ('busy', 0.99, 0.97), ('patrol', 0.97, None)):
+        if summary := found.get('profiles', {}).get(profile):
+            at_least(f'retention on {profile}', all_types, summary['retention'])
+            for kind, figures in summary['types'].items():
+                if each and figures['tests_it']:
+                    at_least(f'retention on {profile}, {kind} (n {figures["n"]})', each, figures['retention'])
     return lines
 
 
@@ -152,9 +162,9 @@ def met(yes: bool) -> str:
     return 'met' if yes else '**not met**'
 
 
-def steadiness(trace: list[dict], mode: str) -> tuple[np.ndarray, float]:
-    """Vision milliseconds of a mode outside scene cuts, and the median cost of choosing."""
-    seen = [s[mode] for s in trace[1:] if not s[mode]['scene_change']]
+def steadiness(trace: list[dict]) -> tuple[np.ndarray, float]:
+    """Compact mode's vision milliseconds outside scene cuts, and its median cost of choosing."""
+    seen = [s['compact'] for s in trace[1:] if not s['compact']['scene_change']]
     return (np.array([s['vision'] for s in seen]),
             float(np.median([s['gate'] + s['selection'] + s['prune'] for s in seen])))
 

@@ -92,6 +92,8 @@ def test_the_document_holds_what_was_measured(tmp_path):
     found = json.loads((tmp_path / 'quality.json').read_text())
     assert found['costs']['paper, N=4']['settings']['cache_interval'] == 4
     assert found['costs']['paper, N=4']['retention'] == pytest.approx(0.65 / 0.9, abs=1e-3)
+    assert sum(p['types']['memory']['n'] for p in found['profiles'].values()) == found['costs']['paper, N=4']['types'][
+        'memory']['n']
     for curve in ('recomputed', 'kept'):
         assert f'quality_{curve}.png' in text
         with Image.open(tmp_path / f'quality_{curve}.png') as picture:

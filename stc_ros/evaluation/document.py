@@ -108,8 +108,11 @@ def write_document(folder: Path, command: str, made: str, settings: Settings, ou
         swept_types=', '.join(swept['tested']) or 'all types', swept_streams=swept['streams'],
         recomputed=as_markdown(sweep_rows(swept, 'recomputed')), kept=as_markdown(sweep_rows(swept, 'kept')))
     (folder / 'quality.md').write_text(text)
-    everything = {'made': made, 'in_question': found, 'sweep': swept, 'costs': {
-        name: to_json(s, found['profile'], extras.get(name, settings), found['seed']) for name, s in costs.items()}}
+    everything = {
+        'made': made, 'in_question': found, 'sweep': swept,
+        'profiles': {name: to_json(s, name, settings, found['seed']) for name, s in by_profile.items()},
+        'costs': {name: to_json(s, found['profile'], extras.get(name, settings), found['seed'])
+                  for name, s in costs.items()}}
     (folder / 'quality.json').write_text(json.dumps(everything, indent=1) + '\n')
 
 
