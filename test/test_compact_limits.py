@@ -183,9 +183,9 @@ def test_a_new_scene_has_its_own_usual_amount_of_change(model):
 
 
 @pytest.mark.parametrize(('wanted', 'patches', 'change', 'granted'), [
-    ([], 729, {}, 96),                                              # 0.17 * 729 = 123, in buckets of 32
-    ([64] * 64, 729, {}, 96),
-    ([64] * 17 + [700] * 47, 729, {}, 96),                          # bursts, if many
+    ([], 729, {}, 64),                                              # 0.13 * 729 = 94, in buckets of 32
+    ([32] * 64, 729, {}, 64),
+    ([32] * 17 + [700] * 47, 729, {}, 64),                          # bursts, if many
     ([64] * 16 + [128] * 48, 729, {}, 192),                         # three in four want 128
     ([128] * 64, 729, {'recompute_limit': 0.2}, 128),
     ([500] * 64, 729, {}, 729),
