@@ -98,9 +98,9 @@ class Answer(Iterator[str]):
     def _next_token(self, model: VideoModel, hidden: torch.Tensor) -> tuple[int, float]:
         """The likeliest token and its probability."""
         with torch.inference_mode():
-            chances = model.decoder.logits(hidden[:, -1])[0].float().softmax(-1)
-            best = chances.argmax()
-            chance = float(chances[best])
+            logits = model.decoder.logits(hidden[:, -1])[0]
+            best = logits.argmax()
+            chance = float(logits.float().softmax(-1)[best])
             if not math.isfinite(chance):
                 raise ModelFailure('the language model computed NaN or infinity')
         return int(best), chance
