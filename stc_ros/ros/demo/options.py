@@ -12,7 +12,7 @@ from stc_ros.synthetic import PROFILES
 
 REAL_MODEL = 'llava-hf/llava-onevision-qwen2-0.5b-ov-hf'
 KNOBS_OF_THE_DEMO = ('model', 'device', 'dtype', 'cacher', 'cache_similarity', 'pruner', 'prune_ratio',
-                     'narration_period', 'image_transport')
+                     'narration_period', 'narration_certainty', 'image_transport')
 QUESTIONS = ('What do you see?', 'Is anything moving, and where?', 'What has happened so far?')
 EMBEDDED = Path(settings_module.__file__).parent / 'models' / 'tiny'
 
