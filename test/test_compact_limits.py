@@ -186,9 +186,9 @@ def test_a_new_scene_has_its_own_usual_amount_of_change(model):
     ([], 729, {}, 64),                                              # 0.13 * 729 = 94, in buckets of 32
     ([32] * 64, 729, {}, 64),
     ([32] * 17 + [700] * 47, 729, {}, 64),                          # bursts, if many
-    ([64] * 16 + [128] * 48, 729, {}, 192),                         # three in four want 128
+    ([64] * 16 + [128] * 48, 729, {}, 160),                         # three in four want 128
     ([128] * 64, 729, {'recompute_limit': 0.2}, 128),
-    ([500] * 64, 729, {}, 729),
+    ([600] * 64, 729, {}, 729),
     ([64] * 64, 729, {'recompute_burst': 1.0}, 729),
 ])
 def test_what_is_granted(wanted, patches, change, granted):

@@ -24,7 +24,7 @@ DENSE_SHARE = 0.6       # from here on a dense pass costs hardly more, and leave
 SETTLE = 2              # quiet frames that are looked at before others are skipped: rest, too, has to be seen
 REMEMBERED = 64         # looked-at frames from which the usual amount of change is known
 USUAL = 0.25            # quantile of it: three frames in four want more
-BURST = 1.5             # times the usual that a frame may recompute, if that is more than `recompute_burst`
+BURST = 1.4             # times the usual that a frame may recompute, if that is more than `recompute_burst`
 FULL_SCALE = 64.0       # root mean square difference of a patch, in grey levels, that counts as similarity 0
 
 
