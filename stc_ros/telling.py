@@ -3,6 +3,7 @@
 Small models that decode greedily go on where they have nothing to say: they guess, and fall into repeating themselves.
 """
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -23,12 +24,12 @@ def tidy(text: str, chances: Sequence[tuple[int, float]] = (), certainty: float 
 
 def say_sure(text: str, chances: Sequence[tuple[int, float]], certainty: float) -> str:
     """`text`, stripped, without clauses whose words together have a probability below `certainty`."""
-    kept, end = '', 0
+    placed, kept, end = _place(text, chances), '', 0
     for sentence in _SENTENCES.split(text):
         clauses, sure = _CLAUSES.split(sentence), []
         for clause in clauses:
             begin, end = end, end + len(clause)
-            sure.append(_probability(text, chances, begin, end) >= certainty)
+            sure.append(math.prod(chance for at, chance in placed if begin <= at < end) >= certainty)
         kept += _join(clauses, sure)
     return kept.strip()
 
@@ -48,15 +49,14 @@ def say_once(text: str) -> str:
     return kept
 
 
-def _probability(text: str, chances: Sequence[tuple[int, float]], begin: int, end: int) -> float:
-    """Of text[begin:end]: that of the tokens whose last letter or digit stands there. Others do not count."""
-    product, last = 1.0, 0
+def _place(text: str, chances: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Where each token's last letter or digit stands in `text`, and its probability; other tokens are left out."""
+    placed, last = [], 0
     for reached, chance in chances:
-        letters = [i for i in range(last, reached) if text[i].isalnum()]
-        if letters and begin <= letters[-1] < end:
-            product *= chance
+        if letters := [i for i in range(last, reached) if text[i].isalnum()]:
+            placed.append((letters[-1], chance))
         last = reached
-    return product
+    return placed
 
 
 def _join(clauses: list[str], told: list[bool]) -> str:
