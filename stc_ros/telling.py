@@ -1,4 +1,4 @@
-"""What is told of what a language model says: clauses that it is sure of, none of them twice.
+"""What is told of what a language model says: clauses that it is sure of, none of them twice, no event once more.
 
 Small models that decode greedily go on where they have nothing to say: they guess, and fall into repeating themselves.
 """
@@ -47,6 +47,20 @@ def say_once(text: str) -> str:
             here |= _countable(clause)
         kept += _join(clauses, new)
     return kept
+
+
+def say_new(text: str, before: str, event: str) -> str:
+    """`text`, stripped, without those clauses of the text `before` it, word for word, that match the pattern `event`.
+
+    So what has happened is told once, where a model is asked about longer than has passed since.
+    """
+    said = {_words(clause) for sentence in _SENTENCES.split(before) for clause in _CLAUSES.split(sentence)}
+    kept = ''
+    for sentence in _SENTENCES.split(text):
+        clauses = _CLAUSES.split(sentence)
+        old = [_words(clause) in said and re.fullmatch(event, _words(clause)) for clause in clauses]
+        kept += _join(clauses, [not each for each in old])
+    return kept.strip()
 
 
 def _place(text: str, chances: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -19,6 +19,7 @@ class FakeStream:
 
     def __init__(self, words: int = 3, see_s: float = 0.0, token_s: float = 0.0):
         self.model = SimpleNamespace(narration_prompt='narrate {frames} frames, {seconds} s', frame_counts=(8, 16))
+        self.model.event = ''
         self.model.least_certainty = lambda wanted: max(wanted, 0.0)
         self.model.ask_narration = functools.partial(VideoModel.ask_narration, self.model)
         self.settings = Settings()

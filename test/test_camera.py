@@ -8,6 +8,7 @@ import pytest
 from PIL import Image as Picture
 
 from stc_ros.synthetic import World
+from stc_ros.synthetic.narration import tell_moment
 from stc_ros.video import Video, VideoError
 
 CAMERA = 'stc_ros.ros.camera'
@@ -58,6 +59,27 @@ def test_synthetic_pictures_are_those_of_the_world(ros, launch_process):
     first = received[0]
     assert (first.width, first.height, first.step, first.encoding) == (96, 96, 288, 'rgb8')
     assert first.header.frame_id == 'camera'
+
+
+def test_what_a_synthetic_picture_shows_is_told_under_its_stamp(ros, launch_process):
+    from sensor_msgs.msg import Image
+
+    pytest.importorskip('stc_ros.msg', reason='the interfaces are not built: run ./dev build')
+    from stc_ros.msg import Narration
+
+    truths, pictures = [], subscribe(ros, Image, 'image')
+    ros.node.create_subscription(Narration, 'camera/truth', truths.append, 20)
+    launch_process(CAMERA, *parameters(profile='busy', seed=3, size=96, rate=20.0))
+    assert ros.spin_until(lambda: len(pictures) >= 8 and len(truths) >= 8)
+    world, known = World(profile='busy', seed=3), {}
+    for _ in range(200):
+        known[world.render(size=96).tobytes()] = tell_moment(world.truth())
+        world.step()
+    shown = {(p.header.stamp.sec, p.header.stamp.nanosec): known[bytes(p.data)] for p in pictures}
+    told = {(t.header.stamp.sec, t.header.stamp.nanosec): t.text for t in truths}
+    both = shown.keys() & told.keys()
+    assert len(both) >= 4 and all(shown[stamp] == told[stamp] for stamp in both)
+    assert len({told[stamp] for stamp in both}) > 1
 
 
 def test_stamps_are_the_time_of_the_picture(ros, launch_process):

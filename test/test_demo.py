@@ -15,6 +15,7 @@ from PIL import Image as Picture
 from stc_ros.ros.demo import options as command_line
 from stc_ros.ros.demo.figures import Figures
 from stc_ros.ros.demo.screen import Screen
+from stc_ros.ros.demo.truth import Truth
 
 DEMO = 'stc_ros.ros.demo'
 
@@ -32,18 +33,36 @@ def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
     for n in range(2, 101):
         figures.saw(stats(n, recomputed=0))
     figures.narrated('a red circle', 12.5)
+    assert 'truth' not in figures.summary()
+    truth = 'a large red circle at the left stays , a small blue star at the top moves up . the green cross left .'
+    figures.narrated('a large red circle at the left stays, a small blue star at the top stays.', 14.5, truth)
     figures.answered('what?', 'a circle', 0, 0.1)
     said = json.loads(json.dumps(figures.as_json()))
-    assert set(said) == {'frames_received', 'frames_seen', 'frames_dropped', 'narrations', 'answers',
+    assert set(said) == {'frames_received', 'frames_seen', 'frames_dropped', 'narrations', 'score', 'answers',
                          'recomputed_share', 'kept_share', 'ms'}
     assert (said['frames_received'], said['frames_seen'], said['frames_dropped']) == (101, 100, 1)
     assert said['recomputed_share'] == pytest.approx(0.01)
     assert said['kept_share'] == pytest.approx(16 / 49)
     assert said['ms']['total'] == {'median': 50.5, 'p99': pytest.approx(99.01)}
-    assert said['narrations'] == [{'text': 'a red circle', 'stamp': 12.5}]
+    assert said['narrations'][0] == {'text': 'a red circle', 'stamp': 12.5, 'truth': ''}
+    assert said['narrations'][1]['truth'] == truth
+    score = said['score']
+    assert [score[f'clauses_{what}'] for what in ('right', 'said', 'true')] == [1, 2, 3]
+    assert [score[f'objects_{what}'] for what in ('right', 'said', 'true')] == [2, 2, 2]
+    assert '1 of 2 clauses are right, 3 were due' in figures.summary()
     assert said['answers'] == [{'question': 'what?', 'answer': 'a circle', 'error_code': 0,
                                 'time_to_first_token_s': 0.1}]
     assert '100 seen' in figures.summary() and 'recomputed  1.0%' in figures.summary()
+
+
+def test_the_truth_of_a_span_is_joined_once():
+    truth = Truth()
+    for stamp, event in ((1, 'left'), (2, 'entered'), (3, 'left')):
+        truth.saw(stamp, f'a small red star at the top stays . the blue cross {event} .')
+    assert truth.until(9) == ''         # no such picture is known
+    assert truth.until(2) == 'a small red star at the top stays . the blue cross left , the blue cross entered .'
+    assert truth.until(3) == 'a small red star at the top stays . the blue cross left .'
+    assert truth.until(3) == ''
 
 
 def test_figures_of_nothing_are_figures():
@@ -145,7 +164,7 @@ def gone(pids: list[int]) -> bool:
 
 
 def test_the_whole_demo(demo, tmp_path):
-    process = demo('--seconds', '6', '--narration-period', '1', '--rate', '5')
+    process = demo('--seconds', '6', '--narration-period', '1', '--rate', '5', '--truth')
     assert process.wait(120) == 0, process.log.read_text()
     said = process.log.read_text()
     figures = json.loads((tmp_path / 'figures.json').read_text())
@@ -155,6 +174,8 @@ def test_the_whole_demo(demo, tmp_path):
     assert all(a['error_code'] == 0 and a['answer'] and a['time_to_first_token_s'] > 0 for a in figures['answers'])
     assert all(a['answer'].strip() in said for a in figures['answers'])
     assert figures['narrations'] and all(n['text'] in said for n in figures['narrations'])
+    assert all(n['truth'].endswith('.') for n in figures['narrations']) and figures['score']['clauses_true'] > 0
+    assert all(f'truth {n["truth"]}' in said for n in figures['narrations'])
     assert abs(figures['narrations'][0]['stamp'] - time.time()) < 120
     assert 0 < figures['recomputed_share'] < 1
     assert 0 < figures['kept_share'] < 0.6      # about a third, and all of a scene's first frame

@@ -26,7 +26,8 @@ def folder(tmp_path_factory):
                  'resample': 2}
     (path / 'preprocessor_config.json').write_text(json.dumps(processor))
     (path / 'stc.json').write_text(json.dumps(
-        {'narration': 'what is moving in {frames} frames ?', 'questions': ['a', 'b', 'c'], 'frames': [8, 16]}))
+        {'narration': 'what is moving in {frames} frames ?', 'questions': ['a', 'b', 'c'], 'frames': [8, 16],
+         'event': 'it (fell|broke)'}))
     return path
 
 
@@ -40,6 +41,7 @@ def test_a_saved_folder_is_the_same_model(folder):
     assert torch.equal(streams[0].memory.keys, streams[1].memory.keys)
     assert loaded_pixels == Pixels(24, 24, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), 'bilinear')
     assert loaded.demo_questions == ('a', 'b', 'c')
+    assert (loaded.event, made.event) == ('it (fell|broke)', '')
     asked = [loaded.ask_narration('', frames, 2) for frames in (3, 8, 9, 10, 18, 99)]
     assert asked == [f'what is moving in {n} frames ?' for n in (8, 8, 8, 16, 16, 16)]
     assert made.ask_narration('{frames} frames, {seconds} s ?', 3, 2) == '3 frames, 2 s ?'

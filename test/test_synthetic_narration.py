@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from stories import seen, story, two_leave
 
-from stc_ros.synthetic import PROFILES, record
+from stc_ros.synthetic import PROFILES, World, record
 from stc_ros.synthetic.forms import COLOUR, SHAPE, WAYS
 from stc_ros.synthetic.labels import object_codes, patch_labels
-from stc_ros.synthetic.narration import PROMPT, Score, facts, parse, score, tell
+from stc_ros.synthetic.narration import PROMPT, Score, facts, join, parse, score, tell, tell_moment
 from stc_ros.synthetic.vocabulary import VOCABULARY, words_of
 
 
@@ -50,6 +50,16 @@ def test_what_is_told_can_be_read_back(profile):
             assert parse(text.replace(' ,', ',').replace(' .', '.').capitalize()) == clauses
             assert set(words_of(text)) <= known
             assert score(text, text).clause_f1 == score(text, text).object_f1 == 1.0
+
+
+@pytest.mark.parametrize('profile', PROFILES)
+def test_moments_join_to_the_story_of_all(profile):
+    clip, world, moments = record(profile, 5, 48), World(profile, 5), []
+    for t in range(48):
+        moments.append(tell_moment(world.truth()))
+        world.step()
+        for since in (t - 1, t - 7, t - 16):
+            assert join(moments[max(since + 1, 0):]) == tell(clip, t, max(since, -1))
 
 
 def test_every_visible_object_is_told_from_left_to_right():

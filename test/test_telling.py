@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stc_ros.synthetic import PROFILES, record
-from stc_ros.synthetic.narration import parse, tell
-from stc_ros.telling import say_once, say_sure, tidy
+from stc_ros.synthetic.narration import EVENT, parse, tell
+from stc_ros.telling import say_new, say_once, say_sure, tidy
 
 
 @pytest.mark.parametrize(('said', 'told'), [
@@ -90,3 +90,30 @@ def test_only_whole_clauses_go_and_nothing_is_added(tokens, certainty):
     assert say_sure(text, chances, 0.0) == text.strip()
     if math.prod(chance for _, chance in chances) >= certainty:
         assert told == text.strip()
+
+
+BEFORE = 'a red cup stays. the cat left, the blue star entered.'
+
+
+@pytest.mark.parametrize(('said', 'told'), [
+    ('a red cup stays. the dog left.', 'a red cup stays. the dog left.'),       # not an event: told again
+    ('a red cup stays. The cat left, the dog left.', 'a red cup stays. the dog left.'),
+    ('a red cup stays. the dog left, the cat left.', 'a red cup stays. the dog left.'),
+    ('a red cup stays. the cat left.', 'a red cup stays.'),
+    ('the cat left, the blue star entered.', ''),
+    ('the red star entered. the cat left', 'the red star entered.'),
+])
+def test_an_event_that_was_told_is_not_told_again(said, told):
+    assert say_new(said, BEFORE, r'the .*(left|entered)') == told
+    assert say_new(said, '', r'the .*(left|entered)') == said
+    assert say_new(said, BEFORE, '') == said
+
+
+def test_the_events_of_the_worlds_are_told_once():
+    for profile in PROFILES:
+        clip = record(profile, 32, 40)
+        first, second = (tell(clip, t, 0).replace(' ,', ',').replace(' .', '.') for t in (20, 39))
+        clauses = [c.text() for c in parse(say_new(second, first, EVENT))]
+        seen = [c for c in parse(second) if c.kind in ('object', 'scene')]
+        happened = [c for c in parse(second) if c.kind not in ('object', 'scene') and c not in parse(first)]
+        assert clauses == [c.text() for c in seen + happened]

@@ -165,6 +165,18 @@ def test_a_narration_leaves_out_what_the_model_is_unsure_of_and_an_answer_does_n
     assert len(b.notes.tellings) == 1
 
 
+def test_an_event_is_told_once_until_the_stream_begins_anew(bench):
+    b = bench()
+    b.stream.model.event, b.stream.says, b.stream.words = 'it fell', 'A cup. It fell. ', 1
+    for n, told in enumerate(('A cup. It fell.', 'A cup.', 'A cup.', 'A cup. It fell.'), start=1):
+        if n == 4:
+            b.worker.reset('for the test').result(5)
+        b.see(n * SECOND)
+        b.worker.narrate()
+        assert until(lambda n=n: len(b.notes.tellings) == n)
+        assert b.notes.tellings[-1][1].answer == told
+
+
 def test_a_prompt_of_the_users_own_gets_the_exact_numbers(bench):
     b = bench()
     b.worker.configure(Settings(narration_prompt='{frames} and {seconds}?')).result(5)

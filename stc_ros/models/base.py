@@ -37,6 +37,7 @@ class VideoModel:
     narration_prompt: str = 'Describe what is happening now, and what has changed in the last {seconds} seconds.'
     frame_counts: tuple[int, ...] = ()                  # values of {frames} it was trained on, ascending; (): any
     narration_certainty: float = 0.0                    # clauses of less probability are better not told
+    event: str = ''                                     # pattern of a clause that one narration tells, the next not
     demo_questions: tuple[str, ...] = ('What is in the picture?', 'What is moving?', 'What has changed?')
     notes: str = ''                                     # what a user should know of this model
     weights: object = field(default=None, repr=False)   # the transformers model, for comparisons

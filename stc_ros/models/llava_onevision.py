@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import torch
@@ -71,6 +72,11 @@ def build(weights: LlavaOnevisionForConditionalGeneration, tokenizer, processor:
         extras['narration_prompt'] = prompts['narration']
     if 'certainty' in prompts:
         extras['narration_certainty'] = prompts['certainty']
+    if 'event' in prompts:
+        try:
+            extras['event'] = re.compile(prompts['event']).pattern
+        except (re.error, TypeError) as error:
+            raise ModelError(f'{name}: "event" in stc.json is no regular expression: {error}') from None
     if 'frames' in prompts:
         extras['frame_counts'] = tuple(sorted(prompts['frames']))
     if 'questions' in prompts:

@@ -1,7 +1,8 @@
 """A camera for demonstrations: synthetic scenes, a video file, or /dev/videoN, as a ROS topic.
 
-Publishes `image` (Image, rgb8) and `image/compressed` (CompressedImage, jpeg), each only while somebody subscribes,
-best effort, stamped when the picture is taken.
+Publishes `image` (Image, rgb8) and `image/compressed` (CompressedImage, jpeg), best effort, stamped when the picture
+is taken; of a synthetic scene `~/truth`, too: what a perfect narrator would say of each picture alone. Each only while
+somebody subscribes.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
+from stc_ros.msg import Narration
 from stc_ros.synthetic import PROFILES, World
+from stc_ros.synthetic.narration import tell_moment
 from stc_ros.video import Video, VideoError
 
 SYNTHETIC_RATE = 8.0  # Hz; a world's step is about an eighth of a second
 SYNTHETIC_SIZE = 336  # pixels
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+EVERY = QoSProfile(depth=100)
 
 
 class SourceError(Exception):
@@ -51,11 +55,13 @@ class Camera(Node):
         self._declare('frame_id', 'camera', "header.frame_id of the pictures")
         self._declare('jpeg_quality', 90, 'of image/compressed', 1, 95)
         self.period = None  # seconds; None: the source sets the pace
+        self.world: World | None = None  # synthetic: as the newest picture shows it
         self.pictures = self._open(self._value('source'))
         overridable = QoSOverridingOptions.with_default_policies()
         self._raw = self.create_publisher(Image, 'image', NEWEST, qos_overriding_options=overridable)
         compressed = self.resolve_topic_name('image') + '/compressed'  # a remapping of `image` holds for it, too
         self._jpeg = self.create_publisher(CompressedImage, compressed, NEWEST, qos_overriding_options=overridable)
+        self._truth = self.create_publisher(Narration, '~/truth', EVERY)
 
     def publish(self, picture: np.ndarray) -> None:
         """Publish one picture, uint8 [H, W, 3] RGB, to those who listen."""
@@ -70,6 +76,9 @@ class Camera(Node):
             Picture.fromarray(picture).save(jpeg, 'JPEG', quality=self._value('jpeg_quality'))
             message = CompressedImage(format='jpeg', data=array.array('B', jpeg.getvalue()))
             self._send(self._jpeg, message, stamp)
+        if self.world and self._truth.get_subscription_count():
+            text = tell_moment(self.world.truth())
+            self._send(self._truth, Narration(text=text, first_stamp=stamp, frames=1, finished=True), stamp)
 
     def _send(self, publisher, message, stamp) -> None:
         message.header.stamp = stamp
@@ -80,7 +89,8 @@ class Camera(Node):
         rate, size = self._value('rate'), self._value('size')
         if source == 'synthetic':
             self.period = 1 / (rate or SYNTHETIC_RATE)
-            return scenes(self._value('profile'), self._value('seed'), size or SYNTHETIC_SIZE)
+            self.world = create_world(self._value('profile'), self._value('seed'))
+            return scenes(self.world, size or SYNTHETIC_SIZE)
         try:
             video = Video(source, size)
         except VideoError as error:
@@ -104,14 +114,15 @@ class Camera(Node):
         return self.get_parameter(name).value
 
 
-def scenes(profile: str, seed: int, size: int) -> Iterator[np.ndarray]:
-    """Yield the pictures of an endless synthetic world, uint8 [size, size, 3], one step each. Raises `SourceError`."""
+def create_world(profile: str, seed: int) -> World:
+    """Raises `SourceError` where there is no such profile."""
     if profile not in PROFILES:
         raise SourceError(f'there is no synthetic profile {profile!r}. Choose one of: {", ".join(PROFILES)}.')
-    return _walk(World(profile=profile, seed=seed), size)
+    return World(profile=profile, seed=seed)
 
 
-def _walk(world: World, size: int) -> Iterator[np.ndarray]:
+def scenes(world: World, size: int) -> Iterator[np.ndarray]:
+    """Yield the pictures of an endless world, uint8 [size, size, 3]; it steps on when the next is asked for."""
     while True:
         yield world.render(size=size)
         world.step()

@@ -14,7 +14,7 @@ from stc_ros.ros.mailbox import Mailbox
 from stc_ros.ros.questions import Error, Question, Reply
 from stc_ros.ros.records import Frame, Outputs, Seen, Telling
 from stc_ros.settings import Settings
-from stc_ros.telling import tidy
+from stc_ros.telling import say_new, tidy
 
 LATE_NS = 500_000_000       # a stamp this much older than the newest begins anew (a looped bag); less is a late frame
 
@@ -53,6 +53,7 @@ class Session:
         self._answer: Any = None                    # the text of the question in work, piece by piece
         self._telling: Telling | None = None        # when that question is a narration
         self._untold = (0, 0)                       # first stamp and number of frames since the last narration
+        self._last_told = ''                        # the last narration, before what is old was left out
 
     def start(self, settings: Settings) -> None:
         """Load the model and start a stream. Raises what loading raises."""
@@ -204,8 +205,10 @@ class Session:
 
     def _told(self, telling: Telling, reply: Reply) -> None:
         if reply.error is Error.NONE:
-            certainty = self.stream.model.least_certainty(self.settings.narration_certainty)
-            if text := tidy(reply.answer, reply.chances, certainty):
+            model, before = self.stream.model, self._last_told
+            certainty = model.least_certainty(self.settings.narration_certainty)
+            self._last_told = tidy(reply.answer, reply.chances, certainty)
+            if text := say_new(self._last_told, before, model.event):
                 self.tally.narrations += 1
                 self._publish(self.outputs.told, telling, replace(reply, answer=text))
         elif reply.error is Error.QUESTION_TOO_LONG:
@@ -240,6 +243,6 @@ class Session:
         self.question = self._answer = self._telling = None
 
     def _forget(self) -> None:
-        self.newest, self.due, self._untold = None, None, (0, 0)
+        self.newest, self.due, self._untold, self._last_told = None, None, (0, 0), ''
         self.tally = Tally()
         self.look_s = self.talk_s = self.looked_at = 0.0

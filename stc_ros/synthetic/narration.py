@@ -1,6 +1,7 @@
 """Narration: what is to be seen at a frame, and what happened since an earlier one, in a fixed grammar.
 
     tell(clip, t=15, since=7)
+    tell_moment(world.truth())      # of one frame alone; `join` makes one story of those of several
     # "a large red circle at the top left moves right , a small blue square in the center stays . the green star left ."
     parse(text)          # -> clauses
     score(said, truth)   # -> Score: object F1 and clause F1; scores add up
@@ -14,10 +15,11 @@ from collections import Counter
 from dataclasses import dataclass
 
 from stc_ros.synthetic.forms import COLOUR, SHAPE, SIZE
-from stc_ros.synthetic.truth import CLEAR_SHARE, DIRECTIONS, PLACES, Clip, Event, Seen, at_place
+from stc_ros.synthetic.truth import CLEAR_SHARE, DIRECTIONS, PLACES, Clip, Event, Seen, Truth, at_place
 
 PROMPT = 'what do you see , and what changed in the last {frames} frames ?'
 MOST_EVENTS = 6  # the latest ones
+EVENT = r'the \w+ \w+ (left|entered|turned \w+)'  # what the next narration need not tell again
 NOTHING = 'nothing'
 SCENE_CHANGED = 'the scene changed'
 
@@ -54,24 +56,28 @@ class Fact:
 
 def facts(clip: Clip, t: int, since: int) -> list[Fact]:
     """What is true at frame t, of events those of frames since+1..t, in the order of the telling."""
-    shown = [o for o in clip.truths[t].objects if o.share >= CLEAR_SHARE]
+    return _facts(clip.truths[t], [e for e in clip.events if since < e.frame <= t])
+
+
+def _facts(truth: Truth, events: list[Event]) -> list[Fact]:
+    shown = [o for o in truth.objects if o.share >= CLEAR_SHARE]
     shown.sort(key=lambda o: (o.x, o.y))
-    return [Fact(_about(o), o.id, t) for o in shown] + _events(clip, t, since)
+    happened = [Fact(c, e.id, e.frame) for e in events if (c := _event(e))]
+    return [Fact(_about(o), o.id, truth.frame) for o in shown] + _latest(happened)
 
 
 def _about(o: Seen) -> Clause:
     return Clause('object', o.colour, o.shape, o.size, o.place, 'stays' if o.moves == 'still' else o.moves)
 
 
-def _events(clip: Clip, t: int, since: int) -> list[Fact]:
-    events = [e for e in clip.events if since < e.frame <= t]
-    cuts = [i for i, e in enumerate(events) if e.kind == 'cut']
-    latest = events[cuts[-1] + 1 :] if cuts else events
-    told = [Fact(c, e.id, e.frame) for e in latest if (c := _event(e))][-MOST_EVENTS:]
-    return [Fact(Clause('scene'), 0, events[cuts[-1]].frame), *told] if cuts else told
+def _latest(happened: list[Fact]) -> list[Fact]:
+    cut = max((i for i, f in enumerate(happened) if f.clause.kind == 'scene'), default=-1)
+    return happened[cut : cut + 1] + happened[cut + 1 :][-MOST_EVENTS:]
 
 
 def _event(e: Event) -> Clause | None:
+    if e.kind == 'cut':
+        return Clause('scene')
     if e.kind == 'changed colour':
         return Clause('turned', e.detail, e.shape, detail=e.colour)
     return Clause(e.kind, e.colour, e.shape) if e.kind in ('left', 'entered') else None
@@ -81,7 +87,22 @@ def tell(clip: Clip, t: int, since: int) -> str:
     """What frame t shows and what happened in frames since+1..t. Raises IndexError for a frame that the clip lacks."""
     if not 0 <= t < len(clip):
         raise IndexError(f'frame {t} is not in a clip of {len(clip)} frames')
-    clauses = [f.clause for f in facts(clip, t, since)]
+    return _write([f.clause for f in facts(clip, t, since)])
+
+
+def tell_moment(truth: Truth) -> str:
+    """What a frame shows, and what happened between the one before and this one."""
+    return _write([f.clause for f in _facts(truth, [e for e in truth.events if e.frame == truth.frame])])
+
+
+def join(moments: list[str]) -> str:
+    """What `tell` would say of frames that follow each other, from what `tell_moment` says of each (one or more)."""
+    told = [parse(moment) for moment in moments]
+    happened = [Fact(c, 0, t) for t, clauses in enumerate(told) for c in clauses if c.kind != 'object']
+    return _write([c for c in told[-1] if c.kind == 'object'] + [f.clause for f in _latest(happened)])
+
+
+def _write(clauses: list[Clause]) -> str:
     seen = ' , '.join(c.text() for c in clauses if c.kind == 'object') or NOTHING
     happened = ' , '.join(c.text() for c in clauses if c.kind != 'object')
     return f'{seen} . {happened} .' if happened else f'{seen} .'

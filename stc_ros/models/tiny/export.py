@@ -10,13 +10,14 @@ import torch
 
 from stc_ros.models.tiny.architecture import IMAGE
 from stc_ros.models.tiny.tokenizer import save_tokenizer
-from stc_ros.synthetic.narration import PROMPT
+from stc_ros.synthetic.narration import EVENT, PROMPT
 
 CERTAINTY = 0.4  # of what is narrated with less probability, more is wrong than right
 PROMPTS = {
     "narration": PROMPT,
     "frames": [8, 16, 32],  # what {frames} may be
     "certainty": CERTAINTY,
+    "event": EVENT,
     "questions": ["is there a circle ?", "how many red objects are there ?", "what entered last ?"],
 }
 PIXELS = {"size": {"height": IMAGE, "width": IMAGE}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}

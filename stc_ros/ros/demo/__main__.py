@@ -78,7 +78,7 @@ def perform(options, screen, figures, interrupted, logs: Path) -> str:
         children.append(node)
         from stc_ros.ros.demo.client import Client  # imports while the children start
 
-        client = Client(figures, screen)
+        client = Client(figures, screen, options.truth)
         screen.line(f'camera: {options.source}; model: {options.model or "embedded"}\n'
                     f'ask your own from another shell: ROS_DOMAIN_ID={domain} ./dev ask "What is moving?"')
         wait_for_first_frame(options, screen, client, interrupted, camera, node)

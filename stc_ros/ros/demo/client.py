@@ -12,9 +12,10 @@ from sensor_msgs.msg import CompressedImage
 from stc_ros.msg import Narration, StreamStats
 from stc_ros.ros.demo.figures import Figures
 from stc_ros.ros.demo.screen import Screen
+from stc_ros.ros.demo.truth import Truth
 from stc_ros.srv import Ask
 
-NODE = 'stc_stream'
+NODE, CAMERA = 'stc_stream', 'camera'
 EVERY_FRAME = QoSProfile(depth=100)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -22,19 +23,21 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 class Client:
     """Collects `figures`, shows narration and answers on `screen`."""
 
-    def __init__(self, figures: Figures, screen: Screen):
+    def __init__(self, figures: Figures, screen: Screen, show_truth: bool = False):
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        self.figures, self.screen = figures, screen
+        self.figures, self.screen, self._show_truth = figures, screen, show_truth
         self.overlay = b''              # newest overlay picture, JPEG
         self.fault = ''                 # why the node does not work
         self.asked: str | None = None   # the question that waits for its answer
         self._first_stamp: float | None = None
+        self._truth = Truth()
         self._node = rclpy.create_node('stc_demo')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         listen = self._node.create_subscription
         listen(StreamStats, f'{NODE}/stats', self._on_stats, EVERY_FRAME)
         listen(Narration, f'{NODE}/narration', self._on_narration, LATCHED)
+        listen(Narration, f'{CAMERA}/truth', self._on_truth, EVERY_FRAME)
         listen(CompressedImage, f'{NODE}/overlay/compressed', self._on_overlay, 1)
         listen(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
         self._ask = self._node.create_client(Ask, 'ask')
@@ -68,9 +71,16 @@ class Client:
 
     def _on_narration(self, narration: Narration) -> None:
         stamp = seconds(narration.header.stamp)
-        self.figures.narrated(narration.text, stamp)
+        truth = self._truth.until(nanoseconds(narration.header.stamp))
+        self.figures.narrated(narration.text, stamp, truth)
         mark = ' (new scene)' if narration.scene_change else ''
         self.screen.line(f'[{stamp - (self._first_stamp or stamp):6.1f} s]{mark} {narration.text}')
+        if truth and self._show_truth:
+            self.screen.line(f'      truth {truth}')
+
+    def _on_truth(self, truth: Narration) -> None:
+        if self._first_stamp is not None:       # what happened before the first frame seen is not to be told
+            self._truth.saw(nanoseconds(truth.header.stamp), truth.text)
 
     def _on_answer(self, done) -> None:
         if self.asked is None:
@@ -95,3 +105,7 @@ class Client:
 
 def seconds(stamp) -> float:
     return stamp.sec + stamp.nanosec / 1e9
+
+
+def nanoseconds(stamp) -> int:
+    return stamp.sec * 1_000_000_000 + stamp.nanosec

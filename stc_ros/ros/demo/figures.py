@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
+
+from stc_ros.synthetic.narration import Score, score
 
 STAGES = ('gate', 'vision', 'prune', 'prefill', 'total')
 
@@ -23,6 +25,7 @@ class Figures:
     kept: int = 0
     ms: dict[str, array] = field(default_factory=lambda: {stage: array('f') for stage in STAGES})
     told: int = 0  # frames that the status line has told about
+    score: Score = field(default_factory=Score)  # of the narrations whose truth is known
 
     def saw(self, stats) -> None:
         self.newest = stats
@@ -33,9 +36,11 @@ class Figures:
         for stage, values in self.ms.items():
             values.append(getattr(stats, f'{stage}_ms'))
 
-    def narrated(self, text: str, stamp: float) -> None:
-        """stamp: of the newest frame that the text tells about, seconds."""
-        self.narrations.append({'text': text, 'stamp': stamp})
+    def narrated(self, text: str, stamp: float, truth: str = '') -> None:
+        """stamp: of the newest frame that the text tells about, seconds. truth: what it should say; '': not known."""
+        self.narrations.append({'text': text, 'stamp': stamp, 'truth': truth})
+        if truth:
+            self.score += score(text, truth)
 
     def answered(self, question: str, answer: str, error_code: int, time_to_first_token_s: float) -> None:
         self.answers.append({'question': question, 'answer': answer, 'error_code': error_code,
@@ -49,6 +54,7 @@ class Figures:
             'frames_seen': seen.frames_seen if seen else 0,
             'frames_dropped': seen.frames_dropped if seen else 0,
             'narrations': self.narrations,
+            'score': asdict(self.score),
             'answers': self.answers,
             'recomputed_share': share(self.recomputed, self.tokens),
             'kept_share': share(self.kept, self.visual_tokens),
@@ -76,9 +82,15 @@ class Figures:
             f'kept        {all_of_it["kept_share"]:.1%} of the visual tokens',
             f'words       {len(self.narrations)} narrations, {len(self.answers) - failed} answers'
             + (f', {failed} without an answer' if failed else ''),
+            *self._truth(),
             *(f'{stage + " ms":11} median {ms["median"]:.1f}, p99 {ms["p99"]:.1f}'
               for stage, ms in all_of_it['ms'].items())]
         return '\n'.join(lines)
+
+    def _truth(self) -> list[str]:
+        s = self.score
+        return [f'truth       {s.clauses_right} of {s.clauses_said} clauses are right, {s.clauses_true} were due; of '
+                f'objects {s.objects_right} of {s.objects_said}, {s.objects_true}'] if s.clauses_true else []
 
 
 def share(part: int, whole: int) -> float:

@@ -32,6 +32,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                         help='end N seconds after the first frame was seen (default: on Ctrl-C)')
     parser.add_argument('--ask', action='append', metavar='QUESTION',
                         help='ask this instead of the three questions; may be given several times')
+    parser.add_argument('--truth', action='store_true',
+                        help='synthetic: show below each narration what a perfect one would say')
     parser.add_argument('--headless', action='store_true', help='plain lines, also on a terminal')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there')
     parser.add_argument('--overlay', type=Path, default=Path('stc_overlay.jpg'), metavar='FILE',
