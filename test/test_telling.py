@@ -114,6 +114,6 @@ def test_the_events_of_the_worlds_are_told_once():
         clip = record(profile, 32, 40)
         first, second = (tell(clip, t, 0).replace(' ,', ',').replace(' .', '.') for t in (20, 39))
         clauses = [c.text() for c in parse(say_new(second, first, EVENT))]
-        seen = [c for c in parse(second) if c.kind in ('object', 'scene')]
-        happened = [c for c in parse(second) if c.kind not in ('object', 'scene') and c not in parse(first)]
+        seen = [c for c in parse(second) if c.kind == 'object']
+        happened = [c for c in parse(second) if c.kind != 'object' and c not in parse(first)]
         assert clauses == [c.text() for c in seen + happened]

@@ -165,12 +165,14 @@ def test_a_narration_leaves_out_what_the_model_is_unsure_of_and_an_answer_does_n
     assert len(b.notes.tellings) == 1
 
 
-def test_an_event_is_told_once_until_the_stream_begins_anew(bench):
+def test_an_event_is_told_once_until_the_scene_or_the_stream_begins_anew(bench):
     b = bench()
     b.stream.model.event, b.stream.says, b.stream.words = 'it fell', 'A cup. It fell. ', 1
-    for n, told in enumerate(('A cup. It fell.', 'A cup.', 'A cup.', 'A cup. It fell.'), start=1):
+    both, one = 'A cup. It fell.', 'A cup.'
+    for n, told in enumerate((both, one, one, both, one, both), start=1):
         if n == 4:
             b.worker.reset('for the test').result(5)
+        b.stream.scene_change = n == 6
         b.see(n * SECOND)
         b.worker.narrate()
         assert until(lambda n=n: len(b.notes.tellings) == n)

@@ -205,7 +205,7 @@ class Session:
 
     def _told(self, telling: Telling, reply: Reply) -> None:
         if reply.error is Error.NONE:
-            model, before = self.stream.model, self._last_told
+            model, before = self.stream.model, '' if telling.scene_change else self._last_told
             certainty = model.least_certainty(self.settings.narration_certainty)
             self._last_told = tidy(reply.answer, reply.chances, certainty)
             if text := say_new(self._last_told, before, model.event):

@@ -1,8 +1,8 @@
 """Narration: what is to be seen at a frame, and what happened since an earlier one, in a fixed grammar.
 
     tell(clip, t=15, since=7)
-    tell_moment(world.truth())      # of one frame alone; `join` makes one story of those of several
     # "a large red circle at the top left moves right , a small blue square in the center stays . the green star left ."
+    tell_moment(world.truth())      # one frame alone; `join` makes one story of those of several
     parse(text)          # -> clauses
     score(said, truth)   # -> Score: object F1 and clause F1; scores add up
 
@@ -19,9 +19,9 @@ from stc_ros.synthetic.truth import CLEAR_SHARE, DIRECTIONS, PLACES, Clip, Event
 
 PROMPT = 'what do you see , and what changed in the last {frames} frames ?'
 MOST_EVENTS = 6  # the latest ones
-EVENT = r'the \w+ \w+ (left|entered|turned \w+)'  # what the next narration need not tell again
 NOTHING = 'nothing'
 SCENE_CHANGED = 'the scene changed'
+EVENT = rf'the \w+ \w+ (left|entered|turned \w+)|{SCENE_CHANGED}'  # what the next narration need not tell again
 
 
 @dataclass(frozen=True)
