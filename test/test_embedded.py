@@ -1,6 +1,7 @@
 """The identities of the core once more, on the embedded model and its own world."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from transformers import LlavaOnevisionForConditionalGeneration
 from stc_ros.compression.cacher import CacherState, compute, encode
 from stc_ros.memory.window import Recall, Window
 from stc_ros.models import TINY, load_model
+from stc_ros.models.tiny.export import PROMPTS
 from stc_ros.settings import Settings
 from stc_ros.stream import Stream
 from stc_ros.synthetic import record
@@ -33,6 +35,10 @@ def clip():
 def patches(model, clip):
     with torch.inference_mode():
         return [model.tower.embed(model.pixels.normalise(model.pixels.resize(f), 'cpu', torch.float32)) for f in clip]
+
+
+def test_what_was_shipped_is_what_would_be_exported():
+    assert json.loads((TINY / 'stc.json').read_text()) == PROMPTS
 
 
 @torch.inference_mode()
