@@ -19,6 +19,8 @@ from measure import Row, Times, in_turn, input_name, load, machine, options, pic
 from prefill import flops, open_streams
 from vision import layer_flops
 
+from stc_ros.settings import Settings
+
 CHANGING = ('compact', 'unlimited')     # modes whose work depends on the picture
 PARTS = {'vision': ('vision',), 'prefill': ('prefill',), 'frame': ('gate', 'vision', 'prune', 'prefill')}
 
@@ -26,21 +28,21 @@ PARTS = {'vision': ('vision',), 'prefill': ('prefill',), 'frame': ('gate', 'visi
 def main(arguments: list[str] | None = None) -> int:
     parser = options(__doc__, ('0.5b', 'embedded', '7b', 'toy'), frames=120, quick=12)
     parser.add_argument('--stride', type=int, default=1, help='plain and paper on every n-th frame (1)')
-    parser.add_argument('--similarity', type=float, default=0.85, help='cache_similarity of compact (0.85)')
-    parser.add_argument('--prune-ratio', type=float, default=0.67, help='of paper and compact (0.67)')
+    usual = Settings()
+    parser.add_argument('--similarity', type=float, default=usual.cache_similarity,
+                        help='cache_similarity of compact (%(default)s)')
+    parser.add_argument('--prune-ratio', type=float, default=usual.prune_ratio, help='of compact (%(default)s)')
     parser.add_argument('--still', action='store_true', help='hold the first picture, with the noise of a camera')
     parser.add_argument('--trace', type=Path, metavar='FILE', help='write milliseconds by frame and mode')
     chosen = read(parser, arguments)
     from tqdm import tqdm
 
-    from stc_ros.settings import Settings
+    from stc_ros.evaluation.sweep import PAPER
 
     model = load(chosen)
     device = model.device
-    ratio = chosen.prune_ratio
-    compact = Settings(cacher='compact', cache_similarity=chosen.similarity, pruner='stc', prune_ratio=ratio)
-    modes = {'plain': Settings(cacher='off', pruner='off'),
-             'paper': Settings(cacher='paper', pruner='paper', prune_ratio=ratio),
+    compact = replace(usual, cache_similarity=chosen.similarity, prune_ratio=chosen.prune_ratio)
+    modes = {'plain': Settings(cacher='off', pruner='off'), 'paper': Settings(**PAPER),
              'compact': compact, 'unlimited': replace(compact, recompute_burst=1.0)}
     streams = open_streams(model, modes)
     window = streams['plain'].memory.tokens

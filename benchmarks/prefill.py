@@ -10,7 +10,9 @@ import sys
 
 from measure import Row, Times, load, machine, options, read, report
 
-RATIOS = (0.0, 0.5, 0.67, 0.8, 0.9)
+from stc_ros.settings import Settings
+
+RATIOS = (0.0, 0.5, Settings().prune_ratio, 0.8, 0.9)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))           # run from a checkout, installed or not
+
+from stc_ros.settings import Settings  # noqa: E402
+
 RESULTS = ROOT / 'benchmarks' / 'results'
 COLOURS = {'plain': 'black', 'paper': 'C1', 'compact': 'C2', 'unlimited': 'C0'}
 SKIPPED_MS = 20         # vision along the clips takes longer, unless the frame was skipped
@@ -129,8 +134,9 @@ def bars(files: dict, traces: dict) -> list:
         faster(f'vision along the {clip} clip', bar, f'end-{clip}', 'compact vision')
         faster(f'vision and prefill along the {clip} clip', 3, f'end-{clip}', 'compact frame')
     faster('vision of a static stretch', 20, 'end-still', 'compact vision')
+    usual = Settings().prune_ratio
     for file in (f for f in files if f.startswith('prefill-') and 'embedded' not in f):
-        faster('prefill at prune_ratio 0.67', 2.5, file, 'pruned 0.67')
+        faster(f'prefill at prune_ratio {usual:g}', 2.5, file, f'pruned {usual:g}')
     for name, trace in traces.items():
         ms, overhead = steadiness(trace)
         if not name.endswith('-still'):         # there most frames are skipped, the median too

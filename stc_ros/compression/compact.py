@@ -25,6 +25,7 @@ SETTLE = 2              # quiet frames that are looked at before others are skip
 REMEMBERED = 64         # looked-at frames from which the usual amount of change is known
 USUAL = 0.25            # quantile of it: three frames in four want more
 BURST = 1.4             # times the usual that a frame may recompute, if that is more than `recompute_burst`
+CELL = 2                # patches to a side of what one visual token is pooled from: none of them is left behind
 FULL_SCALE = 64.0       # root mean square difference of a patch, in grey levels, that counts as similarity 0
 
 
@@ -65,14 +66,16 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
 
     None means all, an empty tensor none.
 
-    Changed is what is less similar than `cache_similarity` (at 1: what differs at all). The count is rounded up to a
-    bucket, so that shapes repeat; the room left goes to the stalest, at least P / refresh_period a frame. When more has
-    changed than `allowance` grants, what has changed most comes first and the rest follows in the next frames.
+    Changed is what is less similar than `cache_similarity` (at 1: what differs at all); the patches of its cell come
+    along, see `whole_cells`. The count is rounded up to a bucket, so that shapes repeat; the room left goes to the
+    stalest, at least P / refresh_period a frame. When this is more than `allowance` grants, what has changed most comes
+    first, and what has changed and finds no room follows in the next frames.
     When nothing has changed for more than SETTLE frames the frame is skipped, but for every `heartbeat`-th.
     """
     alike = similarity(image, state.image, grid)
     changed = alike < settings.cache_similarity
-    patches, count = len(alike), int(changed.sum())
+    along = whole_cells(changed, grid)
+    patches, count = len(alike), int(along.sum())
     quiet = 0 if count else state.quiet + 1
     if skips(quiet, state.skipped, settings):
         return changed.nonzero()[:, 0], quiet, 0
@@ -82,9 +85,20 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
     if granted >= DENSE_SHARE * patches:
         return None, quiet, wanted
     waited = state.age.clamp(max=settings.refresh_period) + (1 - alike)
-    first = torch.where(changed, settings.refresh_period + 2 - alike, waited).topk(granted - stalest).indices
+    urgency = (settings.refresh_period + 2) * (changed.int() + along.int()) + (1 - alike)
+    first = torch.where(along, urgency, waited).topk(granted - stalest).indices
     rest = waited.index_fill(0, first, -1.0).topk(stalest).indices
     return torch.cat((first, rest)).sort().values, quiet, wanted
+
+
+def whole_cells(changed: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """`changed`, bool [P], and with it the patches whose features are pooled into the same visual tokens.
+
+    They often show the edge of what has moved, too little of it to count as changed themselves.
+    """
+    cells = F.max_pool2d(changed.view(1, 1, *grid).float(), CELL, ceil_mode=True)
+    whole = cells.repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)[..., :grid[0], :grid[1]]
+    return whole.flatten() > 0
 
 
 def allowance(wanted: Sequence[int], patches: int, settings: Settings) -> int:
@@ -147,7 +161,7 @@ def catch_up(tower: Tower, state: CompactState, image: torch.Tensor, embed, sett
 
     `image` is the picture that `state` has seen last. The next frames need not do it any more.
     """
-    late = similarity(image, state.image, tower.grid) < settings.cache_similarity
+    late = whole_cells(similarity(image, state.image, tower.grid) < settings.cache_similarity, tower.grid)
     if int(late.sum()) >= DENSE_SHARE * len(late):
         return replace(compute_all(tower, image, embed()), wanted=state.wanted), torch.ones_like(late)
     renew(tower, state, image, embed, late)

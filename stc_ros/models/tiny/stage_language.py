@@ -27,9 +27,9 @@ WEIGHTS = {
 }
 VISITS = 2.5  # how often a clip is seen, on average
 RECENT = 24  # shards from which clips are drawn
-DIFFERENCES = 0.75  # of the steps are told in differences, as a stream is by default
-DIFFERENCE_SHARES = (0.36, 0.36, 0.36, 0.5)  # of all tokens that those may tell; drawn evenly
-BUSY = 3.0  # times as likely as others to be drawn are clips of the profile `busy`
+DIFFERENCES = 0.5  # of the steps are told in differences, as a stream is by default
+DIFFERENCE_SHARES = (0.33, 0.33, 0.33, 0.5)  # of all tokens that those may tell; drawn evenly
+BUSY = 2.0  # times as likely as others to be drawn are clips of the profile `busy`
 TUNE_FRAMES = (8, 16, 32)
 
 
