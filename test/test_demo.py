@@ -15,7 +15,7 @@ from PIL import Image as Picture
 from stc_ros.ros.demo import options as command_line
 from stc_ros.ros.demo.figures import Figures
 from stc_ros.ros.demo.screen import Screen
-from stc_ros.ros.demo.truth import Truth
+from stc_ros.ros.demo.witness import Witness
 
 DEMO = 'stc_ros.ros.demo'
 
@@ -56,13 +56,13 @@ def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
 
 
 def test_the_truth_of_a_span_is_joined_once():
-    truth = Truth()
+    witness = Witness()
     for stamp, event in ((1, 'left'), (2, 'entered'), (3, 'left')):
-        truth.saw(stamp, f'a small red star at the top stays . the blue cross {event} .')
-    assert truth.until(9) == ''         # no such picture is known
-    assert truth.until(2) == 'a small red star at the top stays . the blue cross left , the blue cross entered .'
-    assert truth.until(3) == 'a small red star at the top stays . the blue cross left .'
-    assert truth.until(3) == ''
+        witness.saw(stamp, f'a small red star at the top stays . the blue cross {event} .')
+    assert witness.until(9) == ''         # no such picture is known
+    assert witness.until(2) == 'a small red star at the top stays . the blue cross left , the blue cross entered .'
+    assert witness.until(3) == 'a small red star at the top stays . the blue cross left .'
+    assert witness.until(3) == ''
 
 
 def test_figures_of_nothing_are_figures():

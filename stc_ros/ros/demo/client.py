@@ -12,7 +12,7 @@ from sensor_msgs.msg import CompressedImage
 from stc_ros.msg import Narration, StreamStats
 from stc_ros.ros.demo.figures import Figures
 from stc_ros.ros.demo.screen import Screen
-from stc_ros.ros.demo.truth import Truth
+from stc_ros.ros.demo.witness import Witness
 from stc_ros.srv import Ask
 
 NODE, CAMERA = 'stc_stream', 'camera'
@@ -30,7 +30,7 @@ class Client:
         self.fault = ''                 # why the node does not work
         self.asked: str | None = None   # the question that waits for its answer
         self._first_stamp: float | None = None
-        self._truth = Truth()
+        self._witness = Witness()
         self._node = rclpy.create_node('stc_demo')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
@@ -71,7 +71,7 @@ class Client:
 
     def _on_narration(self, narration: Narration) -> None:
         stamp = seconds(narration.header.stamp)
-        truth = self._truth.until(nanoseconds(narration.header.stamp))
+        truth = self._witness.until(nanoseconds(narration.header.stamp))
         self.figures.narrated(narration.text, stamp, truth)
         mark = ' (new scene)' if narration.scene_change else ''
         self.screen.line(f'[{stamp - (self._first_stamp or stamp):6.1f} s]{mark} {narration.text}')
@@ -80,7 +80,7 @@ class Client:
 
     def _on_truth(self, truth: Narration) -> None:
         if self._first_stamp is not None:       # what happened before the first frame seen is not to be told
-            self._truth.saw(nanoseconds(truth.header.stamp), truth.text)
+            self._witness.saw(nanoseconds(truth.header.stamp), truth.text)
 
     def _on_answer(self, done) -> None:
         if self.asked is None:

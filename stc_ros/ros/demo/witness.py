@@ -9,7 +9,7 @@ from stc_ros.synthetic.narration import join
 REMEMBERED = 4096       # pictures that may pass between two narrations
 
 
-class Truth:
+class Witness:
     """Collects what is true of each picture, and joins it for the span that a narration tells about."""
 
     def __init__(self):
