@@ -62,7 +62,7 @@ def similarity(image: torch.Tensor, last: torch.Tensor, grid: tuple[int, int]) -
 
 def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, int], settings: Settings):
     """Which patches to recompute -> indices int64 [k] ascending, how many frames in a row have shown nothing new, and
-    how many patches what has changed would take alone, without its cells and without a limit.
+    how many patches would be recomputed without a limit.
 
     None means all, an empty tensor none.
 
@@ -75,14 +75,13 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
     alike = similarity(image, state.image, grid)
     changed = alike < settings.cache_similarity
     along = whole_cells(changed, grid)
-    patches, count = len(alike), int(changed.sum())
+    patches, count = len(alike), int(along.sum())
     quiet = 0 if count else state.quiet + 1
     if skips(quiet, state.skipped, settings):
         return changed.nonzero()[:, 0], quiet, 0
     stalest = math.ceil(patches / settings.refresh_period)
     wanted = bucket(count + stalest, patches)
-    most = max(allowance(state.wanted, patches, settings), bucket(stalest + 1, patches))
-    granted = min(bucket(int(along.sum()) + stalest, patches), most)
+    granted = min(wanted, max(allowance(state.wanted, patches, settings), bucket(stalest + 1, patches)))
     if granted >= DENSE_SHARE * patches:
         return None, quiet, wanted
     waited = state.age.clamp(max=settings.refresh_period) + (1 - alike)
