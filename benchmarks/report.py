@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
+from measure import FAULT
+
+from stc_ros.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))           # run from a checkout, installed or not
-
-from stc_ros.settings import Settings  # noqa: E402
-
 RESULTS = ROOT / 'benchmarks' / 'results'
 COLOURS = {'plain': 'black', 'paper': 'C1', 'compact': 'C2', 'unlimited': 'C0'}
 SKIPPED_MS = 20         # vision along the clips takes longer, unless the frame was skipped
@@ -30,7 +28,7 @@ nothing here says anything about one.
 Modes take turns on the same frames, each with a state of its own, after a frame of warm-up. *share* is the share of
 tokens recomputed or kept, *of plain* the typical time as a share of the plain path's (same dtype, same attention
 kernel, same packed weights), *ideal* what the count of floating-point operations allows; the benchmarks flag a row
-below 0.95 of it as a fault. Weights of the so400m tower and of Qwen2 are random: latency does not depend on them, and
+below {fault} of it as a fault. Weights of the so400m tower and of Qwen2 are random: latency does not depend on them, and
 the tokens are chosen by the real frames' pixels. p99 is raw, other programs' interference included.
 """
 
@@ -48,7 +46,7 @@ def main() -> None:
     chosen.docs.mkdir(parents=True, exist_ok=True)
 
     machines = sorted({row['machine'] for rows in files.values() for row in rows})
-    text = [INTRODUCTION.format(machines='; '.join(machines))]
+    text = [INTRODUCTION.format(machines='; '.join(machines), fault=FAULT)]
     lines = [*bars(files, traces), *quality_bars(found)]
     text += ['## The bars\n', table(('what', 'bar', 'measured', '', 'from'), lines)]
     notes = chosen.results / 'notes.md'

@@ -1,6 +1,7 @@
 """Loading models: what is read from a folder, and what a user is told when it cannot be."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -46,6 +47,13 @@ def test_a_saved_folder_is_the_same_model(folder):
     assert asked == [f'what is moving in {n} frames ?' for n in (8, 8, 8, 16, 16, 16)]
     assert made.ask_narration('{frames} frames, {seconds} s ?', 3, 2) == '3 frames, 2 s ?'
     assert loaded.words.tail('red ?') == made.words.tail('red ?') and loaded.words.stops == made.words.stops
+
+
+def test_an_event_that_is_no_pattern_is_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / 'model')
+    (tmp_path / 'model' / 'stc.json').write_text('{"event": "it (fell"}')
+    with pytest.raises(ModelError, match='"event" in stc.json is no regular expression'):
+        load_model(Settings(model=str(tmp_path / 'model'), device='cpu'))
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
