@@ -28,8 +28,8 @@ nothing here says anything about one.
 Modes take turns on the same frames, each with a state of its own, after a frame of warm-up. *share* is the share of
 tokens recomputed or kept, *of plain* the typical time as a share of the plain path's (same dtype, same attention
 kernel, same packed weights), *ideal* what the count of floating-point operations allows; the benchmarks flag a row
-below {fault} of it as a fault. Weights of the so400m tower and of Qwen2 are random: latency does not depend on them, and
-the tokens are chosen by the real frames' pixels. p99 is raw, other programs' interference included.
+below {fault} of it as a fault. Weights of the so400m tower and of Qwen2 are random: latency does not depend on them,
+and the tokens are chosen by the real frames' pixels. p99 is raw, other programs' interference included.
 """
 
 
