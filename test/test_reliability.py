@@ -1,8 +1,7 @@
-"""What a robot's day asks for: crowds, deadlines, cancellation, faults, looped time, signals, many up-downs."""
+"""What a robot's day asks for: crowds, deadlines, cancellation, faults, looped time, many up-downs."""
 
 import gc
 import os
-import signal
 import threading
 import time
 
@@ -243,81 +242,3 @@ def test_up_and_down(robot, ros):
 def resident_mib():
     with open('/proc/self/statm') as file:
         return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 2**20
-
-
-@pytest.fixture(scope='module')
-def model_folder(tmp_path_factory):
-    """A toy model on disk, for real processes."""
-    from stc_ros.models.random import random_tokenizer, random_weights
-
-    folder = tmp_path_factory.mktemp('toy')
-    random_weights('toy').save_pretrained(folder)
-    random_tokenizer().save_pretrained(folder)
-    return folder
-
-
-def start(launch_process, folder, *arguments):
-    return launch_process('stc_ros.ros.node', '--ros-args', '-p', f'model:={folder}', '-p', 'memory_tokens:=90',
-                          *arguments)
-
-
-def end(process, number=signal.SIGINT):
-    """Signal it; return how long it took to end."""
-    began = time.monotonic()
-    process.send_signal(number)
-    process.wait(20)
-    took = time.monotonic() - began
-    log = process.log.read_text()
-    assert process.returncode == 0, log
-    assert 'Traceback' not in log and 'terminate called' not in log, log
-    return took
-
-
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_the_model_is_loaded(launch_process, model_folder, number):
-    process = start(launch_process, model_folder)
-    assert _logged(process, 'loading')
-    assert end(process, number) < 3
-
-
-def test_a_signal_while_it_watches_and_answers(launch_process, model_folder, ros):
-    from robot import Robot
-
-    process = start(launch_process, model_folder)
-    assert _logged(process, 'watching')
-    r = Robot.__new__(Robot)            # only its clients and camera: the node is in the process
-    r.ros, r.clients, r.node = ros, {}, None
-    r.film()
-    stats = r.listen(StreamStats, 'stc_stream/stats')
-    assert ros.spin_until(lambda: stats)
-    client = r.client(Ask, 'ask')
-    wait(ros, 1.0)                      # until the server has met the client, too
-    futures = [client.call_async(request(max_new_tokens=200)) for _ in range(10)]
-    wait(ros, 0.02)
-    took = end(process)
-    ros.spin_until(lambda: all(f.done() for f in futures), 2)
-    codes = {f.result().error_code for f in futures if f.done()}
-    assert took < 3 and codes <= {Ask.Response.NONE, Ask.Response.SHUTDOWN} and codes
-
-
-def test_a_wrong_model_is_named_and_the_node_stays(launch_process, tmp_path):
-    process = start(launch_process, tmp_path / 'nowhere')
-    assert _logged(process, 'there is no model folder')
-    assert process.poll() is None
-    assert end(process) < 3
-
-
-def test_a_wrong_start_value_ends_the_process_with_a_sentence(launch_process):
-    process = launch_process('stc_ros.ros.node', '--ros-args', '-p', 'prune_ratio:=5.0')
-    assert process.wait(30) == 1
-    log = process.log.read_text()
-    assert 'prune_ratio' in log and '0.95' in log and 'Traceback' not in log
-
-
-def _logged(process, words, timeout=60):
-    end = time.monotonic() + timeout
-    while words not in process.log.read_text():
-        if time.monotonic() > end or process.poll() not in (None, 0):
-            raise AssertionError(process.log.read_text())
-        time.sleep(0.05)
-    return True

@@ -53,7 +53,10 @@ def ask(options: argparse.Namespace, interrupted: list) -> int:
                           max_new_tokens=options.max_new_tokens)
     sent = client.send_goal_async(
         goal, feedback_callback=lambda message: print(message.feedback.text, end='', flush=True))
-    rclpy.spin_until_future_complete(node, sent)
+    while not sent.done():
+        rclpy.spin_once(node, timeout_sec=0.1)
+        if interrupted:
+            return 130
     handle = sent.result()
     done, canceled = handle.get_result_async(), False
     while not done.done():

@@ -13,6 +13,7 @@ import time
 import traceback
 from pathlib import Path
 
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
 PROFILES = 'FASTDDS_DEFAULT_PROFILES_FILE'
 REPLY_S = 0.5       # for replies to reach their clients
 END_S = 0.5         # for each thread to end
@@ -20,9 +21,8 @@ END_S = 0.5         # for each thread to end
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM, then end the process with code 0. Returns another code if it cannot start."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):      # before the slow imports, which a signal should not tear apart
-        signal.signal(number, lambda *_: stop.set())
+    for number in SIGNALS:      # nothing is open yet: end at once, and not with a traceback from the slow imports
+        signal.signal(number, lambda *_: os._exit(0))
     if PROFILES not in os.environ and (file := profile()).is_file():
         os.environ[PROFILES] = str(file)
 
@@ -36,8 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         parser().parse_args(remove_ros_args(sys.argv if arguments is None else arguments)[1:])
-        if stop.is_set():
-            return 0
+        signaled = catch_signals()
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         node = StreamNode()
     except (RuntimeError, SettingError) as error:       # wrong --ros-args are RuntimeErrors of several kinds
@@ -45,24 +44,38 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    # Python handles signals in its main thread, and only while that does not sleep in C: so the main thread just waits.
     ended = threading.Event()
     thread = threading.Thread(target=spin, args=(executor, node, ended), name='executor', daemon=True)
     thread.start()
-    stop.wait()
+    os.read(signaled, 1)
     node.close()
     patience = time.monotonic() + REPLY_S
     while node.open_questions and time.monotonic() < patience:
         time.sleep(0.01)
     stop_spinning(executor, ended)
     thread.join(END_S)
-    if not thread.is_alive() and node.worker.join(END_S):   # else a model is being loaded, say
+    node.worker.join(END_S)     # unless it loads a model, say: that is left to its fate
+    if not thread.is_alive():   # else Fast DDS leaves its shared memory behind
         executor.shutdown()
         node.destroy_node()
         rclpy.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)         # the interpreter would take seconds to take torch apart, and fall over a thread in its midst
+
+
+def catch_signals() -> int:
+    """Return a pipe from which a byte can be read once a signal has come.
+
+    A handler that sets an Event would now and then interrupt the wait for that very Event, inside its lock, and the
+    node would never end.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)
+    return reader
 
 
 def stop_spinning(executor, ended: threading.Event) -> None:

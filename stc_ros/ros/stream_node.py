@@ -134,6 +134,8 @@ class StreamNode(LifecycleNode):
         if self._ask_server:
             self._ask_server.destroy()
         super().destroy_node()
+        # rclpy leaves this to the garbage collector; a process that ends first leaves 68 MB of shared memory behind.
+        self._state_machine.destroy_when_not_in_use()
 
     # Lifecycle
 
