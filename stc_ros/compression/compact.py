@@ -23,8 +23,8 @@ from stc_ros.settings import Settings
 DENSE_SHARE = 0.6       # from here on a dense pass costs hardly more, and leaves nothing stale
 SETTLE = 2              # quiet frames that are looked at before others are skipped: rest, too, has to be seen
 REMEMBERED = 64         # looked-at frames from which the usual amount of change is known
-USUAL = 0.25            # quantile of it: three frames in four want more
-BURST = 1.4             # times the usual that a frame may recompute, if that is more than `recompute_burst`
+USUAL = 0.1             # quantile of it: nine frames in ten want more
+BURST = 2.5             # times the usual that a frame may recompute, if that is more than `recompute_burst`
 CELL = 2                # patches to a side of what one visual token is pooled from: none of them is left behind
 FULL_SCALE = 64.0       # root mean square difference of a patch, in grey levels, that counts as similarity 0
 
@@ -104,8 +104,8 @@ def whole_cells(changed: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
 def allowance(wanted: Sequence[int], patches: int, settings: Settings) -> int:
     """How many patches a frame may recompute, whole buckets, after frames that `wanted` so many.
 
-    `recompute_burst` of them; where three frames in four want more than that, and so change is no burst, BURST times
-    what those want at least. Never more than `recompute_limit`. With few frames known, as behind a cut, what the
+    `recompute_burst` of them; where change never rests, and so is no burst, BURST times what nine frames in ten want at
+    least. Never more than `recompute_limit`. With few frames known, as behind a cut, what the
     quietest of them wants is usual; from DENSE_SHARE on, who may recompute so much may recompute all.
     """
     usual = sorted(wanted)[int(len(wanted) * USUAL)] if wanted else 0
