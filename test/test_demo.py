@@ -16,6 +16,8 @@ from stc_ros.ros.demo import options as command_line
 from stc_ros.ros.demo.figures import Figures
 from stc_ros.ros.demo.screen import Screen
 from stc_ros.ros.demo.witness import Witness
+from stc_ros.synthetic import World, record
+from stc_ros.synthetic.questions import answer_to
 
 DEMO = 'stc_ros.ros.demo'
 
@@ -37,6 +39,9 @@ def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
     truth = 'a large red circle at the left stays , a small blue star at the top moves up . the green cross left .'
     figures.narrated('a large red circle at the left stays, a small blue star at the top stays.', 14.5, truth)
     figures.answered('what?', 'a circle', 0, 0.1)
+    figures.answered('what is it ?', 'circle', 0, 0.1, 'circle')
+    figures.answered('what else ?', 'star', 0, 0.1, 'cross')
+    figures.answered('what else ?', '', 5, 0.1, 'cross')
     said = json.loads(json.dumps(figures.as_json()))
     assert set(said) == {'frames_received', 'frames_seen', 'frames_dropped', 'narrations', 'score', 'answers',
                          'recomputed_share', 'kept_share', 'ms'}
@@ -50,8 +55,9 @@ def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
     assert [score[f'clauses_{what}'] for what in ('right', 'said', 'true')] == [1, 2, 3]
     assert [score[f'objects_{what}'] for what in ('right', 'said', 'true')] == [2, 2, 2]
     assert '1 of 2 clauses are right, 3 were due' in figures.summary()
-    assert said['answers'] == [{'question': 'what?', 'answer': 'a circle', 'error_code': 0,
-                                'time_to_first_token_s': 0.1}]
+    assert said['answers'][0] == {'question': 'what?', 'answer': 'a circle', 'truth': '', 'error_code': 0,
+                                  'time_to_first_token_s': 0.1}
+    assert '1 of 2 answers with a known truth are right' in figures.summary()
     assert '100 seen' in figures.summary() and 'recomputed  1.0%' in figures.summary()
 
 
@@ -63,6 +69,33 @@ def test_the_truth_of_a_span_is_joined_once():
     assert witness.until(2) == 'a small red star at the top stays . the blue cross left , the blue cross entered .'
     assert witness.until(3) == 'a small red star at the top stays . the blue cross left .'
     assert witness.until(3) == ''
+
+
+def test_before_the_first_picture_seen_nothing_is_due():
+    witness = Witness()
+    for stamp, colour in ((1, 'red'), (2, 'green'), (3, 'white')):
+        witness.saw(stamp, f'a small red star at the top stays . the blue cross turned {colour} .')
+    witness.begin(2)
+    assert witness.until(3).split(' . ')[1] == 'the blue cross turned green , the blue cross turned white .'
+
+
+@pytest.mark.parametrize('begins', [0, 90])
+def test_the_world_asks_what_can_be_known_since_then_and_knows_what_is_right(begins):
+    clip = record('busy', 5, frames=150 - begins, skip=begins)
+    witness, asked = Witness(World('busy', 5)), 0
+    for number in range(begins, 150):
+        witness.saw(1000 + number, 'nothing', number + 1)
+        if number == begins:
+            witness.begin(1000 + number)
+        if number % 10 == 5:
+            text = witness.question()
+            truth = witness.answer(text, 1000 + number)
+            assert truth and truth == answer_to(clip, number - begins, text)
+            before = witness.answer(text, 999 + number)         # an answer that rests on an earlier picture
+            assert before == (answer_to(clip, number - begins - 1, text) or '')
+            asked += 1
+    assert asked >= 6 and witness.answer(text, 5) == '' == witness.answer('what is love ?', 1149)
+    assert Witness().question() == '' == Witness().answer(text, 1149)
 
 
 def test_figures_of_nothing_are_figures():
@@ -101,6 +134,8 @@ def test_only_settings_that_were_given_reach_the_node():
     (['--seconds', '-1'], ['must not be negative']),
     (['--json', '/nowhere/figures.json'], ['no folder /nowhere']),
     (['--profile', 'seaside'], ['busy']),
+    (['--quiz', '--source', __file__], ['--source']),
+    (['--quiz', '--ask', 'what ?'], ['--ask']),
 ])
 def test_arguments_without_sense_are_refused_before_anything_starts(capsys, arguments, words):
     with pytest.raises(SystemExit) as exit:

@@ -11,7 +11,7 @@ from stories import seen, story, two_leave
 
 from stc_ros.synthetic import PROFILES, record
 from stc_ros.synthetic.forms import FORMS, NUMBERS, TYPES
-from stc_ros.synthetic.questions import Question, ask_about
+from stc_ros.synthetic.questions import Question, answer_to, ask_about
 from stc_ros.synthetic.render import COLOURS, SHAPES
 from stc_ros.synthetic.truth import PLACES
 from stc_ros.synthetic.vocabulary import VOCABULARY, words_of
@@ -86,6 +86,14 @@ STORY = {
 def test_a_story_is_asked_about_and_answered_rightly():
     answers = {text: answer for (_, text), answer in everything(two_leave(), 11).items()}
     assert {text: answers.get(text) for text in STORY} == STORY
+
+
+def test_a_question_that_somebody_words_is_answered_rightly():
+    for question, answer in STORY.items():
+        assert answer_to(two_leave(), 11, question) == answer
+    assert [answer_to(two_leave(), t, 'Is there a green STAR?') for t in (7, 11)] == ['yes', 'no']
+    assert answer_to(two_leave(), 11, 'what do you see ?') is None                  # no form is worded so
+    assert answer_to(two_leave(), 11, 'where is the blue star ?') is None           # it left
 
 
 def test_what_has_two_answers_is_not_asked():

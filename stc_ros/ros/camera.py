@@ -1,8 +1,8 @@
 """A camera for demonstrations: synthetic scenes, a video file, or /dev/videoN, as a ROS topic.
 
 Publishes `image` (Image, rgb8) and `image/compressed` (CompressedImage, jpeg), best effort, stamped when the picture
-is taken; of a synthetic scene `~/truth`, too: what a perfect narrator would say of each picture alone. Each only while
-somebody subscribes.
+is taken; of a synthetic scene `~/truth`, too: what a perfect narrator would say of each picture alone, and its number
+(`frames`, counted from `first_stamp`). Each only while somebody subscribes.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Camera(Node):
         self._declare('jpeg_quality', 90, 'of image/compressed', 1, 95)
         self.period = None  # seconds; None: the source sets the pace
         self.world: World | None = None  # synthetic: as the newest picture shows it
+        self._first_stamp = None
         self.pictures = self._open(self._value('source'))
         overridable = QoSOverridingOptions.with_default_policies()
         self._raw = self.create_publisher(Image, 'image', NEWEST, qos_overriding_options=overridable)
@@ -66,6 +67,7 @@ class Camera(Node):
     def publish(self, picture: np.ndarray) -> None:
         """Publish one picture, uint8 [H, W, 3] RGB, to those who listen."""
         stamp = self.get_clock().now().to_msg()
+        self._first_stamp = self._first_stamp or stamp
         if self._raw.get_subscription_count():
             height, width, _ = picture.shape
             message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
@@ -77,8 +79,9 @@ class Camera(Node):
             message = CompressedImage(format='jpeg', data=array.array('B', jpeg.getvalue()))
             self._send(self._jpeg, message, stamp)
         if self.world and self._truth.get_subscription_count():
-            text = tell_moment(self.world.truth())
-            self._send(self._truth, Narration(text=text, first_stamp=stamp, frames=1, finished=True), stamp)
+            truth = Narration(text=tell_moment(self.world.truth()), first_stamp=self._first_stamp,
+                              frames=self.world.frame + 1, finished=True)
+            self._send(self._truth, truth, stamp)
 
     def _send(self, publisher, message, stamp) -> None:
         message.header.stamp = stamp

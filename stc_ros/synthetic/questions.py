@@ -3,6 +3,7 @@
     questions = ask_about(clip, t=15, rng=random.Random(3), n=12)            # about frames 0..15
     questions = ask_about(clip, 15, rng, 12, types=("memory",), temporal=True)
     question.text, question.answer        # "what colour was the circle that left ?", "red"
+    answer_to(clip, 16, question.text)    # what is right a frame later, or None
 
 The wordings are in `forms.py`, what can be known for certain in `view.py`, all words in `vocabulary.py`.
 Evidence lies within the last 32 frames and within the present scene. Answers are drawn towards uniform within
@@ -80,6 +81,16 @@ def ask_about(
                 if len(asked) == n:
                     break
     return asked
+
+
+def answer_to(clip: Clip, t: int, text: str) -> str | None:
+    """The right answer to a question about frames 0..t; None where none is certain, or no form is worded so."""
+    view, text = View(clip, t), ' '.join(text.lower().replace('?', ' ?').split())
+    for form in FORMS.values():
+        for slots, answer, _, _ in form.cases(view):
+            if form.wording.format(**slots) == text:
+                return answer
+    return None
 
 
 _BY_TYPE = {type: [f for f in FORMS.values() if f.type == type] for type in TYPES}

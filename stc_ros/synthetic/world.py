@@ -127,10 +127,11 @@ def record(profile: str, seed: int, frames: int = 16, size: int = UNIT, skip: in
         pixels[t] = world.render(size)
         ids[t] = world.ids(size)
         truth = world.truth()
-        truths.append(_counted_from(truth, skip) if skip else truth)
+        truths.append(counted_from(truth, skip) if skip else truth)
     return Clip(profile, int(seed), pixels, ids, tuple(truths))
 
 
-def _counted_from(truth: Truth, skip: int) -> Truth:
+def counted_from(truth: Truth, skip: int) -> Truth:
+    """The same, with frames counted from the `skip`-th, and without the events before it."""
     events = tuple(replace(e, frame=e.frame - skip) for e in truth.events if e.frame > skip)
     return replace(truth, frame=truth.frame - skip, events=events)

@@ -14,6 +14,7 @@ TICK_S = 0.1
 STATUS_S = 0.5          # between status lines
 LOADING_S = 180.0       # longest wait for the embedded model; one that is named may have to be downloaded first
 FIRST_FRAME_S = 30.0    # longest wait for a frame once the node watches
+QUIZ_S = 1.0            # between an answer and the next question of a quiz
 LAST_ANSWER_S = 10.0    # longest wait for the last answers after the time is over
 PATIENCE_S = 2.5        # with processes that are to end
 
@@ -65,6 +66,8 @@ def perform(options, screen, figures, interrupted, logs: Path) -> str:
     """Run it until its end; return what went wrong, or ''."""
     from stc_ros.ros.demo import options as command_line
     from stc_ros.ros.demo.processes import Child, end_all
+    from stc_ros.ros.demo.witness import Witness
+    from stc_ros.synthetic import World
 
     if caution := command_line.caution(options):
         screen.line(caution)
@@ -78,11 +81,12 @@ def perform(options, screen, figures, interrupted, logs: Path) -> str:
         children.append(node)
         from stc_ros.ros.demo.client import Client  # imports while the children start
 
-        client = Client(figures, screen, options.truth)
+        world = World(options.profile, options.seed) if options.source == 'synthetic' else None
+        client = Client(figures, screen, Witness(world), options.truth)
         screen.line(f'camera: {options.source}; model: {options.model or "embedded"}\n'
                     f'ask your own from another shell: ROS_DOMAIN_ID={domain} ./dev ask "What is moving?"')
         wait_for_first_frame(options, screen, client, interrupted, camera, node)
-        watch(command_line.questions(options), options.seconds, screen, client, interrupted, camera, node)
+        watch(command_line.questions(options), options, screen, client, interrupted, camera, node)
     except DemoError as error:
         return str(error)
     finally:
@@ -114,13 +118,13 @@ def wait_for_first_frame(options, screen, client, interrupted, camera, node) -> 
                             f'camera: {camera.last_words()}\nnode: {node.last_words()}')
 
 
-def watch(questions: list[str], seconds: float, screen, client, interrupted, camera, node) -> None:
+def watch(questions: list[str], options, screen, client, interrupted, camera, node) -> None:
     """Show and ask until the time is over, the camera ends, or a signal comes."""
-    began = time.monotonic()
+    began, seconds = time.monotonic(), options.seconds
     # Within the given time, or one every eight seconds.
     pause = seconds / (len(questions) + 1) if seconds else 8.0
     waiting = [(began + pause * n, question) for n, question in enumerate(questions, start=1)]
-    status_at, over_at = 0.0, None
+    status_at, over_at, quiz_at = 0.0, None, began + QUIZ_S
     while not interrupted:
         client.spin(TICK_S)
         now = time.monotonic()
@@ -128,6 +132,10 @@ def watch(questions: list[str], seconds: float, screen, client, interrupted, cam
             over_at = now
         if waiting and client.asked is None and (over_at or now >= waiting[0][0]):
             client.ask(waiting.pop(0)[1])
+        if client.asked is not None:
+            quiz_at = now + QUIZ_S
+        elif options.quiz and not over_at and now >= quiz_at:
+            client.ask_of_the_world()
         if over_at and (client.asked is None or now - over_at > LAST_ANSWER_S):
             return
         if now >= status_at:

@@ -23,14 +23,14 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 class Client:
     """Collects `figures`, shows narration and answers on `screen`."""
 
-    def __init__(self, figures: Figures, screen: Screen, show_truth: bool = False):
+    def __init__(self, figures: Figures, screen: Screen, witness: Witness, show_truth: bool = False):
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         self.figures, self.screen, self._show_truth = figures, screen, show_truth
         self.overlay = b''              # newest overlay picture, JPEG
         self.fault = ''                 # why the node does not work
         self.asked: str | None = None   # the question that waits for its answer
         self._first_stamp: float | None = None
-        self._witness = Witness()
+        self._witness = witness
         self._node = rclpy.create_node('stc_demo')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
@@ -53,6 +53,11 @@ class Client:
         self.screen.line(f'? {question}')
         self._ask.call_async(Ask.Request(question=question)).add_done_callback(self._on_answer)
 
+    def ask_of_the_world(self) -> None:
+        """Ask what the witness wants to know, if anything."""
+        if question := self._witness.question():
+            self.ask(question)
+
     def give_up_asking(self) -> None:
         """The demo ends before the reply."""
         if self.asked is not None:
@@ -67,6 +72,7 @@ class Client:
     def _on_stats(self, stats: StreamStats) -> None:
         if self._first_stamp is None:
             self._first_stamp = seconds(stats.header.stamp)
+            self._witness.begin(nanoseconds(stats.header.stamp))
         self.figures.saw(stats)
 
     def _on_narration(self, narration: Narration) -> None:
@@ -79,19 +85,21 @@ class Client:
             self.screen.line(f'      truth {truth}')
 
     def _on_truth(self, truth: Narration) -> None:
-        if self._first_stamp is not None:       # what happened before the first frame seen is not to be told
-            self._witness.saw(nanoseconds(truth.header.stamp), truth.text)
+        self._witness.saw(nanoseconds(truth.header.stamp), truth.text, truth.frames)
 
     def _on_answer(self, done) -> None:
         if self.asked is None:
             return
         reply = done.result()
+        truth = self._witness.answer(self.asked, nanoseconds(reply.last_stamp))
         if reply.error_code == Ask.Response.NONE:
             self.screen.line(f'  > {reply.answer.strip()}   ({reply.time_to_first_token * 1e3:.0f} ms to the first '
                              f'token, {reply.tokens_per_second:.0f} tokens/s)')
         else:
             self.screen.line(f'  ! no answer, error {reply.error_code}: {reply.error_msg}')
-        self.figures.answered(self.asked, reply.answer, reply.error_code, reply.time_to_first_token)
+        if truth and self._show_truth:
+            self.screen.line(f'truth {truth}')
+        self.figures.answered(self.asked, reply.answer, reply.error_code, reply.time_to_first_token, truth)
         self.asked = None
 
     def _on_overlay(self, message: CompressedImage) -> None:

@@ -42,8 +42,9 @@ class Figures:
         if truth:
             self.score += score(text, truth)
 
-    def answered(self, question: str, answer: str, error_code: int, time_to_first_token_s: float) -> None:
-        self.answers.append({'question': question, 'answer': answer, 'error_code': error_code,
+    def answered(self, question: str, answer: str, error_code: int, time_to_first_token_s: float,
+                 truth: str = '') -> None:
+        self.answers.append({'question': question, 'answer': answer, 'truth': truth, 'error_code': error_code,
                              'time_to_first_token_s': time_to_first_token_s})
 
     def as_json(self) -> dict:
@@ -88,9 +89,15 @@ class Figures:
         return '\n'.join(lines)
 
     def _truth(self) -> list[str]:
-        s = self.score
-        return [f'truth       {s.clauses_right} of {s.clauses_said} clauses are right, {s.clauses_true} were due; of '
-                f'objects {s.objects_right} of {s.objects_said}, {s.objects_true}'] if s.clauses_true else []
+        s, known = self.score, [a for a in self.answers if a['truth'] and not a['error_code']]
+        lines = []
+        if s.clauses_true:
+            lines.append(f'narrated    {s.clauses_right} of {s.clauses_said} clauses are right, {s.clauses_true} were '
+                         f'due; of objects {s.objects_right} of {s.objects_said}, {s.objects_true}')
+        if known:
+            right = sum(a['answer'].strip() == a['truth'] for a in known)
+            lines.append(f'answered    {right} of {len(known)} answers with a known truth are right')
+        return lines
 
 
 def share(part: int, whole: int) -> float:

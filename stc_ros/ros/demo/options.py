@@ -21,7 +21,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Exits with a message where the arguments make no sense."""
     parser = argparse.ArgumentParser(
         prog='./dev demo', description='A camera and the stc_stream node as two processes over ROS 2: narration, '
-        'three questions, and what the token compression saves. Ends with a summary on Ctrl-C or after --seconds.')
+        'questions, and what the token compression saves. Ends with a summary on Ctrl-C or after --seconds.')
     parser.add_argument('--source', default='synthetic', metavar='synthetic|FILE|/dev/videoN',
                         help='what the camera shows (default: synthetic)')
     parser.add_argument('--profile', default='busy', choices=PROFILES, help='synthetic: which world (default: busy)')
@@ -32,8 +32,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                         help='end N seconds after the first frame was seen (default: on Ctrl-C)')
     parser.add_argument('--ask', action='append', metavar='QUESTION',
                         help='ask this instead of the three questions; may be given several times')
+    parser.add_argument('--quiz', action='store_true',
+                        help='synthetic: ask what the world itself has to ask, a question a second')
     parser.add_argument('--truth', action='store_true',
-                        help='synthetic: show below each narration what a perfect one would say')
+                        help='synthetic: show below each narration and answer what is right')
     parser.add_argument('--headless', action='store_true', help='plain lines, also on a terminal')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there')
     parser.add_argument('--overlay', type=Path, default=Path('stc_overlay.jpg'), metavar='FILE',
@@ -49,6 +51,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                      'file, or a camera (ls /dev/video*).')
     if options.seconds < 0 or options.rate < 0:
         parser.error('--seconds and --rate must not be negative')
+    if options.quiz and (options.source != 'synthetic' or options.ask):
+        parser.error('--quiz asks about synthetic scenes, and asks its own questions: leave out --source and --ask')
     for option in ('json', 'overlay'):
         file = getattr(options, option)
         if file and not file.resolve().parent.is_dir():
@@ -72,9 +76,9 @@ def ros_parameters(values: dict) -> list[str]:
 
 
 def questions(options: argparse.Namespace) -> list[str]:
-    """Those given, those that come with the model, or three that fit any."""
-    if options.ask:
-        return options.ask
+    """Those given, those that come with the model, or three that fit any; none beside a quiz."""
+    if options.ask or options.quiz:
+        return options.ask or []
     about = (Path(options.model) if options.model else EMBEDDED) / 'stc.json'
     if about.is_file():
         return json.loads(about.read_text()).get('questions') or list(QUESTIONS)
