@@ -98,7 +98,7 @@ class Client:
         else:
             self.screen.line(f'  ! no answer, error {reply.error_code}: {reply.error_msg}')
         if truth and self._show_truth:
-            self.screen.line(f'truth {truth}')
+            self.screen.line(f'    truth {truth}')
         self.figures.answered(self.asked, reply.answer, reply.error_code, reply.time_to_first_token, truth)
         self.asked = None
 
