@@ -1,10 +1,15 @@
 """The embedded model's own parts: tokenizer, training forward, and the equality of both with transformers."""
 
+import pytest
 import torch
 
-from stc_ros.models.tiny import lean
+from stc_ros.models import load_model
+from stc_ros.models.tiny import average, lean
 from stc_ros.models.tiny.architecture import GRID, TOKENS, configure, create
+from stc_ros.models.tiny.export import export_model
 from stc_ros.models.tiny.tokenizer import HEAD, TAIL, Coder, build_tokenizer, list_words
+from stc_ros.settings import Settings
+from stc_ros.stream import Stream
 
 
 def fresh_model():
@@ -67,3 +72,32 @@ def test_a_packed_piece_equals_the_piece_alone():
     assert torch.allclose(packed[:, 1:2], alone, atol=1e-5)
     assert seen[2].shape == (2, 4, 3, 7, 47)
     assert seen[2][..., :40][~visible[:, None, :, None, :].expand(-1, 4, -1, 7, -1)].abs().max() == 0
+
+
+def test_an_average_has_the_mean_of_every_weight_and_answers(tmp_path):
+    models = [fresh_model(), fresh_model()]
+    with torch.no_grad():
+        for weight in models[1].parameters():
+            weight.mul_(1.5).add_(0.1)
+    for i, model in enumerate(models):
+        export_model(model, tmp_path / str(i))
+    average.main([str(tmp_path / "0"), str(tmp_path / "1"), "--to", str(tmp_path / "mean")])
+    mean = load_model(Settings(model=str(tmp_path / "mean"), device="cpu", dtype="float32"))
+    first, second, mixed = (m.state_dict() for m in (*models, average.average_models([tmp_path / "mean"])))
+    for name, weight in mixed.items():
+        assert torch.allclose(weight, (first[name] + second[name]) / 2, rtol=2**-7, atol=2**-9), name     # bfloat16
+        assert not torch.equal(first[name], second[name]), name
+    stream = Stream(mean, Settings(device="cpu", dtype="float32"))
+    stream.see(torch.zeros(112, 112, 3, dtype=torch.uint8).numpy(), 0)
+    assert isinstance("".join(stream.ask("is there a circle ?", 3)), str)
+
+
+def test_other_architectures_cannot_be_averaged(tmp_path):
+    model = fresh_model()
+    export_model(model, tmp_path / "one")
+    config = configure({word: i for i, word in enumerate(list_words())})
+    config.text_config.num_hidden_layers = 7
+    config.text_config.layer_types = config.text_config.layer_types[:7]
+    export_model(create(config, seed=3), tmp_path / "other")
+    with pytest.raises(ValueError, match="other is not of the same architecture"):
+        average.average_models([tmp_path / "one", tmp_path / "other"])
