@@ -220,6 +220,17 @@ def test_the_whole_demo(demo, tmp_path):
     assert 'Traceback' not in said
 
 
+def test_a_quiz_asks_about_the_world_and_knows_what_is_right(demo, tmp_path):
+    process = demo('--seconds', '5', '--rate', '5', '--quiz', '--truth')
+    assert process.wait(120) == 0, process.log.read_text()
+    said = process.log.read_text()
+    answers = json.loads((tmp_path / 'figures.json').read_text())['answers']
+    assert len(answers) >= 3 and not {a['question'] for a in answers} & set(command_line.QUESTIONS)
+    known = [a['truth'] for a in answers if a['truth']]
+    assert known and all(f'    truth {truth}' in said for truth in known)
+    assert f'of {len(known)} answers with a known truth are right' in said
+
+
 @pytest.mark.parametrize('number, moment', [
     (signal.SIGINT, 'loading the model'), (signal.SIGTERM, 'loading the model'), (signal.SIGINT, 'frames/s')])
 def test_a_signal_ends_it_at_any_moment(demo, tmp_path, number, moment):
