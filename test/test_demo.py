@@ -5,12 +5,12 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image as Picture
+from processes import children_of, gone
 
 from stc_ros.ros.demo import options as command_line
 from stc_ros.ros.demo.figures import Figures
@@ -174,28 +174,11 @@ def demo(launch_process, toy, tmp_path):
     return start
 
 
-def children_of(pid: int) -> list[int]:
-    return [int(child) for task in Path(f'/proc/{pid}/task').iterdir() for child in
-            (task / 'children').read_text().split()]
-
-
 def wait_for(process, text: str, timeout: float = 90.0) -> None:
     end = time.monotonic() + timeout
     while text not in process.log.read_text():
         assert process.poll() is None and time.monotonic() < end, process.log.read_text()
         time.sleep(0.05)
-
-
-def gone(pids: list[int]) -> bool:
-    """Whether all have ended; one that only waits to be reaped has."""
-    for pid in pids:
-        try:
-            state = Path(f'/proc/{pid}/stat').read_text().rsplit(')')[-1].split()[0]
-        except FileNotFoundError:
-            continue
-        if state != 'Z':
-            return False
-    return True
 
 
 def test_the_whole_demo(demo, tmp_path):

@@ -3,10 +3,12 @@ figures follow its rules."""
 
 import dataclasses
 import json
+import time
 
 import numpy as np
 import pytest
 import torch
+from processes import children_of, gone
 from worlds import moving_square
 
 from stc_ros.evaluation import measure, quality
@@ -274,3 +276,17 @@ def test_the_command_says_what_is_wrong(capsys):
     assert 'prune_ratio must lie in' in capsys.readouterr().err
     assert quality.main(['--model', '/nowhere/model']) == 1
     assert 'there is no model folder' in capsys.readouterr().err
+
+
+def test_the_workers_of_a_killed_measurement_end(launch_process):
+    process = launch_process('stc_ros.evaluation.quality', '--streams', '40', '--jobs', '2')
+    end = time.monotonic() + 60
+    while len(workers := children_of(process.pid)) < 3 and time.monotonic() < end:      # and what tracks resources
+        time.sleep(0.05)
+    time.sleep(3)
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 20
+    while not gone(workers) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert len(workers) == 3 and gone(workers)

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 
 import numpy as np
 import torch
@@ -149,9 +150,16 @@ def _start_worker(settings: Settings) -> None:
 
     from stc_ros.models import load_model
 
+    Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     disable_progress_bar()
     _model = load_model(settings)
+
+
+def _end_with_parent() -> None:
+    """One that is killed would leave its workers waiting for work."""
+    parent_process().join()
+    os._exit(1)
 
 
 def _measure_in_worker(item):
