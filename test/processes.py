@@ -1,5 +1,6 @@
-"""Children of a process, and whether they have ended (Linux)."""
+"""What a process has said, which children it has, and whether they have ended (Linux)."""
 
+import time
 from pathlib import Path
 
 
@@ -18,3 +19,10 @@ def gone(pids: list[int]) -> bool:
         if state != 'Z':
             return False
     return True
+
+
+def wait_for(process, text: str, timeout: float = 90.0) -> None:
+    end = time.monotonic() + timeout
+    while text not in process.log.read_text():
+        assert process.poll() is None and time.monotonic() < end, process.log.read_text()
+        time.sleep(0.05)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image as Picture
-from processes import children_of, gone
+from processes import children_of, gone, wait_for
 
 from stc_ros.ros.demo import options as command_line
 from stc_ros.ros.demo.figures import Figures
@@ -172,13 +172,6 @@ def demo(launch_process, toy, tmp_path):
             DEMO, '--headless', '--json', str(tmp_path / 'figures.json'), '--overlay', str(tmp_path / 'overlay.jpg'),
             '--model', str(model), *arguments, OMP_NUM_THREADS='1', **environment)
     return start
-
-
-def wait_for(process, text: str, timeout: float = 90.0) -> None:
-    end = time.monotonic() + timeout
-    while text not in process.log.read_text():
-        assert process.poll() is None and time.monotonic() < end, process.log.read_text()
-        time.sleep(0.05)
 
 
 def test_the_whole_demo(demo, tmp_path):

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import wait_for
 from robot import request, wait
 
 from stc_ros.msg import StreamStats
@@ -46,7 +47,7 @@ def end(process, number=signal.SIGINT):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_the_model_is_loaded(launch_process, toy, number):
     process = start(launch_process, toy)
-    assert _logged(process, 'loading')
+    wait_for(process, 'loading')
     assert end(process, number) < 3
 
 
@@ -98,7 +99,7 @@ def test_a_signal_while_it_watches_and_answers(launch_process, toy, ros):
     from robot import Robot
 
     process = start(launch_process, toy)
-    assert _logged(process, 'watching')
+    wait_for(process, 'watching')
     r = Robot.__new__(Robot)            # only its clients and camera: the node is in the process
     r.ros, r.clients, r.node = ros, {}, None
     r.film()
@@ -116,7 +117,7 @@ def test_a_signal_while_it_watches_and_answers(launch_process, toy, ros):
 
 def test_a_wrong_model_is_named_and_the_node_stays(launch_process, tmp_path):
     process = start(launch_process, tmp_path / 'nowhere')
-    assert _logged(process, 'there is no model folder')
+    wait_for(process, 'there is no model folder')
     assert process.poll() is None
     assert end(process) < 3
 
@@ -126,12 +127,3 @@ def test_a_wrong_start_value_ends_the_process_with_a_sentence(launch_process):
     assert process.wait(30) == 1
     log = process.log.read_text()
     assert 'prune_ratio' in log and '0.95' in log and 'Traceback' not in log
-
-
-def _logged(process, words, timeout=60):
-    end = time.monotonic() + timeout
-    while words not in process.log.read_text():
-        if time.monotonic() > end or process.poll() not in (None, 0):
-            raise AssertionError(process.log.read_text())
-        time.sleep(0.05)
-    return True
