@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from stc_ros.compression.delta import REPEATED, discount_repeated
 from stc_ros.compression.pruner import budget, gaussians, make_pruner
 from stc_ros.compression.vision import Sight
 from stc_ros.settings import PRUNERS, Settings
@@ -114,3 +115,28 @@ def test_the_past_is_bounded():
     for x in frames(40):
         prune(state, x, chosen)
     assert state.total.shape == (12,) and state.count == 40
+
+
+def test_worth_of_what_a_worthier_token_says_already():
+    torch.manual_seed(0)
+    worth, apart = torch.rand(20), torch.randn(20, 3)
+    worth[5] = worth[6]                                             # of two equals neither is the worthier one
+    apart[6] = apart[5]
+    expected = []
+    for i in range(20):
+        alike = [float(F.cosine_similarity(apart[i], apart[j], dim=0)) for j in range(20) if worth[j] > worth[i]]
+        expected.append(float(worth[i]) * (1 - REPEATED * max(0.0, *alike, 0.0)))
+    torch.testing.assert_close(discount_repeated(worth, apart), torch.tensor(expected))
+
+
+def test_every_thing_is_told_before_one_is_told_twice():
+    """Three things of four tokens each, the first the most striking: the `stc` pruner has room for three tokens."""
+    torch.manual_seed(0)
+    wall, things = torch.zeros(32), torch.eye(3, 32)
+    empty = wall.repeat(48, 1) + 1.0
+    full = empty.clone()
+    for thing, strength in enumerate((9.0, 7.0, 5.0)):
+        full[8 * thing:8 * thing + 4] += strength * things[thing] + 0.05 * torch.randn(4, 32)
+    state, chosen = make_pruner('stc'), Settings(pruner='stc', prune_ratio=1 - 3 / 48)
+    prune(state, empty, chosen)
+    assert sorted(i // 8 for i in prune(state, full, chosen).tolist()) == [0, 1, 2]

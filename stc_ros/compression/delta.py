@@ -2,8 +2,10 @@
 
 The paper (arXiv 2512.00891, §3.4) keeps a fixed number of tokens and compares with the mean of past frames, in which
 places are lost. Here each place is compared with its own last telling, as a video codec does (so does differential
-token drop, arXiv 2504.17343, with the frame before), and weighed with how far it stands out from its own frame. A
-quiet frame uses only a part of its budget; what is left is saved up for a busy one.
+token drop, arXiv 2504.17343, with the frame before), and weighed with how far it stands out from its own frame. Two
+tokens of one thing say much the same, so the lesser of them counts for less and the room goes to another thing: maximal
+marginal relevance (Carbonell and Goldstein, SIGIR 1998), for all tokens at once instead of one after the other. A quiet
+frame uses only a part of its budget; what is left is saved up for a busy one.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from stc_ros.settings import Settings
 
 NEW = 0.02              # cosine distance above which a token says something new
 QUIET = 0.75            # share of its budget that a frame uses when little is new
+REPEATED = 0.5          # of its worth a token loses that says just what a worthier one says
 
 
 class Delta:
@@ -30,7 +33,7 @@ class Delta:
         """All of the first frame, then on average at most what `prune_ratio` leaves.
 
         Worth of a token: alpha (1 - cos(z, told)) + (1 - alpha) (1 - cos(z, mean of the frame)), alpha being
-        `novelty_balance`; the highest are kept.
+        `novelty_balance`; less what `discount_repeated` takes off. The highest are kept.
         """
         hidden = sight.hidden
         n = len(hidden)
@@ -39,11 +42,23 @@ class Delta:
             return take(sight, torch.arange(n, device=hidden.device))
         share = budget(n, settings.prune_ratio)
         self.allowance = min(n, self.allowance + share)
-        change = 1 - F.cosine_similarity(hidden.float(), self.told.float(), dim=-1)
-        apart = 1 - F.cosine_similarity(hidden.float(), hidden.float().mean(0), dim=-1)
+        z, mean = hidden.float(), hidden.float().mean(0)
+        change = 1 - F.cosine_similarity(z, self.told.float(), dim=-1)
+        apart = 1 - F.cosine_similarity(z, mean, dim=-1)
         worth = settings.novelty_balance * change + (1 - settings.novelty_balance) * apart
+        worth = discount_repeated(worth, z - mean)
         count = max(int((change > NEW).sum()), round(QUIET * share), 1)
         chosen = worth.topk(min(count, int(self.allowance))).indices
         self.allowance -= len(chosen)
         self.told[chosen] = hidden[chosen]
         return take(sight, chosen)
+
+
+def discount_repeated(worth: torch.Tensor, apart: torch.Tensor) -> torch.Tensor:
+    """The `worth` of tokens, float32 [n], less the share REPEATED of each one's likeness to the worthier most like it.
+
+    apart: float32 [n, D], what each token is beside the mean of its frame; likeness is the cosine of two, at least 0.
+    """
+    direction = F.normalize(apart, dim=-1)
+    likeness = (direction @ direction.T).masked_fill(worth <= worth[:, None], 0.0)     # to those of more worth
+    return worth * (1 - REPEATED * likeness.amax(1))
