@@ -89,9 +89,9 @@ class Settings:
              'follows in the next frames, or when a question is asked. 1 sets no limit '
              '(cacher: compact).', low=0.05, high=1.0)
     recompute_burst: float = knob(
-        0.13, 'As recompute_limit, but for bursts of change only: where change never rests, 2.5 times what nine '
-              'frames in ten want is granted. So no frame takes much longer than is usual. 1 sets no limit (cacher: '
-              'compact).', low=0.05, high=1.0)
+        0.13, 'As recompute_limit, but for bursts of change only: where change never rests, more is granted, in '
+              'proportion to what is usual there. So no frame takes much longer than is usual. 1 sets no limit '
+              '(cacher: compact).', low=0.05, high=1.0)
     heartbeat: int = knob(2, 'Of frames in a row that show nothing new, every how many-th is looked at all the same; 1 '
                              'is every one (cacher: compact).', unit='frames', low=1, high=1024)
     # STC-Pruner
