@@ -96,8 +96,9 @@ class Settings:
                              'is every one (cacher: compact).', unit='frames', low=1, high=1024)
     # STC-Pruner
     pruner: str = knob('stc', 'How visual tokens are chosen for the language model.', choices=PRUNERS)
-    prune_ratio: float = knob(0.67, "Share of a frame's visual tokens that never reaches the language model.",
-                              low=0.0, high=0.95)
+    prune_ratio: float = knob(
+        0.67, "Share of a frame's visual tokens that never reaches the language model. With the pruner stc that is "
+              'what is usual: of a quiet stream more is left out, of a restless one less.', low=0.0, high=0.95)
     novelty_balance: float = knob(0.5, 'Weight of novelty in time against novelty in space (pruner: paper, stc).',
                                   low=0.0, high=1.0)
     novelty_history: int = knob(16, 'How many past frames the pruner compares with (pruner: paper, vidcom2).',

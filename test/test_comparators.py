@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from test_pruner import Shown, frames
 from worlds import moving_square
 
+from stc_ros.compression.delta import RESTLESS
 from stc_ros.compression.pruner import budget, gaussians, make_pruner
 from stc_ros.compression.vision import VisionState, look
 from stc_ros.models.random import random_model
@@ -42,7 +43,7 @@ def expected_counts(name, tokens, ratio, number):
     if name == 'off' or (number == 0 and name in FIRST_WHOLE):
         return tokens, tokens
     if name == 'stc':
-        return 1, min(tokens, exact * number)
+        return 1, min(tokens, int(RESTLESS * exact * number))
     if name == 'vidcom2':
         return max(1, int(tokens * (1 - ratio) * 0.5) - 1), min(tokens, int(2 * tokens * (1 - ratio)) + 1)
     if name == 'pool':

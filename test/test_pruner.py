@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from stc_ros.compression.delta import REPEATED, discount_repeated
+from stc_ros.compression.delta import QUIET, REPEATED, RESTLESS, discount_repeated
 from stc_ros.compression.pruner import budget, gaussians, make_pruner
 from stc_ros.compression.vision import Sight
 from stc_ros.settings import PRUNERS, Settings
@@ -130,13 +130,23 @@ def test_worth_of_what_a_worthier_token_says_already():
 
 
 def test_every_thing_is_told_before_one_is_told_twice():
-    """Three things of four tokens each, the first the most striking: the `stc` pruner has room for three tokens."""
+    """Four things of four tokens each, one more striking than the other: the `stc` pruner has room for four tokens."""
     torch.manual_seed(0)
-    wall, things = torch.zeros(32), torch.eye(3, 32)
-    empty = wall.repeat(48, 1) + 1.0
+    things, empty = torch.eye(4, 32), torch.ones(48, 32)
     full = empty.clone()
-    for thing, strength in enumerate((9.0, 7.0, 5.0)):
+    for thing, strength in enumerate((11.0, 9.0, 7.0, 5.0)):
         full[8 * thing:8 * thing + 4] += strength * things[thing] + 0.05 * torch.randn(4, 32)
-    state, chosen = make_pruner('stc'), Settings(pruner='stc', prune_ratio=1 - 3 / 48)
+    state, chosen = make_pruner('stc'), Settings(pruner='stc', prune_ratio=1 - 4 / RESTLESS / 48)
     prune(state, empty, chosen)
-    assert sorted(i // 8 for i in prune(state, full, chosen).tolist()) == [0, 1, 2]
+    assert sorted(i // 8 for i in prune(state, full, chosen).tolist()) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize('restless, share', [(False, QUIET), (True, RESTLESS)])
+def test_how_many_are_told_follows_the_change(restless, share):
+    torch.manual_seed(0)
+    state, chosen = make_pruner('stc'), Settings(pruner='stc', prune_ratio=0.7)
+    x, counts = torch.randn(100, 24), []
+    for _ in range(60):
+        x = torch.randn(100, 24) if restless else x
+        counts.append(len(prune(state, x, chosen)))
+    assert sum(counts[1:]) / 59 == pytest.approx(30 * share, abs=1)

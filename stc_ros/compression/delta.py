@@ -4,8 +4,9 @@ The paper (arXiv 2512.00891, §3.4) keeps a fixed number of tokens and compares 
 places are lost. Here each place is compared with its own last telling, as a video codec does (so does differential
 token drop, arXiv 2504.17343, with the frame before), and weighed with how far it stands out from its own frame. Two
 tokens of one thing say much the same, so the lesser of them counts for less and the room goes to another thing: maximal
-marginal relevance (Carbonell and Goldstein, SIGIR 1998), for all tokens at once instead of one after the other. A quiet
-frame uses only a part of its budget; what is left is saved up for a busy one.
+marginal relevance (Carbonell and Goldstein, SIGIR 1998), for all tokens at once instead of one after the other. How
+many are told follows the change: a quiet frame uses only a part of its budget and saves up for a busy one, and where
+change never rests more is told than the budget, up to a cap on the rate.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from stc_ros.compression.pruner import Selection, budget, take
 from stc_ros.compression.vision import Sight
 from stc_ros.settings import Settings
 
-NEW = 0.02              # cosine distance above which a token says something new
-QUIET = 0.75            # share of its budget that a frame uses when little is new
+NEW = 0.01              # cosine distance above which a token says something new
+QUIET = 0.75            # times its budget, which a frame uses when little is new
+RESTLESS = 1.5          # times its budget, which a frame may use on average when all is new
 REPEATED = 0.5          # of its worth a token loses that says just what a worthier one says
 
 
@@ -30,7 +32,7 @@ class Delta:
         self.allowance = 0.0                            # tokens that may be told now
 
     def select(self, sight: Sight, settings: Settings) -> Selection:
-        """All of the first frame, then on average at most what `prune_ratio` leaves.
+        """All of the first frame, then QUIET to RESTLESS times what `prune_ratio` leaves, on average.
 
         Worth of a token: alpha (1 - cos(z, told)) + (1 - alpha) (1 - cos(z, mean of the frame)), alpha being
         `novelty_balance`; less what `discount_repeated` takes off. The highest are kept.
@@ -41,7 +43,7 @@ class Delta:
             self.told, self.allowance = hidden.clone(), 0.0
             return take(sight, torch.arange(n, device=hidden.device))
         share = budget(n, settings.prune_ratio)
-        self.allowance = min(n, self.allowance + share)
+        self.allowance = min(n, self.allowance + RESTLESS * share)
         z, mean = hidden.float(), hidden.float().mean(0)
         change = 1 - F.cosine_similarity(z, self.told.float(), dim=-1)
         apart = 1 - F.cosine_similarity(z, mean, dim=-1)
