@@ -35,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--still', action='store_true', help='hold the first picture, with the noise of a camera')
     parser.add_argument('--trace', type=Path, metavar='FILE', help='write milliseconds by frame and mode')
     chosen = read(parser, arguments)
+    if chosen.stride >= chosen.frames:
+        parser.error('--stride must be less than --frames, or plain and paper are never timed')
     from tqdm import tqdm
 
     from stc_ros.evaluation.sweep import PAPER

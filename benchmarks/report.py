@@ -130,6 +130,7 @@ def bars(files: dict, traces: dict) -> list:
         faster('compact, 10 % recomputed', 6, file, 'compact rows', 'share 0.1')
     for clip, bar in (('person', 6), ('car', 3)):
         faster(f'vision along the {clip} clip', bar, f'end-{clip}', 'compact vision')
+        faster(f'prefill along the {clip} clip', 2.5, f'end-{clip}', 'compact prefill')
         faster(f'vision and prefill along the {clip} clip', 3, f'end-{clip}', 'compact frame')
     faster('vision of a static stretch', 20, 'end-still', 'compact vision')
     usual = Settings().prune_ratio
