@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from stc_ros.compression.compact import SETTLE
+from stc_ros.compression.delta import RESTLESS
 from stc_ros.models.tiny import pointers
 from stc_ros.models.tiny.architecture import IMAGE, TOKENS
 from stc_ros.models.tiny.batches import choose_differences, choose_tokens, draw_batch
@@ -141,7 +142,7 @@ def test_told_in_differences_rest_is_mostly_silent_and_change_is_not():
     silent = [t for t in range(12) if not still[t]]
     assert silent[: heartbeat - 1] == list(range(SETTLE + 1, SETTLE + heartbeat))
     assert 9 * TOKENS + 30 in index[0]
-    assert sum(busy[1:]) == 11 * round(0.33 * TOKENS)
+    assert sum(busy[1:]) == 11 * RESTLESS * round(0.33 * TOKENS)
 
 
 def test_told_in_differences_the_frame_asked_about_is_whole_and_others_are_as_before():
