@@ -25,6 +25,7 @@ class FakeStream:
         self.settings = Settings()
         self.words, self.see_s, self.token_s = words, see_s, token_s
         self.says = 'word{} '                   # each piece, of its number
+        self.mute = 0                           # tokens behind the last piece, which write nothing
         self.sure = lambda piece: 1.0           # probability of a piece, by its number
         self.faults: dict[str, list[BaseException]] = {}
         self.log: list = []
@@ -85,6 +86,7 @@ class FakeAnswer:
         self.stream._step('piece')
         if not self.left:
             self.report.finished = True
+            self.report.tokens += self.stream.mute
             raise StopIteration
         time.sleep(self.stream.token_s)
         self.left -= 1

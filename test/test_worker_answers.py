@@ -38,6 +38,16 @@ def test_max_new_tokens_cuts_the_answer(bench):
     assert got[0].tokens == 4
 
 
+@pytest.mark.parametrize('words', [0, 2])
+def test_tokens_that_write_nothing_are_counted(bench, words):
+    b = bench(words=words)
+    b.stream.mute = 3
+    b.see(1)
+    _, got = b.ask()
+    assert until(lambda: got)
+    assert got[0].tokens == words + 3 and got[0].time_to_first_token > 0
+
+
 @pytest.mark.parametrize('fault, error', [
     (MemoryError('no memory'), Error.OUT_OF_MEMORY),
     (RuntimeError('CUDA out of memory. Tried to allocate 2 GiB'), Error.OUT_OF_MEMORY),

@@ -76,12 +76,16 @@ class Question:
 
     def add(self, piece: str, tokens: int) -> None:
         """Take the next piece of the answer; `tokens` have been generated so far."""
-        self._last_token = time.monotonic()
-        self._first_token = self._first_token or self._last_token
+        self.count(tokens)
         self._pieces.append(piece)
-        self._tokens = tokens
         if self._on_piece and not self.ended:
             self._on_piece(piece, tokens)
+
+    def count(self, tokens: int) -> None:
+        """Note how many tokens have been generated: those behind the last piece may have written nothing."""
+        if tokens > self._tokens:
+            self._tokens, self._last_token = tokens, time.monotonic()
+            self._first_token = self._first_token or self._last_token
 
     def end(self, error: Error = Error.NONE, message: str = '', finished: bool = False) -> bool:
         """Reply. Returns whether this call was the one that did."""

@@ -155,9 +155,10 @@ class Session:
             if piece is not None:
                 question.add(piece, self._answer.report.tokens)
             else:
-                finished = self._answer.report.finished
+                report = self._answer.report
+                question.count(report.tokens)
                 self._close()
-                self._end(question, finished=finished)
+                self._end(question, finished=report.finished)
         except Exception as error:
             self._close()
             self._end(question, *self._explain(error))
