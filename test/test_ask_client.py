@@ -3,8 +3,11 @@
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
+
+from stc_ros.ros.ask_client import speed
 
 ASK = 'stc_ros.ros.ask_client'
 
@@ -96,3 +99,9 @@ def test_without_a_node_it_says_what_to_do(ros, launch_process):
     assert asked.wait(30) == 1
     said = asked.log.read_text()
     assert f'ROS_DOMAIN_ID={os.environ["ROS_DOMAIN_ID"]}' in said and 'Start one' in said
+
+
+@pytest.mark.parametrize('rate, says', [(41.6, 'first token after 50 ms, 42 tokens/s'),
+                                        (0.0, 'first token after 50 ms')])
+def test_a_single_token_has_no_rate(rate, says):
+    assert speed(SimpleNamespace(time_to_first_token=0.05, tokens_per_second=rate)) == says

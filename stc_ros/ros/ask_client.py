@@ -71,9 +71,15 @@ def ask(options: argparse.Namespace, interrupted: list) -> int:
     if result.error_code:
         print(f'ask: error {result.error_code}: {result.error_msg}', file=sys.stderr)
         return 1
-    print(f'({result.frames_seen} frames seen, the newest {result.frame_age:.2f} s ago; first token after '
-          f'{result.time_to_first_token * 1e3:.0f} ms, {result.tokens_per_second:.0f} tokens/s)', file=sys.stderr)
+    print(f'({result.frames_seen} frames seen, the newest {result.frame_age:.2f} s ago; {speed(result)})',
+          file=sys.stderr)
     return 0
+
+
+def speed(reply) -> str:
+    """How fast an Ask.Response or AskStream.Result came; a single token has no rate."""
+    text = f'first token after {reply.time_to_first_token * 1e3:.0f} ms'
+    return text + (f', {reply.tokens_per_second:.0f} tokens/s' if reply.tokens_per_second else '')
 
 
 if __name__ == '__main__':

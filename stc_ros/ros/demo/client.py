@@ -10,6 +10,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage
 
 from stc_ros.msg import Narration, StreamStats
+from stc_ros.ros.ask_client import speed
 from stc_ros.ros.demo.figures import Figures
 from stc_ros.ros.demo.screen import Screen
 from stc_ros.ros.demo.witness import Witness
@@ -93,8 +94,7 @@ class Client:
         reply = done.result()
         truth = self._witness.answer(self.asked, nanoseconds(reply.last_stamp))
         if reply.error_code == Ask.Response.NONE:
-            self.screen.line(f'  > {reply.answer.strip()}   ({reply.time_to_first_token * 1e3:.0f} ms to the first '
-                             f'token, {reply.tokens_per_second:.0f} tokens/s)')
+            self.screen.line(f'  > {reply.answer.strip()}   ({speed(reply)})')
         else:
             self.screen.line(f'  ! no answer, error {reply.error_code}: {reply.error_msg}')
         if truth and self._show_truth:
