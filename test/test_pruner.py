@@ -125,7 +125,7 @@ def test_worth_of_what_a_worthier_token_says_already():
     expected = []
     for i in range(20):
         alike = [float(F.cosine_similarity(apart[i], apart[j], dim=0)) for j in range(20) if worth[j] > worth[i]]
-        expected.append(float(worth[i]) * (1 - REPEATED * max(0.0, *alike, 0.0)))
+        expected.append(float(worth[i]) * (1 - REPEATED * max([0.0, *alike])))
     torch.testing.assert_close(discount_repeated(worth, apart), torch.tensor(expected))
 
 
