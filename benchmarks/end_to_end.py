@@ -108,7 +108,7 @@ def time_selection(model, stream, frame) -> float:
     image = model.pixels.resize(frame).to(model.device)
     with torch.inference_mode():
         start = timing.now()
-        choose_changed(stream.vision.compact, image, model.tower.grid, stream.settings)
+        choose_changed(stream.vision.compact, image, model.tower, stream.settings)
         return (timing.now() - start) * 1e3
 
 

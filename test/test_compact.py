@@ -14,10 +14,11 @@ from stc_ros.compression.compact import (
     choose_changed,
     compute_all,
     encode_compact,
+    pooled_with,
     replace_patches,
     similarity,
-    whole_cells,
 )
+from stc_ros.models.random import SIZES, random_model
 from stc_ros.models.tower import build_tower
 from stc_ros.settings import Settings
 from stc_ros.stream import Stream
@@ -83,12 +84,21 @@ def test_only_the_cells_of_what_changed_are_recomputed_and_they_are_whole(model)
             assert recomputed.sum() == bucket(int(cells(alike < 0.9).sum()) + 3, 36) < 36
 
 
-def test_a_cell_at_a_ragged_edge_is_what_there_is_of_it():
-    """3 x 5 patches: cells of 2 x 2 from the first corner on, the last row and column alone."""
-    which = torch.zeros(3, 5, dtype=torch.bool)
-    which[1, 1] = which[0, 4] = which[2, 2] = True
-    assert whole_cells(which.flatten(), (3, 5)).view(3, 5).int().tolist() == [
-        [1, 1, 0, 0, 1], [1, 1, 0, 0, 1], [0, 0, 1, 1, 0]]
+@pytest.mark.parametrize('side', [6, 27, 7])
+def test_no_visual_token_is_left_half_stale(side, monkeypatch):
+    """On even and odd grids, as the model itself pools: bilinear, so that an odd grid's cells are no 2 x 2."""
+    vision, text = SIZES['toy']
+    monkeypatch.setitem(SIZES, 'odd', (vision | {'image_size': 4 * side}, text))
+    model = random_model('odd')
+    changed = torch.rand(20, side * side, generator=torch.Generator().manual_seed(0)) < 0.02
+    for which in changed:
+        along = pooled_with(which, model.tower)
+        assert (along | ~which).all()
+        parts = model.pool(torch.stack((which, along), 1)[None].float())[0]             # [n, 2]: what of a token it is
+        assert (parts[parts[:, 0] > 0.05, 1] > (0.999 if side == 6 else 0.89)).all()
+        assert along.sum() <= (4 if side == 6 else 9) * which.sum()
+        if side == 6:
+            assert torch.equal(along, cells(which))
 
 
 def test_similarity_is_what_the_docstring_says(model):
@@ -161,8 +171,18 @@ def test_much_change_is_a_dense_pass(model):
     torch.testing.assert_close(y, plain(model, images[1]), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize('heartbeat', [2, 8, 64])
+def test_nothing_waits_longer_than_the_refresh_period_however_long_the_picture_rests(model, heartbeat):
+    """Counted in frames that are looked at: between them there is nothing to be late for."""
+    images, waited = pictures(model, moving_square(1)) * (heartbeat * 40), torch.zeros(36, dtype=torch.long)
+    for _, recomputed in run(model, images, dataclasses.replace(COMPACT, heartbeat=heartbeat)):
+        if recomputed.any():
+            waited = (waited + 1).masked_fill(recomputed, 0)
+            assert waited.max() < COMPACT.refresh_period
+
+
 def test_buckets_are_few_and_never_too_small():
-    for patches in (36, 196, 256, 576, 729):
+    for patches in (4, 16, 36, 196, 256, 576, 729):
         sizes = {bucket(n, patches) for n in range(1, patches + 1)}
         assert len(sizes) <= 32 and all(n <= bucket(n, patches) <= patches for n in range(1, patches + 1))
 
@@ -172,8 +192,8 @@ def test_choice_is_none_for_all_and_empty_for_nothing(model):
     with torch.inference_mode():
         state = compute_all(model.tower, first, embed(model, first))
     state.quiet = 2
-    assert len(choose_changed(state, first, model.tower.grid, COMPACT)[0]) == 0
-    assert choose_changed(state, cut, model.tower.grid, COMPACT)[0] is None
+    assert len(choose_changed(state, first, model.tower, COMPACT)[0]) == 0
+    assert choose_changed(state, cut, model.tower, COMPACT)[0] is None
 
 
 def test_class_tokens_are_always_recomputed():

@@ -8,7 +8,7 @@ import torch
 from toy_tower import COMPACT, attentive_model, embed, pictures, plain, run
 from worlds import moving_square
 
-from stc_ros.compression.compact import allowance, catch_up, choose_changed, encode_compact, similarity, whole_cells
+from stc_ros.compression.compact import allowance, catch_up, choose_changed, encode_compact, pooled_with, similarity
 from stc_ros.settings import Settings
 from stc_ros.stream import Stream
 
@@ -20,7 +20,7 @@ def model():
     return attentive_model()
 
 
-@pytest.mark.parametrize('limit', [0.25, 0.5])
+@pytest.mark.parametrize('limit', [0.25, 0.5, 0.7, 0.9])
 def test_under_a_limit_no_frame_costs_more_and_nothing_waits_for_ever(model, limit):
     """Every patch changes in every frame: the limit holds, and none gets older than the refresh period."""
     rng = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def test_under_a_limit_what_changed_most_comes_first(model):
     now = levels.view(6, 6).repeat_interleave(4, 0).repeat_interleave(4, 1).expand(1, 3, -1, -1)
     state.age[:] = 7
     state.age[much] = 0
-    rows, _, _ = choose_changed(state, now, (6, 6), dataclasses.replace(COMPACT, recompute_limit=0.25))
+    rows, _, _ = choose_changed(state, now, model.tower, dataclasses.replace(COMPACT, recompute_limit=0.25))
     assert len(rows) == 8 and set(much.tolist()) < set(rows.tolist())       # the three others are the stalest
 
 
@@ -89,7 +89,7 @@ def test_catching_up_recomputes_what_the_limit_left_and_no_more(model):
         left = similarity(image, state.image, model.tower.grid) < settings.cache_similarity
         before = float((state.features - plain(model, image)).norm())
         state, late = catch_up(model.tower, state, image, lambda image=image: embed(model, image), settings)
-        assert torch.equal(late, whole_cells(left, (6, 6))) and not (left & recomputed).any()
+        assert torch.equal(late, pooled_with(left, model.tower)) and not (left & recomputed).any()
         assert (state.age[late] == 0).all()
         assert (similarity(image, state.image, model.tower.grid) >= settings.cache_similarity).all()
         if late.any():

@@ -4,7 +4,7 @@ Changed tokens are chosen once per frame, from the pixels, each against the pict
 blocks then run on those tokens alone; they attend to the cached keys and values of the others, and their own are
 written back. So the cost is k / T of the plain tower in every part of it, where the paper's cacher (arXiv 2512.00891,
 §3.3) computes dense keys in every layer and dense frames every N. The stalest tokens ride along in every frame, so
-that no token is older than `refresh_period` frames and no frame is dearer than its change.
+that none waits longer than `refresh_period` frames that are looked at, and no frame is dearer than its change.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -20,12 +20,10 @@ import torch.nn.functional as F
 from stc_ros.models.tower import Block, Tower
 from stc_ros.settings import Settings
 
-DENSE_SHARE = 0.6       # from here on a dense pass costs hardly more, and leaves nothing stale
 SETTLE = 2              # quiet frames that are looked at before others are skipped: rest, too, has to be seen
 REMEMBERED = 64         # looked-at frames from which the usual amount of change is known
 USUAL = 0.1             # quantile of it: nine frames in ten want more
 BURST = 2.5             # times the usual that a frame may recompute, if that is more than `recompute_burst`
-CELL = 2                # patches to a side of what one visual token is pooled from: none of them is left behind
 FULL_SCALE = 64.0       # root mean square difference of a patch, in grey levels, that counts as similarity 0
 
 
@@ -60,21 +58,21 @@ def similarity(image: torch.Tensor, last: torch.Tensor, grid: tuple[int, int]) -
     return (1 - F.avg_pool2d(square, (height, width)).flatten().sqrt() / FULL_SCALE).clamp(min=0)
 
 
-def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, int], settings: Settings):
+def choose_changed(state: CompactState, image: torch.Tensor, tower: Tower, settings: Settings):
     """Which patches to recompute -> indices int64 [k] ascending, how many frames in a row have shown nothing new, and
     how many patches would be recomputed without a limit.
 
     None means all, an empty tensor none.
 
-    Changed is what is less similar than `cache_similarity` (at 1: what differs at all); the patches of its cell come
-    along, see `whole_cells`. The count is rounded up to a bucket, so that shapes repeat; the room left goes to the
+    Changed is what is less similar than `cache_similarity` (at 1: what differs at all); what is pooled with it comes
+    along, see `pooled_with`. The count is rounded up to a bucket, so that shapes repeat; the room left goes to the
     stalest, at least P / refresh_period a frame. When this is more than `allowance` grants, what has changed most comes
     first, and what has changed and finds no room follows in the next frames.
     When nothing has changed for more than SETTLE frames the frame is skipped, but for every `heartbeat`-th.
     """
-    alike = similarity(image, state.image, grid)
+    alike = similarity(image, state.image, tower.grid)
     changed = alike < settings.cache_similarity
-    along = whole_cells(changed, grid)
+    along = pooled_with(changed, tower)
     patches, count = len(alike), int(along.sum())
     quiet = 0 if count else state.quiet + 1
     if skips(quiet, state.skipped, settings):
@@ -82,23 +80,24 @@ def choose_changed(state: CompactState, image: torch.Tensor, grid: tuple[int, in
     stalest = math.ceil(patches / settings.refresh_period)
     wanted = bucket(count + stalest, patches)
     granted = min(wanted, max(allowance(state.wanted, patches, settings), bucket(stalest + 1, patches)))
-    if granted >= DENSE_SHARE * patches:
+    if granted == patches:
         return None, quiet, wanted
-    waited = state.age.clamp(max=settings.refresh_period) + (1 - alike)
-    urgency = (settings.refresh_period + 2) * (changed.int() + along.int()) + (1 - alike)
+    waited = state.age + (1 - alike)
+    urgency = (state.age.max() + 2) * (changed.int() + along.int()) + (1 - alike)       # above all that only waited
     first = torch.where(along, urgency, waited).topk(granted - stalest).indices
     rest = waited.index_fill(0, first, -1.0).topk(stalest).indices
     return torch.cat((first, rest)).sort().values, quiet, wanted
 
 
-def whole_cells(changed: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+def pooled_with(changed: torch.Tensor, tower: Tower) -> torch.Tensor:
     """`changed`, bool [P], and with it the patches whose features are pooled into the same visual tokens.
 
     They often show the edge of what has moved, too little of it to count as changed themselves.
     """
-    cells = F.max_pool2d(changed.view(1, 1, *grid).float(), CELL, ceil_mode=True)
-    whole = cells.repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)[..., :grid[0], :grid[1]]
-    return whole.flatten() > 0
+    if tower.pooled is None:
+        return changed
+    touched = (tower.pooled @ changed.float() > 0).float()                                  # [n], of visual tokens
+    return changed | (touched @ tower.pooled > 0)
 
 
 def allowance(wanted: Sequence[int], patches: int, settings: Settings) -> int:
@@ -106,7 +105,7 @@ def allowance(wanted: Sequence[int], patches: int, settings: Settings) -> int:
 
     `recompute_burst` of them; where change never rests, and so is no burst, BURST times what nine frames in ten want at
     least. Never more than `recompute_limit`. With few frames known, as behind a cut, what the
-    quietest of them wants is usual; from DENSE_SHARE on, who may recompute so much may recompute all.
+    quietest of them wants is usual.
     """
     usual = sorted(wanted)[int(len(wanted) * USUAL)] if wanted else 0
     most, step = max(settings.recompute_burst * patches, BURST * usual), bucket_step(patches)
@@ -127,7 +126,7 @@ def bucket(count: int, patches: int) -> int:
 
 def bucket_step(patches: int) -> int:
     """About a twenty-fourth of all patches: 8, 16, 32, 64 ..."""
-    return max(8, 1 << round(math.log2(patches / 24)))
+    return 1 << max(3, round(math.log2(patches / 24)))
 
 
 def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor, embed, settings: Settings,
@@ -140,7 +139,7 @@ def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor
     patches = tower.grid[0] * tower.grid[1]
     rows = None
     if not refresh and state is not None and state.fits(tower, image, state.features.dtype):
-        rows, state.quiet, wanted = choose_changed(state, image, tower.grid, settings)
+        rows, state.quiet, wanted = choose_changed(state, image, tower, settings)
         if wanted:
             state.wanted.append(wanted)
     if rows is None:
@@ -161,9 +160,7 @@ def catch_up(tower: Tower, state: CompactState, image: torch.Tensor, embed, sett
 
     `image` is the picture that `state` has seen last. The next frames need not do it any more.
     """
-    late = whole_cells(similarity(image, state.image, tower.grid) < settings.cache_similarity, tower.grid)
-    if int(late.sum()) >= DENSE_SHARE * len(late):
-        return replace(compute_all(tower, image, embed()), wanted=state.wanted), torch.ones_like(late)
+    late = pooled_with(similarity(image, state.image, tower.grid) < settings.cache_similarity, tower)
     renew(tower, state, image, embed, late)
     return state, late
 

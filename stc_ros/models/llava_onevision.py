@@ -19,6 +19,8 @@ from stc_ros.models.pixels import Pixels
 from stc_ros.models.tower import build_tower
 from stc_ros.models.words import Words
 
+GOOD_PART = 0.05    # of a visual token, that a patch makes up: of an odd grid's tokens some patches are a trace only
+
 
 def load(source: str, device: torch.device, dtype: torch.dtype, notes: str = '') -> VideoModel:
     """Load a hub id or local folder. Raises `ModelError`, which says what is missing and what to do."""
@@ -62,6 +64,8 @@ def build(weights: LlavaOnevisionForConditionalGeneration, tokenizer, processor:
         x = x.unflatten(1, tower.grid).permute(0, 3, 1, 2).contiguous()
         return F.interpolate(x, (rows, cols), mode='bilinear').flatten(2).transpose(1, 2)
 
+    patches = tower.grid[0] * tower.grid[1]
+    tower.pooled = (pool(torch.eye(patches)[None])[0] > GOOD_PART).float().to(body.image_newline.device)
     projector = body.multi_modal_projector
     stops = weights.generation_config.eos_token_id
     stops = {stops} if isinstance(stops, int) else set(stops or ())

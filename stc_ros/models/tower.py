@@ -53,6 +53,7 @@ class Tower:
     class_tokens: int = 0               # leading tokens that are no patch; a cacher always recomputes them
     drop_class_token: bool = False      # vision_feature_select_strategy "default"
     compiler: Compiler | None = None    # runs the blocks' functions, when they are to be compiled
+    pooled: torch.Tensor | None = None  # float32 [n, P]: 1 where a patch is a good part of a visual token, else 0
 
     @property
     def tokens(self) -> int:
