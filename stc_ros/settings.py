@@ -82,8 +82,8 @@ class Settings:
                                low=0.0, high=1.0)
     cache_interval: int = knob(4, 'Every how many frames all vision tokens are recomputed; 1 is always (cacher: paper, '
                                   'similarity).', unit='frames', low=1, high=64)
-    refresh_period: int = knob(32, 'Within how many frames every vision token is recomputed, a few in each (cacher: '
-                                   'compact).', unit='frames', low=1, high=1024)
+    refresh_period: int = knob(32, 'Within how many frames that are looked at every vision token is recomputed, a few '
+                                   'in each (cacher: compact).', unit='frames', low=1, high=1024)
     recompute_limit: float = knob(
         1.0, "Largest share of a frame's vision tokens that is recomputed, scene cuts excepted; what changed beyond it "
              'follows in the next frames, or when a question is asked. 1 sets no limit '
@@ -98,7 +98,8 @@ class Settings:
     pruner: str = knob('stc', 'How visual tokens are chosen for the language model.', choices=PRUNERS)
     prune_ratio: float = knob(
         0.67, "Share of a frame's visual tokens that never reaches the language model. With the pruner stc that is "
-              'what is usual: of a quiet stream more is left out, of a restless one less.', low=0.0, high=0.95)
+              'what is usual: of a quiet stream more is left out, of a standstill all, of a restless one less.',
+        low=0.0, high=0.95)
     novelty_balance: float = knob(0.5, 'Weight of novelty in time against novelty in space (pruner: paper, stc).',
                                   low=0.0, high=1.0)
     novelty_history: int = knob(16, 'How many past frames the pruner compares with (pruner: paper, vidcom2).',
@@ -111,8 +112,9 @@ class Settings:
     # memory
     overlap: bool = knob(False, "Prefill a frame while the next one's vision is under way: more frames in a second "
                                 'where cores or a GPU stand idle. Its prefill time is reported with the next frame.')
-    memory_tokens: int = knob(6272, "Visual tokens that the language model keeps; the model's own range may "
-                                    'allow fewer.', unit='tokens', low=16, high=1_000_000, live=False)
+    memory_tokens: int = knob(
+        6272, "Visual tokens that the language model keeps, a whole frame's at least; the model's own range may allow "
+              'fewer.', unit='tokens', low=16, high=1_000_000, live=False)
     memory_mib: int = knob(4096, 'Hard limit of the memory of keys and values.', unit='MiB', low=1, high=1_000_000,
                            live=False)
     # the scene

@@ -91,7 +91,7 @@ class Stream:
     """What a model has seen of one camera.
 
     model: a `VideoModel`, which other streams may share. settings: checked `Settings`. Raises `SettingError` when the
-    memory's budget holds no visual token.
+    memory does not hold a whole frame.
     """
 
     def __init__(self, model: VideoModel, settings: Settings | None = None):
@@ -104,6 +104,9 @@ class Stream:
                                      self.settings.memory_mib << 20, model.dtype)
             except ValueError as error:
                 raise SettingError(str(error)) from None
+        if self.memory.room < model.visual_tokens:
+            raise SettingError(f'a frame of this model has {model.visual_tokens} visual tokens, more than the '
+                               f'{self.memory.room} of the memory: raise memory_tokens or memory_mib')
         self.reset()
 
     @torch.inference_mode()
@@ -194,8 +197,8 @@ class Stream:
         """Prefill the tokens chosen of a frame, or none -> milliseconds by stage."""
         watch = watch or Stopwatch(self.model.device)
         places = self.model.visual_tokens
-        if chosen is None:
-            self.memory.pass_time(places, stamp)
+        if chosen is None or len(chosen.index) == 0:
+            self.memory.pass_time(1 if settings.compact_positions else places, stamp)
         elif settings.compact_positions:
             self.memory.add(chosen.tokens[None], torch.arange(len(chosen.index), device=self.model.device),
                             len(chosen.index), stamp)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from stc_ros.compression.delta import QUIET, REPEATED, RESTLESS, discount_repeated
+from stc_ros.compression.delta import QUIET, REPEATED, RESTLESS, STANDSTILL, discount_repeated
 from stc_ros.compression.pruner import budget, gaussians, make_pruner
 from stc_ros.compression.vision import Sight
 from stc_ros.settings import PRUNERS, Settings
@@ -143,10 +143,21 @@ def test_every_thing_is_told_before_one_is_told_twice():
 
 @pytest.mark.parametrize('restless, share', [(False, QUIET), (True, RESTLESS)])
 def test_how_many_are_told_follows_the_change(restless, share):
+    """A quiet stream: one token of a hundred changes from frame to frame."""
     torch.manual_seed(0)
     state, chosen = make_pruner('stc'), Settings(pruner='stc', prune_ratio=0.7)
     x, counts = torch.randn(100, 24), []
-    for _ in range(60):
-        x = torch.randn(100, 24) if restless else x
+    for t in range(60):
+        fresh = torch.randn(100, 24)
+        x = fresh if restless else torch.where(torch.arange(100)[:, None] == t, fresh, x)
         counts.append(len(prune(state, x, chosen)))
     assert sum(counts[1:]) / 59 == pytest.approx(30 * share, abs=1)
+
+
+def test_a_standstill_is_told_for_a_while_and_then_not_any_more():
+    torch.manual_seed(0)
+    state, chosen, x = make_pruner('stc'), Settings(pruner='stc', prune_ratio=0.7), torch.randn(100, 24)
+    counts = [len(prune(state, x, chosen)) for _ in range(40)]
+    assert all(counts[:1 + STANDSTILL]) and not any(counts[1 + STANDSTILL:])
+    x[7] = torch.randn(24)
+    assert 7 in prune(state, x, chosen).tolist()

@@ -104,10 +104,19 @@ def fill_one(memory, stamp, kept):
 
 
 def test_positions_limit_the_window_where_tokens_do_not(model):
-    memory = window(model, tokens=10_000)
+    """Attention reads hardly more slots than are kept, and the answer is that of a window that never moved them."""
+    memory, fixed = window(model, tokens=10_000), window(model, tokens=10_000)
+    fixed._move_to_front = lambda: None
     for i in range(100):
-        fill_one(memory, i, kept=1)
-    assert memory.end <= memory.position_limit < memory.end + 9 and memory.tokens < 40
+        torch.manual_seed(i)
+        fill_one(memory, i, kept=i % 3)
+        torch.manual_seed(i)
+        fill_one(fixed, i, kept=i % 3)
+        assert memory.used - memory.sinks <= 2 * memory.tokens + 4
+    assert memory.end <= memory.position_limit < memory.end + 9 and memory.tokens < 40 < fixed.used - fixed.sinks
+    question = torch.randn(1, 3, 48)
+    with torch.inference_mode():
+        torch.testing.assert_close(Recall(memory).run(question), Recall(fixed).run(question), atol=1e-5, rtol=1e-5)
 
 
 @torch.inference_mode()

@@ -5,8 +5,9 @@ places are lost. Here each place is compared with its own last telling, as a vid
 token drop, arXiv 2504.17343, with the frame before), and weighed with how far it stands out from its own frame. Two
 tokens of one thing say much the same, so the lesser of them counts for less and the room goes to another thing: maximal
 marginal relevance (Carbonell and Goldstein, SIGIR 1998), for all tokens at once instead of one after the other. How
-many are told follows the change: a quiet frame uses only a part of its budget and saves up for a busy one, and where
-change never rests more is told than the budget, up to a cap on the rate.
+many are told follows the change: a quiet frame uses only a part of its budget and saves up for a busy one, where
+change never rests more is told than the budget, up to a cap on the rate, and of a standstill nothing after a while: it
+would push out of the memory what was seen before.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from stc_ros.settings import Settings
 NEW = 0.01              # cosine distance above which a token says something new
 QUIET = 0.75            # times its budget, which a frame uses when little is new
 RESTLESS = 1.5          # times its budget, which a frame may use on average when all is new
+STANDSTILL = 4          # frames in a row without news that are told; those behind them are not
 REPEATED = 0.5          # of its worth a token loses that says just what a worthier one says
 
 
@@ -30,9 +32,10 @@ class Delta:
     def __init__(self):
         self.told: torch.Tensor | None = None           # [n, D], before the projector's last layer
         self.allowance = 0.0                            # tokens that may be told now
+        self.still = 0                                  # frames in a row without news
 
     def select(self, sight: Sight, settings: Settings) -> Selection:
-        """All of the first frame, then QUIET to RESTLESS times what `prune_ratio` leaves, on average.
+        """All of the first frame, then QUIET to RESTLESS times what `prune_ratio` leaves; of a standstill none.
 
         Worth of a token: alpha (1 - cos(z, told)) + (1 - alpha) (1 - cos(z, mean of the frame)), alpha being
         `novelty_balance`; less what `discount_repeated` takes off. The highest are kept.
@@ -40,7 +43,7 @@ class Delta:
         hidden = sight.hidden
         n = len(hidden)
         if settings.prune_ratio == 0 or self.told is None or self.told.shape != hidden.shape:
-            self.told, self.allowance = hidden.clone(), 0.0
+            self.told, self.allowance, self.still = hidden.clone(), 0.0, 0
             return take(sight, torch.arange(n, device=hidden.device))
         share = budget(n, settings.prune_ratio)
         self.allowance = min(n, self.allowance + RESTLESS * share)
@@ -49,7 +52,9 @@ class Delta:
         apart = 1 - F.cosine_similarity(z, mean, dim=-1)
         worth = settings.novelty_balance * change + (1 - settings.novelty_balance) * apart
         worth = discount_repeated(worth, z - mean)
-        count = max(int((change > NEW).sum()), round(QUIET * share), 1)
+        new = int((change > NEW).sum())
+        self.still = 0 if new else self.still + 1
+        count = 0 if self.still > STANDSTILL else max(new, round(QUIET * share), 1)
         chosen = worth.topk(min(count, int(self.allowance))).indices
         self.allowance -= len(chosen)
         self.told[chosen] = hidden[chosen]

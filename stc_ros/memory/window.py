@@ -60,6 +60,11 @@ class Window:
         self.slid = 0                                                   # how far the sinks have moved on
 
     @property
+    def room(self) -> int:
+        """Most visual tokens that may be kept."""
+        return self.capacity - self.sinks
+
+    @property
     def tokens(self) -> int:
         """Visual tokens kept now."""
         return sum(f.tokens for f in self.frames)
@@ -83,13 +88,13 @@ class Window:
         many positions the frame takes. The oldest frames leave when tokens or positions run out. Raises `ValueError`
         for a frame larger than the whole window.
         """
-        count = len(offsets)
-        ring = self.capacity - self.sinks
+        count, ring = len(offsets), self.room
         if count > ring or extent > self.position_limit - self.sinks:
             raise ValueError(f'a frame of {count} tokens does not fit a window of {ring}: raise memory_tokens or '
                              'memory_mib, or prune more')
         while self.tokens + count > ring or self.end + extent > self.position_limit:
             self._forget_oldest()
+        self._move_to_front()
         self.frames.append(FrameSpan(stamp, count, self.next_place, extent))
         self._slide_sinks()
         if count:
@@ -112,7 +117,7 @@ class Window:
 
     def spans(self, oldest: int) -> list[tuple[int, int]]:
         """Slots of the sinks and the `oldest` visual tokens, oldest first: first slot and the one after the last."""
-        ring = self.capacity - self.sinks
+        ring = self.room
         first = (self.next_slot - self.sinks - self.tokens) % ring
         before_end = min(oldest, ring - first)
         start = self.sinks + first
@@ -132,6 +137,24 @@ class Window:
         oldest = self.order()[self.sinks:self.sinks + self.frames[0].tokens]
         self.filled[oldest] = False
         self.frames.popleft()
+
+    def _move_to_front(self) -> None:
+        """Bring what is kept to the ring's beginning, if it fits into what is free there.
+
+        Attention reads all slots up to the last that was filled: so these are not many more than are kept, where
+        positions or a standstill bound the window before its tokens do.
+        """
+        _, (start, stop), (_, behind) = self.spans(self.tokens)
+        count = stop - start
+        if behind > self.sinks or start - self.sinks < max(count, 1):
+            return                                                      # it goes round, or would be written over
+        front = slice(self.sinks, self.sinks + count)
+        for kept in (self.keys, self.values):
+            kept[:, :, :, front] = kept[:, :, :, start:stop]
+        self.places[front] = self.places[start:stop]
+        self.filled[self.sinks:] = False
+        self.filled[front] = True
+        self.next_slot = self.used = front.stop
 
     def _slide_sinks(self) -> None:
         if self._slide != self.slid:
