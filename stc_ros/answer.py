@@ -12,6 +12,8 @@ import torch
 from stc_ros.memory.window import Recall, Window
 from stc_ros.models.base import VideoModel
 
+BRIEF = 32          # tokens of an answer for which there is room, or else the newest frame is not read whole
+
 
 class StreamError(RuntimeError):
     """A stream cannot do what it was asked to."""
@@ -63,9 +65,10 @@ class Answer(Iterator[str]):
         if room < 1:
             raise QuestionError(f'the question has {len(ids)} tokens; at most {memory.reserve - 2} fit')
         self._asked = time.perf_counter()
-        max_new_tokens = min(room, max_new_tokens)
         with torch.inference_mode():
-            recall = Recall(memory, newest(room - max_new_tokens))
+            whole = newest(room - min(BRIEF, max_new_tokens))
+            recall = Recall(memory, whole)
+        max_new_tokens = min(room - (0 if whole is None else whole.shape[1]), max_new_tokens)
         self.report = AnswerReport('', memory.frames[0].stamp, memory.frames[-1].stamp, len(memory.frames))
         self._pieces = self._decode(model, recall, ids, max_new_tokens)
 

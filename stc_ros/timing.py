@@ -13,7 +13,7 @@ class Stopwatch:
     """Marks the end of stages; `read` waits for the device once and gives each stage's milliseconds."""
 
     def __init__(self, device: torch.device):
-        self.gpu = device.type == 'cuda'
+        self.device, self.gpu = device, device.type == 'cuda'
         self.marks = [('', self._now())]
 
     def mark(self, stage: str) -> None:
@@ -29,7 +29,7 @@ class Stopwatch:
         if not self.gpu:
             return now()
         event = torch.cuda.Event(enable_timing=True)
-        event.record()
+        event.record(torch.cuda.current_stream(self.device))     # else the current device's, which may be another
         return event
 
     def _between(self, a, b) -> float:

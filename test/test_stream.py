@@ -8,7 +8,7 @@ import torch
 from worlds import moving_square
 
 from stc_ros.memory.window import Recall
-from stc_ros.models.random import WORDS, random_model, random_weights
+from stc_ros.models.random import SIZES, WORDS, random_model, random_weights
 from stc_ros.settings import SettingError, Settings
 from stc_ros.stream import NothingSeen, QuestionError, Stream
 
@@ -108,6 +108,44 @@ def test_a_long_question_is_answered_without_the_whole_newest_frame_rather_than_
     assert len(list(stream.ask(fits, 5))) <= 1
     with pytest.raises(QuestionError, match=str(longest)):
         stream.ask(too_long, 5)
+
+
+def test_the_longest_answer_does_not_cost_the_newest_frame(model, monkeypatch):
+    """It is shorter by the frame's tokens instead."""
+    stream = Stream(model, Settings(cacher='off', pruner='stc', prune_ratio=0.5))
+    watch(stream, moving_square(5))
+    read, look = [], stream.newest_tokens
+    monkeypatch.setattr(stream, 'newest_tokens', lambda room: read.append(look(room)) or read[-1])
+    expected = ''.join(stream.ask('where is the red circle ?', 5))
+    answer = stream.ask('where is the red circle ?', 2048)
+    assert ''.join(answer).startswith(expected) and expected
+    assert [tokens.shape[1] for tokens in read] == [9, 9]
+    room = stream.memory.reserve - 1 - len(model.words.tail('where is the red circle ?'))
+    assert answer.report.tokens <= room - 9 and (answer.report.finished or answer.report.tokens == room - 9)
+
+
+def test_a_memory_that_holds_no_whole_frame_is_refused(monkeypatch):
+    """The first frame of a scene is told whole: it would fail, and each one behind it."""
+    vision, text = SIZES['toy']
+    monkeypatch.setitem(SIZES, 'larger', (vision | {'image_size': 40}, text))
+    model = random_model('larger')
+    Stream(model, dataclasses.replace(STC, memory_tokens=25)).see(moving_square(1)[0], 0)
+    with pytest.raises(SettingError, match='25 visual tokens.*memory_tokens'):
+        Stream(model, dataclasses.replace(STC, memory_tokens=24))
+
+
+@pytest.mark.parametrize('noise', [0, 2])
+def test_a_standstill_does_not_push_out_what_was_seen_before(model, noise):
+    """However long it lasts, and whether the camera's pixels rest or not."""
+    stream, draw = Stream(model, Settings()), np.random.default_rng(0)
+    scene = moving_square(8)
+    watch(stream, scene)
+    for i in range(300):
+        frame = scene[-1].astype(int) + draw.integers(-noise, noise + 1, scene[-1].shape)
+        stream.see(frame.clip(0, 255).astype(np.uint8), 1000 + i)
+    stamps = [f.stamp for f in stream.memory.frames]
+    assert stamps[0] == 100 and stamps[-1] == 1299 and stream.memory.tokens < 20 * 9
+    assert ''.join(stream.ask('what is moving ?', 4))
 
 
 def test_frames_seen_between_the_pieces_of_an_answer_do_not_change_it(model):

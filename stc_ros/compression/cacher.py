@@ -52,17 +52,15 @@ def encode(tower: Tower, state: CacherState, x: torch.Tensor, settings: Settings
     each token was recomputed.
     """
     due = state.frames_since_refresh >= settings.cache_interval
-    if settings.cacher == 'off':
-        state.references.clear()
     if settings.cacher == 'off' or refresh or due or not state.fits(x):
         state.frames_since_refresh = 1
         references, run = [], tower.runs(compute)
         for block in tower.blocks:
             state.entry = x
             x, reference = run(block, x)
-            references.append(reference)
-        if settings.cacher != 'off':
-            state.references = references
+            if settings.cacher != 'off':
+                references.append(reference)
+        state.references = references
         return x, torch.ones(x.shape[:2], device=x.device)
     state.frames_since_refresh += 1
     recomputed = torch.zeros(x.shape[:2], device=x.device)

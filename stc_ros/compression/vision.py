@@ -90,6 +90,7 @@ def look(model: VideoModel, state: VisionState, image: torch.Tensor, settings: S
 
     `refresh` recomputes everything. Updates `state`.
     """
+    image = image.to(model.device)
     tower, embed = model.tower, partial(_embed, model, image)
     if settings.cacher != 'compact':
         state.compact = state.hidden = None
@@ -97,7 +98,6 @@ def look(model: VideoModel, state: VisionState, image: torch.Tensor, settings: S
         plain = settings.cacher == 'off' and settings.pruner == 'off'       # in transformers' order, bit for bit
         return Sight(model, tower.finish(features), recomputed[0, tower.class_tokens:], state.layers.entry, plain=plain)
     state.layers = CacherState()
-    image = image.to(model.device)
     state.compact, recomputed = encode_compact(tower, state.compact, image, embed, settings, refresh)
     return _write_back(model, state, recomputed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,12 @@ class Pixels:
     def normalise(self, image: torch.Tensor, device, dtype) -> torch.Tensor:
         """uint8 [F, 3, h, w] -> `dtype` [F, 3, h, w] on `device`."""
         image = image.to(device=device, dtype=torch.float32)
-        mean = torch.tensor(self.mean, device=device).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=device).view(1, 3, 1, 1)
+        mean, std = _columns(self.mean, device), _columns(self.std, device)
         return ((image / 255 - mean) / std).to(dtype)
+
+
+@functools.lru_cache(8)
+def _columns(values: tuple[float, ...], device) -> torch.Tensor:
+    """One value a channel, [1, 3, 1, 1]; a GPU is sent them once, since it waits for every such copy."""
+    with torch.inference_mode(False):       # usable in any mode, whoever asks first
+        return torch.tensor(values, device=device).view(1, 3, 1, 1)
