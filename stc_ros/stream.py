@@ -48,6 +48,7 @@ class FrameReport:
     tokens_kept: int                # and behind it
     ms: dict[str, float]            # gate, vision, prune, prefill: milliseconds (overlap: the last frame's prefill)
     scene_change: bool
+    first_stamp: int                # ns: the oldest frame in the window (overlap: before this frame)
     memory_tokens: int              # visual tokens in the window (overlap: before this frame)
     memory_bytes: int
 
@@ -171,12 +172,12 @@ class Stream:
 
         self.settle()
         if settings.overlap:
-            memory_tokens = self.memory.tokens
+            memory_tokens, first_stamp = self.memory.tokens, self.memory.first_stamp(stamp)
             self._lane.put(functools.partial(self._remember, chosen, settings, stamp))
             ms = watch.read() | self._prefill_ms
         else:
             ms = self._remember(chosen, settings, stamp, watch)
-            memory_tokens = self.memory.tokens
+            memory_tokens, first_stamp = self.memory.tokens, self.memory.first_stamp(stamp)
 
         patches = model.tower.grid[0] * model.tower.grid[1]
         recomputed = np.zeros(patches, np.float32) if sight is None else sight.recomputed.cpu().numpy()
@@ -185,7 +186,8 @@ class Stream:
             stamp=stamp, index=self._stats.frames, grid=model.tower.grid, token_grid=model.token_grid,
             recomputed=recomputed, kept=kept, tokens=patches, tokens_recomputed=float(recomputed.sum()),
             visual_tokens=model.visual_tokens, tokens_kept=len(kept), ms=ms,
-            scene_change=scene_change, memory_tokens=memory_tokens, memory_bytes=self.memory.bytes)
+            scene_change=scene_change, first_stamp=first_stamp, memory_tokens=memory_tokens,
+            memory_bytes=self.memory.bytes)
         self._stats.count(report)
         return report
 

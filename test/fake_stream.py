@@ -31,6 +31,7 @@ class FakeStream:
         self.log: list = []
         self.threads: set[int] = set()
         self.scene_change = False
+        self.remembers = 0                      # newest frames in the window; 0: all
         self.stamps: list[int] = []
         self.closed = 0
 
@@ -50,7 +51,8 @@ class FakeStream:
             stamp=stamp, index=len(self.stamps) - 1, grid=(4, 4), token_grid=(2, 2),
             recomputed=np.full(16, 0.25, np.float32), kept=kept, tokens=16, tokens_recomputed=4.0, visual_tokens=4,
             tokens_kept=len(kept), ms={'gate': 1.0, 'vision': 2.0, 'prune': 3.0, 'prefill': 4.0},
-            scene_change=self.scene_change, memory_tokens=4, memory_bytes=64)
+            scene_change=self.scene_change, first_stamp=self.stamps[-self.remembers:][0],
+            memory_tokens=4, memory_bytes=64)
 
     def ask(self, question: str, max_new_tokens: int | None = None) -> 'FakeAnswer':
         self.log.append(('ask', question))

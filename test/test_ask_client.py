@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -58,6 +59,32 @@ def test_it_prints_the_pieces_and_where_they_come_from(server, launch_process):
     goal, = server.goals
     assert (goal.question, goal.max_new_tokens) == ('what is there?', 9)
     assert (goal.timeout.sec, goal.timeout.nanosec) == (2, 500_000_000)
+
+
+def test_pieces_that_were_lost_are_not_left_out(server, launch_process):
+    """The answer stands there whole, at the end; and so does what comes with the result only."""
+    def act(goal, kind):
+        for piece in ('a red', 'gle and a', ' square'):
+            goal.publish_feedback(kind.Feedback(text=piece))
+            time.sleep(0.2)
+        goal.succeed()
+        return kind.Result(answer='a red triangle and a square')
+
+    server.act = act
+    asked = launch_process(ASK, 'what is there?')
+    assert asked.wait(20) == 0
+    assert 'a redgle and a square\na red triangle and a square\n' in asked.log.read_text()
+
+
+def test_it_does_not_wait_for_a_node_that_says_nothing(server, launch_process):
+    held = threading.Event()
+    server.act = lambda goal, kind: held.wait(30) and goal.succeed() or kind.Result()
+    asked = launch_process(ASK, 'what is there?', '--timeout', '1')
+    try:
+        assert asked.wait(20) == 1
+    finally:
+        held.set()
+    assert 'no reply in time' in asked.log.read_text()
 
 
 def test_an_error_is_no_answer(server, launch_process):

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from fake_stream import FakeStream
 from PIL import Image as Picture
@@ -11,6 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from stc_ros.msg import StreamStats
+from stc_ros.ros.overlay import draw
 from stc_ros.srv import Ask
 
 
@@ -148,6 +150,27 @@ def test_bad_images_are_counted_and_the_node_goes_on(robot, ros):
     assert (stats[0].frames_received, stats[0].frames_refused, stats[0].frames_seen) == (6, 5, 1)
 
 
+def test_a_camera_that_turns_bad_later_is_an_error_too(robot, ros):
+    r = robot().until_active()
+    health = r.listen(DiagnosticArray, '/diagnostics')
+    camera = ros.node.create_publisher(Image, 'image', 10)
+    assert ros.spin_until(camera.get_subscription_count)
+    image, counts = np.zeros((24, 32, 3), np.uint8), r.node.worker.mailbox.counts
+
+    def send(**changes):
+        done = counts().seen + counts().refused
+        camera.publish(picture(image, ros.node.get_clock().now().to_msg(), **changes))
+        assert ros.spin_until(lambda: counts().seen + counts().refused > done)
+
+    send()
+    for _ in range(10):
+        send(encoding='16UC1')
+    assert ros.spin_until(lambda: health and health[-1].status[0].level == b'\x02')
+    assert 'the last 10 frames were refused' in health[-1].status[0].message
+    send()
+    assert ros.spin_until(lambda: health[-1].status[0].level == b'\x00')
+
+
 def test_drops_are_counted_when_the_model_is_slow(robot, ros):
     r = robot(lambda settings: FakeStream(see_s=0.15))
     stats = r.listen(StreamStats, 'stc_stream/stats')
@@ -169,6 +192,15 @@ def test_overlay_is_drawn_for_those_who_look(robot, ros):
     image = Picture.open(io.BytesIO(pictures[0].data))
     assert (image.format, pictures[0].format, pictures[0].header.frame_id) == ('JPEG', 'jpeg', 'camera')
     assert image.width >= 336 and image.height > 336 * 24 / 32
+
+
+@pytest.mark.parametrize('width, height, drawn', [(24, 24, (336, 376)), (640, 480, (640, 520)),
+                                                  (3840, 2160, (800, 490)), (4096, 1, (800, 41))])
+def test_an_overlay_is_neither_tiny_nor_huge(width, height, drawn):
+    """The model waits while it is drawn: a line scan camera's, enlarged until it can be seen, took 5 GB."""
+    report = FakeStream().see(np.zeros((4, 4, 3), np.uint8), 1)
+    image = draw(np.full((height, width, 3), 90, np.uint8), report)
+    assert image.shape == (drawn[1], drawn[0], 3)
 
 
 def test_diagnostics_tell_how_it_goes(robot, ros):

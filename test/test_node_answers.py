@@ -3,12 +3,14 @@
 import time
 
 import pytest
+from fake_stream import FakeStream
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from robot import act, robot_fixture, seconds, wait  # noqa: F401
 from std_msgs.msg import String
 
 from stc_ros.action import AskStream
 from stc_ros.msg import Narration, StreamStats
+from stc_ros.ros.ask import EVERY_PIECE
 from stc_ros.ros.questions import Error
 from stc_ros.srv import Ask
 
@@ -98,6 +100,19 @@ def test_action_streams_the_answer(robot, ros):
     assert ros.spin_until(lambda: ''.join(f.text for f in feedback) == result.answer)
     assert 1 < feedback[-1].tokens <= result.tokens             # tokens that write nothing have no feedback
     assert result.tokens == 6 or result.finished
+    client.destroy()
+
+
+def test_a_reader_who_is_held_up_misses_no_piece(robot, ros):
+    """On the topic itself: rclpy's client throws away what comes behind the result."""
+    robot(lambda settings: FakeStream(words=150)).watch()
+    pieces = []
+    ros.node.create_subscription(AskStream.Impl.FeedbackMessage, 'ask_stream/_action/feedback', pieces.append,
+                                 EVERY_PIECE)
+    _, _, done, client = act(ros, max_new_tokens=150)
+    time.sleep(2)                       # nothing is spun here meanwhile
+    assert ros.spin_until(lambda: done.done() and len(pieces) == 150)
+    assert ''.join(piece.feedback.text for piece in pieces) == done.result().result.answer
     client.destroy()
 
 

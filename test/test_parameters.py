@@ -1,6 +1,7 @@
 """Every setting is a parameter: with a slider's range, refused with a reason, all of a batch or none."""
 
 import math
+import time
 
 import pytest
 from fake_stream import FakeStream
@@ -120,6 +121,18 @@ def test_the_narration_period_changes_while_it_runs(robot, ros):
     assert ros.spin_until(lambda: len(told) >= 2)
     assert r.set(narration_period=0.0)['narration_period'].successful
     assert ros.spin_until(lambda: r.node._narration_timer is None)
+
+
+def test_other_parameters_do_not_put_narration_off(robot, ros):
+    from std_msgs.msg import String
+
+    r = robot(lambda settings: FakeStream(), narration_period=0.5)
+    told = r.listen(String, 'stc_stream/narration_text')
+    r.watch()
+    before, end = len(told), time.monotonic() + 3
+    while time.monotonic() < end:
+        assert r.set(max_rate=100 + 100 * (end - time.monotonic()) / 3)['max_rate'].successful
+    assert len(told) - before >= 3
 
 
 def test_a_prompt_of_the_users_own(robot, ros):

@@ -98,6 +98,29 @@ def test_a_deadline_is_kept_while_the_model_hangs(robot, ros):
     assert r.ask().error_code == Ask.Response.NONE
 
 
+def test_a_deadline_is_kept_while_the_node_is_deactivated(robot, ros):
+    """A frame takes longer than the question may: the transition must not hold up its reply."""
+    r = fake(robot, see_s=3.0)
+    r.film()
+    assert ros.spin_until(lambda: r.node.worker.mailbox.counts().received > 1)
+    began, took = time.monotonic(), []
+    asked = r.client(Ask, 'ask').call_async(request(timeout=1.0))
+    asked.add_done_callback(lambda _: took.append(time.monotonic() - began))
+    assert ros.spin_until(lambda: r.node.open_questions)
+    assert r.transition('deactivate') and ros.spin_until(lambda: took)
+    assert took[0] < 1.0 and asked.result().error_code == Ask.Response.SHUTDOWN
+
+
+def test_questions_leave_nothing_behind(robot, ros):
+    r = fake(robot)
+    left = []
+    for _ in range(2):
+        for _ in range(30):
+            assert r.ask().error_code == Ask.Response.NONE
+        left.append(len(r.node._ask_server._group.entities) + len(r.node.default_callback_group.entities))
+    assert left[1] - left[0] < 10, 'a group never forgets what was in it'
+
+
 def test_pending_questions_do_not_burn_a_core(robot, ros):
     r = fake(robot, words=100_000, token_s=0.2)
     r.stop_filming()

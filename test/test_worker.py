@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 
 import pytest
 from fake_stream import until
@@ -121,6 +122,66 @@ def test_a_question_puts_a_narration_off_which_then_tells_everything(bench):
     assert (telling.first_stamp, telling.frames, telling.header.stamp) == (1, 3, 3) or telling.frames == 4
     assert b.stream.names().count('ask') == 3 and b.stream.closed == 3
     assert reply.answer.split()[-1] == 'word20'
+
+
+def test_a_reset_ends_the_narration_in_work(bench):
+    """What it tells of is forgotten; and a question that comes before the next frame finds nothing to put off."""
+    b = bench(words=50, token_s=0.01)
+    b.see(SECOND, 2 * SECOND)
+    b.worker.narrate()
+    assert until(lambda: 'piece' in b.stream.names())
+    b.worker.reset('asked to').result(5)
+    _, got = b.ask()
+    assert until(lambda: got) and got[0].error is Error.NO_FRAMES
+    assert b.worker.alive and not b.notes.tellings and b.stream.closed == 1
+    b.see(9 * SECOND)
+    b.worker.narrate()
+    assert until(lambda: b.notes.tellings)
+    (telling, _), = b.notes.tellings
+    assert (telling.first_stamp, telling.frames) == (9 * SECOND, 1)
+
+
+def test_a_narration_claims_no_frame_that_the_memory_has_lost(bench):
+    b = bench()
+    b.stream.remembers = 3
+    b.see(*range(1 * SECOND, 9 * SECOND, SECOND))
+    b.worker.narrate()
+    assert until(lambda: b.notes.tellings)
+    (telling, _), = b.notes.tellings
+    assert (telling.first_stamp, telling.last_stamp, telling.frames) == (6 * SECOND, 8 * SECOND, 3)
+    assert ('ask', 'narrate 8 frames, 2 s') in b.stream.log
+
+
+def test_a_cut_during_a_narration_that_is_put_off_is_still_narrated_as_one(bench):
+    b = bench(words=30, token_s=0.01)
+    b.see(SECOND)
+    b.worker.narrate()
+    assert until(lambda: 'piece' in b.stream.names())
+    b.stream.scene_change = True
+    b.see(2 * SECOND)
+    b.stream.scene_change = False
+    _, got = b.ask()
+    assert until(lambda: got and b.notes.tellings)
+    assert b.notes.tellings[0][0].scene_change
+
+
+def test_the_slowest_rate_that_a_float_can_name_does_not_end_the_worker(bench):
+    b = bench()
+    b.see(SECOND)
+    b.worker.configure(Settings(max_rate=1e-300)).result(5)
+    b.worker.put(2 * SECOND)
+    assert until(lambda: b.worker.mailbox.waits)
+    _, got = b.ask()
+    assert until(lambda: got) and got[0].error is Error.NONE and b.worker.alive
+
+
+def test_a_worker_that_has_ended_keeps_no_model(bench):
+    b = bench()
+    model = weakref.ref(b.stream)
+    b.stream = b.worker._load = None
+    b.worker.session._load = None       # the bench's own hold on it
+    b.worker.stop()
+    assert b.worker.join(5) and model() is None
 
 
 def test_narration_tells_each_frame_once_and_nothing_when_nothing_is_new(bench):

@@ -69,6 +69,10 @@ class Window:
         """Visual tokens kept now."""
         return sum(f.tokens for f in self.frames)
 
+    def first_stamp(self, otherwise: int) -> int:
+        """When the oldest frame kept was, in ns; `otherwise` when there is none."""
+        return self.frames[0].stamp if self.frames else otherwise
+
     @property
     def bytes(self) -> int:
         """Bytes that the window's keys and values take, full or not."""

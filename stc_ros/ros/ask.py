@@ -15,6 +15,7 @@ from stc_ros.settings import KNOBS
 from stc_ros.srv import Ask
 
 SERVICE_DEPTH = 200         # the default of 10 loses requests that come at once, without a word
+EVERY_PIECE = QoSProfile(depth=KNOBS['max_new_tokens'].high)    # of an answer, for a reader who is held up
 MARGIN_S = 0.1              # time that a reply may take on its way; less for short timeouts
 
 
@@ -33,7 +34,7 @@ class AskServer:
         self._action = ActionServer(
             node, AskStream, 'ask_stream', self._execute, callback_group=self._group, cancel_callback=self._cancel,
             goal_service_qos_profile=QoSProfile(depth=SERVICE_DEPTH),
-            result_service_qos_profile=QoSProfile(depth=SERVICE_DEPTH))
+            result_service_qos_profile=QoSProfile(depth=SERVICE_DEPTH), feedback_pub_qos_profile=EVERY_PIECE)
 
     def destroy(self) -> None:
         self._action.destroy()
@@ -88,7 +89,8 @@ class AskServer:
         late = f'{timeout:g} s passed before the answer was complete'
         deadline = node.create_timer(
             timeout - min(MARGIN_S, timeout / 4), lambda: worker.end(question, Error.TIMEOUT, late),
-            callback_group=self._group, clock=self._patience)
+            callback_group=ReentrantCallbackGroup(),     # its own: a group never forgets what was in it
+            clock=self._patience)
         try:
             return await reply
         finally:

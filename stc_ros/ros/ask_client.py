@@ -6,8 +6,10 @@ import argparse
 import os
 import signal
 import sys
+import time
 
 DISCOVERY_S = 5.0
+LATE_S = 2.0            # behind --timeout, after which no reply is waited for
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,9 +43,10 @@ def ask(options: argparse.Namespace, interrupted: list) -> int:
     from rclpy.duration import Duration
 
     from stc_ros.action import AskStream
+    from stc_ros.ros.ask import EVERY_PIECE
 
     node = rclpy.create_node('stc_ask')
-    client = ActionClient(node, AskStream, options.action)
+    client = ActionClient(node, AskStream, options.action, feedback_sub_qos_profile=EVERY_PIECE)
     if not client.wait_for_server(timeout_sec=DISCOVERY_S):
         domain = os.environ.get('ROS_DOMAIN_ID', '0')
         print(f'ask: no node answers on {options.action} in ROS_DOMAIN_ID={domain}. Start one, wait until its model is '
@@ -51,12 +54,24 @@ def ask(options: argparse.Namespace, interrupted: list) -> int:
         return 1
     goal = AskStream.Goal(question=options.question, timeout=Duration(seconds=options.timeout).to_msg(),
                           max_new_tokens=options.max_new_tokens)
-    sent = client.send_goal_async(
-        goal, feedback_callback=lambda message: print(message.feedback.text, end='', flush=True))
+    said, began = [], time.monotonic()
+
+    def say(message) -> None:
+        said.append(message.feedback.text)
+        print(said[-1], end='', flush=True)
+
+    def given_up() -> str:
+        late = options.timeout and time.monotonic() - began > options.timeout + LATE_S
+        return '' if client.server_is_ready() and not late else 'no reply in time' if late else 'the node has ended'
+
+    sent = client.send_goal_async(goal, feedback_callback=say)
     while not sent.done():
         rclpy.spin_once(node, timeout_sec=0.1)
         if interrupted:
             return 130
+        if reason := given_up():
+            print(f'ask: {reason}', file=sys.stderr)
+            return 1
     handle = sent.result()
     done, canceled = handle.get_result_async(), False
     while not done.done():
@@ -66,8 +81,14 @@ def ask(options: argparse.Namespace, interrupted: list) -> int:
             handle.cancel_goal_async()
         if len(interrupted) > 1:
             return 130
-    print()
-    result = done.result().result
+        if not done.done() and (reason := given_up()):
+            print(f'\nask: {reason}', file=sys.stderr)
+            return 1
+    result, spoken = done.result().result, ''.join(said)
+    if result.answer.startswith(spoken):
+        print(result.answer[len(spoken):])      # pieces that come after the result, if any
+    else:                                       # some were lost on their way
+        print(f'\n{result.answer}')
     if result.error_code:
         print(f'ask: error {result.error_code}: {result.error_msg}', file=sys.stderr)
         return 1

@@ -8,6 +8,7 @@ import time
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 SILENT_AFTER_S = 5.0        # without a frame
+REFUSED_IN_ROW = 10         # frames, after which it is the camera, not a frame
 STUCK_AFTER_S = 30.0        # in one turn of the worker, once the model is loaded
 
 
@@ -23,6 +24,8 @@ def camera_status(node, now: int) -> DiagnosticStatus:
         level, message = DiagnosticStatus.WARN, f'no frame for {node.silent_s:.0f} s'
     elif counts.refused and not counts.seen:
         level, message = DiagnosticStatus.ERROR, 'every frame was refused: see the log'
+    elif counts.refused_in_row >= REFUSED_IN_ROW:
+        level, message = DiagnosticStatus.ERROR, f'the last {counts.refused_in_row} frames were refused: see the log'
     return _status(node, 'camera', level, message, {
         'topic': node.image_topic,
         'input rate [Hz]': f'{input_rate:.2f}', 'seen rate [Hz]': f'{seen_rate:.2f}',

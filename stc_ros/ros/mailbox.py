@@ -18,6 +18,7 @@ class Counts:
     seen: int = 0
     dropped: int = 0
     refused: int = 0
+    refused_in_row: int = 0
 
 
 class Rate:
@@ -78,12 +79,14 @@ class Mailbox:
         """The frame taken went through the model."""
         with self._lock:
             self._counts.seen += 1
+            self._counts.refused_in_row = 0
             self._output.note(now)
 
     def refused(self) -> None:
         """The frame taken could not be used."""
         with self._lock:
             self._counts.refused += 1
+            self._counts.refused_in_row += 1
 
     def counts(self) -> Counts:
         with self._lock:

@@ -30,11 +30,10 @@ def fill_answer(result, reply: Reply):
 
 def narration(telling: Telling, reply: Reply, now: int) -> Narration:
     """now: the node's clock, in ns."""
-    stamp = telling.header.stamp
     return Narration(
         header=telling.header, text=reply.answer.strip(), first_stamp=to_time(telling.first_stamp),
         frames=telling.frames, scene_change=telling.scene_change, finished=reply.finished,
-        latency=(now - stamp.sec * 1_000_000_000 - stamp.nanosec) / 1e9,
+        latency=(now - telling.last_stamp) / 1e9,
         time_to_first_token=reply.time_to_first_token, tokens_per_second=reply.tokens_per_second)
 
 

@@ -43,9 +43,9 @@ class Publishers(Outputs):
         return any(p.get_subscription_count() for p in (self._narration, self._text))
 
     def seen(self, seen: Seen) -> None:
-        if self._closed:
-            return
         node = self._node
+        if self._closed or not node.active:     # deactivated while the frame was in work
+            return
         self._stats.publish(messages.stats(seen, node.worker, node.now()))
         rate, now = seen.settings.overlay_rate, time.monotonic()
         if rate and now - self._overlay_at >= 1 / rate and self._overlay.get_subscription_count():

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 TINT = np.array((255, 96, 0), np.float32)       # orange: computed anew
 SHORTEST_SIDE = 336                             # px: small frames are enlarged so that cells can be told apart
+LONGEST_SIDE = 800                              # px: large ones are reduced, because the model waits for the picture
 
 
 def draw(image: np.ndarray, report) -> np.ndarray:
@@ -17,9 +18,9 @@ def draw(image: np.ndarray, report) -> np.ndarray:
     The model sees the whole frame squeezed into its square, so the grids span the whole frame here.
     """
     picture = Image.fromarray(image)
-    scale = max(1.0, SHORTEST_SIDE / min(picture.size))
-    width, height = (round(side * scale) for side in picture.size)
-    canvas = np.asarray(picture.resize((width, height), Image.BILINEAR), np.float32)
+    scale = min(max(1.0, SHORTEST_SIDE / min(picture.size)), LONGEST_SIDE / max(picture.size))
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    canvas = np.asarray(picture.resize((width, height), Image.BILINEAR, reducing_gap=2.0), np.float32)
 
     kept = np.zeros(report.token_grid, np.float32)
     kept.reshape(-1)[report.kept] = 1.0

@@ -37,7 +37,8 @@ class Telling:
     """A narration and the frames that it tells about: those since the narration before."""
 
     header: Any                 # of the newest frame
-    first_stamp: int            # ns
+    first_stamp: int            # ns: of the oldest that the memory still has
+    last_stamp: int             # ns: of the newest
     frames: int
     scene_change: bool
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ from stc_ros.ros.records import Frame, Outputs, Seen, Telling
 from stc_ros.settings import Settings
 from stc_ros.telling import say_new, tidy
 
+MOST_UNTOLD = 4096          # frames that a narration may tell about
 LATE_NS = 500_000_000       # a stamp this much older than the newest begins anew (a looped bag); less is a late frame
 
 
@@ -52,7 +54,7 @@ class Session:
         self.looked_at = 0.0                        # s, monotonic: when the last frame was begun
         self._answer: Any = None                    # the text of the question in work, piece by piece
         self._telling: Telling | None = None        # when that question is a narration
-        self._untold = (0, 0)                       # first stamp and number of frames since the last narration
+        self._untold: deque[int] = deque(maxlen=MOST_UNTOLD)    # stamps of the frames since the last narration
         self._last_told = ''                        # the last narration, before what is old was left out
 
     def start(self, settings: Settings) -> None:
@@ -86,13 +88,16 @@ class Session:
 
     def begin(self, in_work: int = 0) -> None:
         """Start afresh, as at activation; `in_work` frames have been taken from the mailbox already."""
+        if self._telling:               # of what is forgotten now
+            self._end(self.question, Error.SHUTDOWN)
+            self._close()
         if self.stream:
             self.stream.reset()
         self.mailbox.clear(in_work)
         self._forget()
 
     def reset(self, reason: str, in_work: int = 0) -> None:
-        """Forget everything seen, and say so. An answer in work goes on with what it knows."""
+        """Forget everything seen, and say so. An answer in work goes on with what it knows, a narration ends."""
         self.begin(in_work)
         self.resets += 1
         self.outputs.was_reset(reason)
@@ -127,21 +132,22 @@ class Session:
     def take_up(self, question: Question, telling: Telling | None = None) -> None:
         """Begin to answer; a narration in work is put off."""
         if self._telling:
-            self._untold = self._telling.first_stamp, self._telling.frames + self._untold[1]
-            self.due = self._telling.scene_change
+            self.due = bool(self.due) or self._telling.scene_change
         self._close()
         self.question, self._telling = question, telling
         self.speak()
 
     def narrate(self) -> None:
         """Begin the narration that is due, if there is anything to tell."""
-        (first, frames), scene_change, self.due = self._untold, bool(self.due), None
-        if not frames:
+        scene_change, self.due = bool(self.due), None
+        if not self._untold:
             return
         newest = self.newest.frame
+        first = max(self._untold[0], self.newest.report.first_stamp)        # what the memory has forgotten is not told
+        frames = sum(stamp >= first for stamp in self._untold)
         seconds = max(1, round((newest.stamp - first) / 1e9))
         prompt = self.stream.model.ask_narration(self.settings.narration_prompt, frames, seconds)
-        telling, self._untold = Telling(newest.header, first, frames, scene_change), (0, 0)
+        telling = Telling(newest.header, first, newest.stamp, frames, scene_change)
         self.take_up(Question(prompt, self.settings.max_new_tokens, lambda reply: self._told(telling, reply),
                               narrates=True), telling)
 
@@ -195,8 +201,7 @@ class Session:
 
     def _note(self, seen: Seen) -> None:
         """Remember and publish what became of a frame."""
-        first, frames = self._untold
-        self._untold = first if frames else seen.frame.stamp, frames + 1
+        self._untold.append(seen.frame.stamp)
         self.newest = seen
         if seen.report.scene_change:
             self.tally.scene_changes += 1
@@ -206,6 +211,8 @@ class Session:
 
     def _told(self, telling: Telling, reply: Reply) -> None:
         if reply.error is Error.NONE:
+            while self._untold and self._untold[0] <= telling.last_stamp:
+                self._untold.popleft()
             model, before = self.stream.model, '' if telling.scene_change else self._last_told
             certainty = model.least_certainty(self.settings.narration_certainty)
             self._last_told = tidy(reply.answer, reply.chances, certainty)
@@ -244,6 +251,7 @@ class Session:
         self.question = self._answer = self._telling = None
 
     def _forget(self) -> None:
-        self.newest, self.due, self._untold, self._last_told = None, None, (0, 0), ''
+        self.newest, self.due, self._last_told = None, None, ''
+        self._untold.clear()
         self.tally = Tally()
         self.look_s = self.talk_s = self.looked_at = 0.0

@@ -33,7 +33,7 @@ from stc_ros.settings import Settings
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 NEWEST_ONLY = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
-PAUSE_S = 30.0              # longest wait for the turn in work when the node is deactivated; a frame may take seconds
+UNLOAD_S = 30.0             # longest wait for the turn in work when the model is given up; a frame may take seconds
 SAY_SILENCE_AGAIN = 6       # a camera that stays silent is named after 5 s, 30 s, 180 s, ...
 
 
@@ -57,8 +57,9 @@ def transition(to: str):
         def guarded(self, state) -> TransitionCallbackReturn:
             try:
                 result = callback(self, state)
-            except Exception:
+            except Exception as error:
                 self.get_logger().error(traceback.format_exc())
+                self.fault = f'{callback.__name__} failed: {describe(error)}'
                 return TransitionCallbackReturn.ERROR
             if result == SUCCESS:
                 self.state = to
@@ -172,13 +173,13 @@ class StreamNode(LifecycleNode):
         self._stop_watching()
         if not self.worker.alive:
             return TransitionCallbackReturn.ERROR
-        self.worker.pause().result(timeout=PAUSE_S)
+        self.worker.pause()                 # not waited for: the questions that end are replied to by this very thread
         return SUCCESS
 
     @transition(to='unconfigured')
     def on_cleanup(self, state) -> TransitionCallbackReturn:
         self._loading = None
-        self.worker.unload().result(timeout=PAUSE_S)
+        self.worker.unload().result(timeout=UNLOAD_S)
         return SUCCESS
 
     @transition(to='finalized')
@@ -242,7 +243,7 @@ class StreamNode(LifecycleNode):
 
     def _apply(self, settings: Settings) -> None:
         """Settings have changed; the worker takes them between two frames."""
-        if self._narration_timer or self.active:
+        if self.active:
             self._set_narration_timer(settings.narration_period)
         self.worker.configure(settings).add_done_callback(self._complain)
 
@@ -252,6 +253,8 @@ class StreamNode(LifecycleNode):
 
     def _set_narration_timer(self, period: float) -> None:
         if self._narration_timer:
+            if self._narration_timer.timer_period_ns == round(period * 1e9):
+                return                          # anew, it would begin to wait anew
             self.destroy_timer(self._narration_timer)
         self._narration_timer = self.create_timer(period, self._on_narration_time) if period else None
 

@@ -20,6 +20,8 @@ from stc_ros.ros.records import Frame, Outputs
 from stc_ros.ros.session import Session
 from stc_ros.settings import Settings
 
+LONGEST_WAIT_S = 3600.0     # a lock takes no more than some centuries
+
 
 class Worker:
     """Runs a `Session` in a thread of its own; its public methods may be called from any other.
@@ -154,6 +156,7 @@ class Worker:
         finally:
             if self.session.question:       # taken up while `stop` looked for those that wait
                 self.session.question.end(*self._stopped)
+            self.session.stream = None      # whoever keeps this worker for a while does not keep the model
 
     def _next_turn(self) -> Callable[[], None] | None:
         """What to do next; waits until there is something, or until it is time to stop (None)."""
@@ -166,7 +169,7 @@ class Worker:
                     return self.session.see
                 if talk:
                     return talk
-                self._wake.wait(frame_in)
+                self._wake.wait(frame_in and min(frame_in, LONGEST_WAIT_S))
         return None
 
     def _next_talk(self) -> Callable[[], None] | None:
