@@ -88,3 +88,8 @@ def _countable(clause: str) -> set[str]:
 
 def _words(clause: str) -> str:
     return ' '.join(clause.casefold().split()).rstrip(_END)
+
+
+def normalise(text: str) -> str:
+    """Lower case, no punctuation at the ends, single spaces: how answers are compared."""
+    return ' '.join(text.lower().split()).strip(' .,!?"\'')

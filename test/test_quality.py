@@ -12,7 +12,7 @@ from processes import children_of, gone
 from worlds import moving_square
 
 from stc_ros.evaluation import measure, quality
-from stc_ros.evaluation.answers import answer_all, normalise
+from stc_ros.evaluation.answers import answer_all
 from stc_ros.evaluation.cases import Plan, draw_case, draw_streams
 from stc_ros.evaluation.controls import CONTROLS, Condition, conditions, show_reversed
 from stc_ros.evaluation.measure import NAMES, TYPE_OF, Outcome, Tally, ask_case, count_asked, see
@@ -22,7 +22,7 @@ from stc_ros.settings import Settings
 from stc_ros.stream import Stream
 from stc_ros.synthetic.forms import TYPES
 from stc_ros.synthetic.seeds import TEST, TUNE
-from stc_ros.telling import say_once
+from stc_ros.telling import normalise, say_once
 
 SETTINGS = Settings(cacher='paper', cache_interval=4, pruner='paper', prune_ratio=0.5)
 SMALL = Plan(frames=12, moments=2, questions=2)

@@ -8,6 +8,7 @@ import pytest
 
 from stc_ros.evaluation.controls import CONTROLS
 from stc_ros.evaluation.measure import TYPE_OF, Outcome, Tally
+from stc_ros.evaluation.quality import read_arguments
 from stc_ros.evaluation.sweep import CHEAPEST, choose_others, points, read_sweep, recommend, sweep_conditions
 from stc_ros.settings import Settings
 from stc_ros.synthetic import PROFILES
@@ -43,6 +44,13 @@ def test_every_point_is_a_setting_of_its_own_and_is_swept():
     for point, condition in zip(points(), conditions[4:]):
         other = {'recomputed': condition.settings.pruner, 'kept': condition.settings.cacher}[point.curve]
         assert other == 'off'
+
+
+def test_a_sweep_on_tuning_streams_alone_is_refused(capsys):
+    """It would measure the settings on the streams that they were chosen on."""
+    with pytest.raises(SystemExit):
+        read_arguments(['--sweep', '--tune'])
+    assert 'leave out --tune' in capsys.readouterr().err
 
 
 def test_the_sweep_counts_only_types_that_can_tell():

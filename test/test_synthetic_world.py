@@ -8,7 +8,7 @@ import pytest
 
 from stc_ros.synthetic import PROFILES, World, record, seeds
 from stc_ros.synthetic.profiles import profile_named
-from stc_ros.synthetic.render import COLOURS, SHAPES, place_stamp
+from stc_ros.synthetic.render import COLOURS, SHAPES, expose, place_stamp
 from stc_ros.synthetic.truth import CLEAR_SHARE, DIRECTIONS, PLACES, place_of
 
 SEEDS = range(1_000_000_000, 1_000_000_004)
@@ -61,6 +61,13 @@ def test_every_size_shows_the_same_picture(profile):
         assert np.abs(shrunk - small.frames).mean() < 1.5 + 1.3 * noise
         assert (large.ids[:, 1::3, 1::3] == small.ids).mean() > 0.985
         assert large.truths == small.truths
+
+
+@pytest.mark.parametrize('size', [112, 600, 900])
+def test_sensor_noise_is_new_in_every_frame(size):
+    light = np.full((size, size, 3), 100, np.float32)
+    one, two = (expose(light.copy(), 1.0, 2.0, seed).astype(int) for seed in (5, 6))
+    assert (one != two).mean() > 0.7 and abs(one.mean() - 100) < 0.5
 
 
 def test_pixels_of_an_object_lie_where_the_truth_says(clips):

@@ -1,7 +1,10 @@
 """The training of the embedded model: schedule, batches, and that a killed run goes on as if it had not been."""
 
 import json
+from queue import Empty
+from types import SimpleNamespace
 
+import pytest
 import torch
 
 from stc_ros.models.tiny import lean, losses, stage_language, stage_tower
@@ -67,6 +70,22 @@ def test_heads_that_know_nothing_do_not_pull_at_the_model():
     assert not states.grad.any() and heads.census.weight.grad.any()
 
 
+def test_a_language_model_is_not_taken_up_with_another_tower(tmp_path):
+    """Its features are all that it knows: as after a trial, then a tower trained for longer in the same folder."""
+    parts = make_parts(seed=1)
+    save_checkpoint(tmp_path, "language", 2, parts[0], parts[2], parts[1])
+    course = stage_language.Course(tmp_path, tmp_path / "pool", tmp_path / "export", 2, 1e-3)
+    stage_language.run(create(CONFIG, 1), course)
+    with pytest.raises(SystemExit, match="another tower"):
+        stage_language.run(create(CONFIG, 2), course)
+
+
+def test_a_trainer_whose_feeder_has_died_says_so(monkeypatch):
+    queue = SimpleNamespace(get=lambda timeout: (_ for _ in ()).throw(Empty))
+    with pytest.raises(RuntimeError, match="start again"):
+        stage_tower._take(queue, SimpleNamespace(is_alive=lambda: False))
+
+
 def test_only_the_two_newest_checkpoints_stay(tmp_path):
     model, heads, optimiser = make_parts()
     for step in (1, 2, 3):
@@ -128,6 +147,17 @@ def test_an_export_loads_with_equal_weights_and_replaces_the_last_one(tmp_path):
     ids = AutoTokenizer.from_pretrained(folder).encode("red star", add_special_tokens=False)
     assert ids == Coder().encode("red star")
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+def test_an_export_deletes_nothing_that_is_no_model(tmp_path):
+    model = create(CONFIG, 0)
+    for name in ("run", "notes.md"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).mkdir() if name == "run" else (folder / name).write_text("kept")
+        with pytest.raises(FileExistsError, match=name):
+            export_model(model, folder)
+        assert (folder / name).exists()
 
 
 def test_the_tower_goes_on_with_heads_fitted_first_and_stays_near_what_it_was(tmp_path, monkeypatch):

@@ -72,8 +72,3 @@ def answer_all(stream: Stream, questions: list[str], limit: int) -> list[str]:
         owners = torch.tensor(alive, device=device)
         places = lengths[owners] + torch.tensor([len(written[i]) - 1 for i in alive], device=device)
         hidden = recall.run(model.decoder.embed(tokens), owners, places)
-
-
-def normalise(text: str) -> str:
-    """Lower case, no punctuation at the ends, single spaces: how answers are compared."""
-    return ' '.join(text.lower().split()).strip(' .,!?"\'')

@@ -6,22 +6,22 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context, parent_process
-from threading import Thread
+from multiprocessing import get_context
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from stc_ros.evaluation.answers import answer_all, normalise
+from stc_ros.evaluation.answers import answer_all
 from stc_ros.evaluation.cases import Case, Plan, draw_case
 from stc_ros.evaluation.controls import Condition
+from stc_ros.lifeline import end_with_parent
 from stc_ros.models.base import VideoModel
 from stc_ros.settings import Settings
 from stc_ros.stream import Stream
 from stc_ros.synthetic.forms import FORMS, TYPES
 from stc_ros.synthetic.narration import Score, score
-from stc_ros.telling import tidy
+from stc_ros.telling import normalise, tidy
 
 FRAME_NS = 125_000_000          # the worlds run at 8 frames a second
 ANSWER_TOKENS = 8               # longer answers are wrong: no right one is longer
@@ -150,16 +150,10 @@ def _start_worker(settings: Settings) -> None:
 
     from stc_ros.models import load_model
 
-    Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(1)
     disable_progress_bar()
     _model = load_model(settings)
-
-
-def _end_with_parent() -> None:
-    """One that is killed would leave its workers waiting for work."""
-    parent_process().join()
-    os._exit(1)
 
 
 def _measure_in_worker(item):

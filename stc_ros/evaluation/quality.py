@@ -11,6 +11,7 @@ import json
 import shlex
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from stc_ros.settings import SettingError, add_arguments, from_arguments
@@ -38,6 +39,10 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--jobs', type=_positive, help='processes (as many as there are cores; 1 on a GPU)')
     add_arguments(parser.add_argument_group('settings'))
     chosen = parser.parse_args(arguments)
+    if chosen.sweep and chosen.tune:
+        parser.error('--sweep chooses settings on tuning streams and measures them on others: leave out --tune')
+    if chosen.sweep and not find_spec('matplotlib'):
+        parser.error('--sweep draws pictures: pip install matplotlib')
     try:
         chosen.settings = from_arguments(chosen)
     except SettingError as error:

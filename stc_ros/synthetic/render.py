@@ -101,7 +101,7 @@ def place_stamp(shape: str, radius: float, x: float, y: float, size: int):
 _KINDS = ('gradient', 'checks', 'stripes', 'blobs', 'blobs')
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)       # large pictures' take hundreds of MB
 def texture(seed: int, size: int) -> np.ndarray:
     """A muted background, the same at every size.
 
@@ -179,7 +179,7 @@ def expose(light: np.ndarray, gain: float, noise: float, seed: int) -> np.ndarra
     if noise:
         pool = _noise_pool()
         if light.size >= pool.size:
-            grain = np.resize(pool, light.size)
+            grain = np.resize(np.roll(pool, seed * 2654435761 % pool.size), light.size)
         else:
             start = (seed * 2654435761) % (pool.size - light.size)
             grain = pool[start : start + light.size]

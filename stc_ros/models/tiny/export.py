@@ -20,11 +20,14 @@ PROMPTS = {
     "event": EVENT,
     "questions": ["is there a circle ?", "how many red objects are there ?", "what entered last ?"],
 }
+KINDS = (".json", ".safetensors", ".jinja")  # of the files that are written
 PIXELS = {"size": {"height": IMAGE, "width": IMAGE}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 
 
 def export_model(model, folder: Path) -> None:
-    """Writes the folder anew, whole or not at all."""
+    """Writes the folder anew, whole or not at all. Raises FileExistsError when it holds anything but a model."""
+    if strange := [p.name for p in folder.glob("*") if p.is_dir() or p.suffix not in KINDS]:
+        raise FileExistsError(f"{folder} holds {strange[0]}, which writing it anew would delete: name another folder")
     part, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
     for leftover in (part, old):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -100,7 +100,7 @@ def load_shard(folder: Path, shard: int) -> dict[str, torch.Tensor]:
 
 def tune_shard(model, folder: Path, frames: int, count: int, device: str) -> dict[str, torch.Tensor]:
     """Clips of the tuning seeds, made once and kept."""
-    path = folder / f"tuning-{frames}.pt"
+    path = folder / f"tuning-{frames}-{count}.pt"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         save_shard(build_shard(Eyes(model, device), TUNE.start + frames * 1000, count, frames), path)

@@ -103,7 +103,11 @@ def run(model, course: Course) -> None:
     learn = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     matrices, others = split_parameters(learn, (lean.TEXT,))
     optimiser = Optimiser(matrices, others + list(heads.parameters()), course.rate)
+    tower = {n: p.detach().clone() for n, p in model.named_parameters() if not p.requires_grad}
     first = load_newest(course.folder, "language", model, optimiser, heads)
+    if any(not torch.equal(p, tower[n]) for n, p in model.named_parameters() if n in tower):
+        raise SystemExit(f"{course.folder} holds a language model that was trained on another tower's features: remove "
+                         f"its language-*.pt and {course.pool}, or name another --run")
     head = torch.tensor(Coder().head, device=course.device)
     saved = looked = time.monotonic()
     mean = {}
@@ -128,8 +132,8 @@ def run(model, course: Course) -> None:
         if step % 50 == 0:
             log_figures(course.folder, "language", step, mean)
         if time.monotonic() - saved > course.save_every or step + 1 == course.steps:
+            export_model(model, course.export)  # first: behind the last checkpoint a run that is killed does nothing
             save_checkpoint(course.folder, "language", step + 1, model, optimiser, heads)
-            export_model(model, course.export)
             saved = time.monotonic()
         if time.monotonic() - looked > course.look_every or step + 1 == course.steps:
             _look(model, course, step, head)

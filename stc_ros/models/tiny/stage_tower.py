@@ -3,11 +3,13 @@
 import multiprocessing
 import time
 from pathlib import Path
+from queue import Empty
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from stc_ros.lifeline import end_with_parent
 from stc_ros.models.tiny import lean
 from stc_ros.models.tiny.checkpoint import load_newest, log_figures, save_checkpoint
 from stc_ros.models.tiny.dense import DenseHeads, score_frames
@@ -38,8 +40,19 @@ def draw_batch(step: int, size: int, seeds: range, profiles=PROFILES) -> dict[st
 
 
 def _feed(queue, first: int, last: int, size: int, seeds: range, profiles: tuple[str, ...]) -> None:
+    end_with_parent()
     for step in range(first, last):
         queue.put(draw_batch(step, size, seeds, profiles))
+
+
+def _take(queue, feeder) -> dict[str, np.ndarray]:
+    """The next batch. Raises RuntimeError when the process that makes them has ended."""
+    while True:
+        try:
+            return queue.get(timeout=5)
+        except Empty:
+            if not feeder.is_alive():
+                raise RuntimeError("the process that makes the frames has ended; start again, it goes on") from None
 
 
 def run(
@@ -69,7 +82,7 @@ def run(
     saved = time.monotonic()
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=stage, mininterval=5)
     for step in bar:
-        batch = {k: torch.from_numpy(v).to(device) for k, v in queue.get().items()}
+        batch = {k: torch.from_numpy(v).to(device) for k, v in _take(queue, feeder).items()}
         waits = step < alone
         for _, p in seen:
             p.requires_grad_(not waits)

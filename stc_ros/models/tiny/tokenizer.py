@@ -6,12 +6,11 @@ from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
+from stc_ros.models.words import HEAD, TAIL
 from stc_ros.synthetic.vocabulary import VOCABULARY, words_of
 
 START, END = "<|im_start|>", "<|im_end|>"
 SPECIAL = ("<pad>", "<unk>", START, END, "<image>", "<video>")
-HEAD = START + "system\nYou are a helpful assistant." + END + "\n" + START + "user\n"
-TAIL = "\n{question}" + END + "\n" + START + "assistant\n"
 
 
 def list_words() -> list[str]:

@@ -19,6 +19,7 @@ from stc_ros.models.tiny.export import export_model
 from stc_ros.models.tiny.shards import write_shards
 from stc_ros.models.tiny.tokenizer import list_words
 
+RATE, TOWER_RATE = 1e-3, 1.5e-3
 QUICK = {"tower_steps": 8, "language_steps": 8, "tune_clips": 4}
 
 
@@ -30,10 +31,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--begin", type=int, default=0, help="shard of clips at step 0; 130 skips short ones")
     parser.add_argument("--tower-steps", type=int, default=850, help="steps of 64 frames")
     parser.add_argument("--language-steps", type=int, default=8000, help="steps of 8 clips with 16 questions each")
-    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of AdamW; Muon's follows from it")
+    parser.add_argument("--rate", type=float, help="of AdamW (0.001; a tower from scratch: 0.0015); Muon's follows")
     parser.add_argument("--hold", type=float, default=0.6, help="share of the language steps before the rate falls")
     parser.add_argument("--told", type=float, default=0.5, help="share of the language steps that also narrate")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the order of the data")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights, and of the order of the clips")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where to train")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process")
     parser.add_argument("--processes", type=int, default=1, help="that share the language steps; one more makes clips")
@@ -75,11 +76,11 @@ def train_tower(args: argparse.Namespace) -> None:
     prepare(args)
     if args.start:
         model = load_start(args)
-        stage_tower.run(model, args.run, args.tower_steps, 64, args.rate, args.device, again=True)
+        stage_tower.run(model, args.run, args.tower_steps, 64, args.rate or RATE, args.device, again=True)
         export_model(model, args.run / "export")
     else:
         model = create(configure({word: i for i, word in enumerate(list_words())}), args.seed)
-        stage_tower.run(model, args.run, args.tower_steps, 64, 1.5e-3, args.device)
+        stage_tower.run(model, args.run, args.tower_steps, 64, args.rate or TOWER_RATE, args.device)
 
 
 def train_language(args: argparse.Namespace) -> None:
@@ -109,8 +110,8 @@ def take_part(args: argparse.Namespace, rank: int) -> None:
         meeting = f"file://{(pool / 'meeting').absolute()}"
         torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=args.processes)
     course = stage_language.Course(
-        args.run, pool, args.run / "export", args.language_steps, args.rate, args.seed, args.device, hold=args.hold,
-        told=args.told, tune_clips=args.tune_clips, begin=args.begin, rank=rank, ranks=args.processes,
+        args.run, pool, args.run / "export", args.language_steps, args.rate or RATE, args.seed, args.device,
+        hold=args.hold, told=args.told, tune_clips=args.tune_clips, begin=args.begin, rank=rank, ranks=args.processes,
     )
     stage_language.run(load_start(args), course)
 

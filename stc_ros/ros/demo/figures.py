@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from stc_ros.synthetic.narration import Score, score
+from stc_ros.telling import normalise
 
 STAGES = ('gate', 'vision', 'prune', 'prefill', 'total')
 
@@ -95,7 +96,7 @@ class Figures:
             lines.append(f'narrated    {s.clauses_right} of {s.clauses_said} clauses are right, {s.clauses_true} were '
                          f'due; of objects {s.objects_right} of {s.objects_said}, {s.objects_true}')
         if known:
-            right = sum(a['answer'].strip() == a['truth'] for a in known)
+            right = sum(normalise(a['answer']) == normalise(a['truth']) for a in known)
             lines.append(f'answered    {right} of {len(known)} answers with a known truth are right')
         return lines
 
