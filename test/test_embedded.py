@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 from transformers import LlavaOnevisionForConditionalGeneration
@@ -35,6 +36,22 @@ def clip():
 def patches(model, clip):
     with torch.inference_mode():
         return [model.tower.embed(model.pixels.normalise(model.pixels.resize(f), 'cpu', torch.float32)) for f in clip]
+
+
+@pytest.mark.parametrize('cacher', ['compact', 'off'])
+@pytest.mark.parametrize('noise', [0, 2])
+def test_a_standstill_does_not_push_out_what_was_seen_before(model, cacher, noise):
+    """However long it lasts, and whether the camera's pixels rest or not: where motion ends, much is still new."""
+    frames, draw = record('patrol', 3, 12, size=112).frames, np.random.default_rng(0)
+    stream = Stream(model, Settings(device='cpu', cacher=cacher))
+    for t, frame in enumerate(frames):
+        stream.see(frame, t)
+    for t in range(100):
+        still = frames[-1] + draw.integers(-noise, noise + 1, frames[-1].shape)
+        report = stream.see(still.clip(0, 255).astype(np.uint8), 100 + t)
+    assert stream.memory.frames[0].stamp == 0 and stream.memory.frames[-1].stamp == 199
+    assert report.tokens_kept == 0 and stream.memory.tokens < 600
+    assert ''.join(stream.ask(QUESTION, 12))
 
 
 def test_what_was_shipped_is_what_would_be_exported():

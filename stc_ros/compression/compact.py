@@ -82,7 +82,7 @@ def choose_changed(state: CompactState, image: torch.Tensor, tower: Tower, setti
     granted = min(wanted, max(allowance(state.wanted, patches, settings), bucket(stalest + 1, patches)))
     if granted == patches:
         return None, quiet, wanted
-    waited = state.age + (1 - alike)
+    waited = state.age + 0.5 * (1 - alike)
     urgency = (state.age.max() + 2) * (changed.int() + along.int()) + (1 - alike)       # above all that only waited
     first = torch.where(along, urgency, waited).topk(granted - stalest).indices
     rest = waited.index_fill(0, first, -1.0).topk(stalest).indices

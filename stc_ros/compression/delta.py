@@ -22,7 +22,7 @@ from stc_ros.settings import Settings
 NEW = 0.01              # cosine distance above which a token says something new
 QUIET = 0.75            # times its budget, which a frame uses when little is new
 RESTLESS = 1.5          # times its budget, which a frame may use on average when all is new
-STANDSTILL = 4          # frames in a row without news that are told; those behind them are not
+STANDSTILL = 8          # frames in a row without news that are told; those behind them are not
 REPEATED = 0.5          # of its worth a token loses that says just what a worthier one says
 
 
@@ -32,7 +32,7 @@ class Delta:
     def __init__(self):
         self.told: torch.Tensor | None = None           # [n, D], before the projector's last layer
         self.allowance = 0.0                            # tokens that may be told now
-        self.still = 0                                  # frames in a row without news
+        self.still = 0                                  # frames in a row of which nothing new was chosen
 
     def select(self, sight: Sight, settings: Settings) -> Selection:
         """All of the first frame, then QUIET to RESTLESS times what `prune_ratio` leaves; of a standstill none.
@@ -52,10 +52,11 @@ class Delta:
         apart = 1 - F.cosine_similarity(z, mean, dim=-1)
         worth = settings.novelty_balance * change + (1 - settings.novelty_balance) * apart
         worth = discount_repeated(worth, z - mean)
-        new = int((change > NEW).sum())
-        self.still = 0 if new else self.still + 1
-        count = 0 if self.still > STANDSTILL else max(new, round(QUIET * share), 1)
+        count = max(int((change > NEW).sum()), round(QUIET * share), 1)
         chosen = worth.topk(min(count, int(self.allowance))).indices
+        self.still = 0 if (change[chosen] > NEW).any() else self.still + 1
+        if (self.still if sight.quiet is None else sight.quiet) > STANDSTILL:
+            chosen = chosen[:0]
         self.allowance -= len(chosen)
         self.told[chosen] = hidden[chosen]
         return take(sight, chosen)

@@ -28,14 +28,15 @@ class Sight:
     hidden: [n, D], pooled but before the projector's last layer. tokens: [n, D], what the language model would read.
     changed: float32 [n] in [0, 1], the share of each token's patches that the cacher recomputed. From the tower's last
     layer, whose input [1, T, d] is `entry`: keys, [n, head], their mean over the heads; saliency, float32 [n], the
-    attention that a token receives, mean over heads and queries. Both are pooled as the tokens are.
+    attention that a token receives, mean over heads and queries. Both are pooled as the tokens are. quiet: how many
+    frames in a row, up to this one, have shown nothing new by their pixels; None when nobody looked (not compact).
     """
 
     def __init__(self, model: VideoModel, features: torch.Tensor, recomputed: torch.Tensor, entry: torch.Tensor,
-                 hidden=None, plain=False):
+                 hidden=None, plain=False, quiet: int | None = None):
         self.model, self.features, self.recomputed, self.entry = model, features, recomputed, entry
         self.token_grid = model.token_grid
-        self._hidden, self._plain = hidden, plain
+        self._hidden, self._plain, self.quiet = hidden, plain, quiet
 
     @cached_property
     def hidden(self) -> torch.Tensor:
@@ -127,4 +128,5 @@ def _write_back(model: VideoModel, state: VisionState, recomputed: torch.Tensor)
         state.hidden = model.project_in(features)
     else:
         state.hidden.index_copy_(1, rows, model.project_in(features[:, rows]))
-    return Sight(model, features, recomputed.float(), state.compact.entry, hidden=state.hidden)
+    return Sight(model, features, recomputed.float(), state.compact.entry, hidden=state.hidden,
+                 quiet=state.compact.quiet)

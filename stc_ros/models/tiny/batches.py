@@ -98,7 +98,7 @@ def choose_differences(features: torch.Tensor, share: float, whole: torch.Tensor
             if skips(quiet, skipped, settings):
                 skipped += 1
                 continue
-            skipped, sight = 0, SimpleNamespace(hidden=frame, read=frame.__getitem__)
+            skipped, sight = 0, SimpleNamespace(hidden=frame, read=frame.__getitem__, quiet=quiet)
             kept[t, pruner.select(sight, settings).index] = True
     keep[torch.arange(b)[:, None], whole] = True
     keep, told = keep.flatten(1), keep.sum((1, 2))
