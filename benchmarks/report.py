@@ -32,7 +32,8 @@ kernel, same packed weights), *ideal* what the count of floating-point operation
 below {fault} of it as a fault. Weights of the so400m tower and of Qwen2 are random: what a token costs does not depend
 on them. Which patches are recomputed is chosen by the real frames' pixels; how many tokens the `stc` pruner tells of
 them depends on features, and a trained tower may tell more: from {quiet} to {restless} of 196 at the default
-`prune_ratio`, as `prefill-*` has it for 0.8 and 0.5. p99 is raw, other programs' interference included.
+`prune_ratio`, as `prefill-*` has it for 0.8 and 0.5, and none at a standstill. p99 is raw, other
+programs' interference included.
 """
 
 
@@ -90,7 +91,7 @@ def read_retention(found: dict, row: dict) -> dict[str, str]:
     Of the points of the quality sweep and of whole pipelines, some of which are known over all profiles only; nothing
     for other models.
     """
-    profile = row['input'].split()[0]
+    profile = row['input']
     if 'embedded' not in row['model'] or profile not in found.get('profiles', {}):
         return {}
     swept = found['sweep']['profiles'][profile]

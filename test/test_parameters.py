@@ -135,6 +135,13 @@ def test_other_parameters_do_not_put_narration_off(robot, ros):
     assert len(told) - before >= 3
 
 
+def test_the_narration_timer_is_made_anew_for_another_period_only(robot):
+    r = robot(lambda settings: FakeStream(), narration_period=4.1).until_active()      # 4.1 * 1e9 is no whole number
+    timer = r.node._narration_timer
+    assert r.set(max_rate=5.0)['max_rate'].successful and r.node._narration_timer is timer
+    assert r.set(narration_period=4.2)['narration_period'].successful and r.node._narration_timer is not timer
+
+
 def test_a_prompt_of_the_users_own(robot, ros):
     from std_msgs.msg import String
 

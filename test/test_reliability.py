@@ -8,7 +8,7 @@ import time
 import pytest
 from fake_stream import FakeStream
 from lifecycle_msgs.msg import State
-from lifecycle_msgs.srv import GetState
+from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import GetParameters
 from rclpy.qos import QoSProfile
 from robot import act, request, robot_fixture, toy_stream, wait  # noqa: F401
@@ -100,15 +100,15 @@ def test_a_deadline_is_kept_while_the_model_hangs(robot, ros):
 
 def test_a_deadline_is_kept_while_the_node_is_deactivated(robot, ros):
     """A frame takes longer than the question may: the transition must not hold up its reply."""
-    r = fake(robot, see_s=3.0)
-    r.film()
-    assert ros.spin_until(lambda: r.node.worker.mailbox.counts().received > 1)
-    began, took = time.monotonic(), []
-    asked = r.client(Ask, 'ask').call_async(request(timeout=1.0))
+    r = fake(robot, see_s=4.0)
+    client, took = r.client(Ask, 'ask'), []
+    r.client(ChangeState, 'stc_stream/change_state')
+    began = time.monotonic()
+    asked = client.call_async(request(timeout=3.0))
     asked.add_done_callback(lambda _: took.append(time.monotonic() - began))
     assert ros.spin_until(lambda: r.node.open_questions)
     assert r.transition('deactivate') and ros.spin_until(lambda: took)
-    assert took[0] < 1.0 and asked.result().error_code == Ask.Response.SHUTDOWN
+    assert took[0] < 3.0 and asked.result().error_code == Ask.Response.SHUTDOWN
 
 
 def test_questions_leave_nothing_behind(robot, ros):

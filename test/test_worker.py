@@ -126,7 +126,7 @@ def test_a_question_puts_a_narration_off_which_then_tells_everything(bench):
 
 def test_a_reset_ends_the_narration_in_work(bench):
     """What it tells of is forgotten; and a question that comes before the next frame finds nothing to put off."""
-    b = bench(words=50, token_s=0.01)
+    b = bench(words=50, token_s=0.05)
     b.see(SECOND, 2 * SECOND)
     b.worker.narrate()
     assert until(lambda: 'piece' in b.stream.names())
@@ -153,7 +153,7 @@ def test_a_narration_claims_no_frame_that_the_memory_has_lost(bench):
 
 
 def test_a_cut_during_a_narration_that_is_put_off_is_still_narrated_as_one(bench):
-    b = bench(words=30, token_s=0.01)
+    b = bench(words=30, token_s=0.05)
     b.see(SECOND)
     b.worker.narrate()
     assert until(lambda: 'piece' in b.stream.names())
@@ -175,11 +175,15 @@ def test_the_slowest_rate_that_a_float_can_name_does_not_end_the_worker(bench):
     assert until(lambda: got) and got[0].error is Error.NONE and b.worker.alive
 
 
-def test_a_worker_that_has_ended_keeps_no_model(bench):
-    b = bench()
+@pytest.mark.parametrize('busy', [False, True])
+def test_a_worker_that_has_ended_keeps_no_model(bench, busy):
+    b = bench(words=1000, token_s=0.01)
     model = weakref.ref(b.stream)
-    b.stream = b.worker._load = None
-    b.worker.session._load = None       # the bench's own hold on it
+    if busy:
+        b.see(SECOND)
+        b.ask()
+        assert until(lambda: 'piece' in b.stream.names())
+    b.stream = b.worker.session._load = None        # the bench's own hold on it
     b.worker.stop()
     assert b.worker.join(5) and model() is None
 

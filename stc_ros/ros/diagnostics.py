@@ -71,4 +71,5 @@ def _gpu_memory() -> dict[str, str]:
     torch = sys.modules.get('torch')        # not imported here: that takes seconds
     if torch is None or not hasattr(torch, 'cuda') or not torch.cuda.is_initialized():
         return {}
-    return {'GPU memory [MiB]': f'{torch.cuda.memory_allocated() / 2**20:.0f}'}
+    allocated = sum(map(torch.cuda.memory_allocated, range(torch.cuda.device_count())))
+    return {'GPU memory [MiB]': f'{allocated / 2**20:.0f}'}

@@ -76,7 +76,7 @@ class Session:
         """End the question in work, drop the frame that waits."""
         if self.question:
             self._end(self.question, error, message)
-        self._close()
+        self.close_answer()
         self.mailbox.drop()
         self.due = None
 
@@ -90,7 +90,7 @@ class Session:
         """Start afresh, as at activation; `in_work` frames have been taken from the mailbox already."""
         if self._telling:               # of what is forgotten now
             self._end(self.question, Error.SHUTDOWN)
-            self._close()
+            self.close_answer()
         if self.stream:
             self.stream.reset()
         self.mailbox.clear(in_work)
@@ -133,7 +133,7 @@ class Session:
         """Begin to answer; a narration in work is put off."""
         if self._telling:
             self.due = bool(self.due) or self._telling.scene_change
-        self._close()
+        self.close_answer()
         self.question, self._telling = question, telling
         self.speak()
 
@@ -163,10 +163,10 @@ class Session:
             else:
                 report = self._answer.report
                 question.count(report.tokens)
-                self._close()
+                self.close_answer()
                 self._end(question, finished=report.finished)
         except Exception as error:
-            self._close()
+            self.close_answer()
             self._end(question, *self._explain(error))
         self.talk_s += time.monotonic() - began
 
@@ -238,14 +238,15 @@ class Session:
             self.reset(reason)
             return
         question = self.question
-        self._close()
+        self.close_answer()
         traceback.clear_frames(error.__traceback__)     # tensors of the calls that failed
         self.reset(reason)
         release_memory()
         if question:
             self._end(question, Error.OUT_OF_MEMORY)
 
-    def _close(self) -> None:
+    def close_answer(self) -> None:
+        """Let go of the question in work, whoever replies to it."""
         if self._answer is not None:
             self._answer.close()
         self.question = self._answer = self._telling = None

@@ -253,7 +253,7 @@ class StreamNode(LifecycleNode):
 
     def _set_narration_timer(self, period: float) -> None:
         if self._narration_timer:
-            if self._narration_timer.timer_period_ns == round(period * 1e9):
+            if self._narration_timer.timer_period_ns == int(period * 1e9):
                 return                          # anew, it would begin to wait anew
             self.destroy_timer(self._narration_timer)
         self._narration_timer = self.create_timer(period, self._on_narration_time) if period else None

@@ -156,6 +156,7 @@ class Worker:
         finally:
             if self.session.question:       # taken up while `stop` looked for those that wait
                 self.session.question.end(*self._stopped)
+            self.session.close_answer()
             self.session.stream = None      # whoever keeps this worker for a while does not keep the model
 
     def _next_turn(self) -> Callable[[], None] | None:
