@@ -61,8 +61,9 @@ def ask(options: argparse.Namespace, interrupted: list) -> int:
         print(said[-1], end='', flush=True)
 
     def given_up() -> str:
-        late = options.timeout and time.monotonic() - began > options.timeout + LATE_S
-        return '' if client.server_is_ready() and not late else 'no reply in time' if late else 'the node has ended'
+        if options.timeout and time.monotonic() - began > options.timeout + LATE_S:
+            return 'no reply in time'
+        return '' if client.server_is_ready() else 'the node has ended'
 
     sent = client.send_goal_async(goal, feedback_callback=say)
     while not sent.done():
