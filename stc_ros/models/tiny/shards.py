@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from stc_ros.lifeline import end_with_parent
 from stc_ros.models.tiny.clips import make_clip
 from stc_ros.models.tiny.eyes import Eyes
 from stc_ros.models.tiny.tokenizer import Coder
@@ -55,16 +56,17 @@ def path_of(folder: Path, shard: int) -> Path:
     return folder / f"clips-{shard:06d}.pt"
 
 
-def write_shards(model, folder: Path, device: str, trainer: int, begin: int = 0) -> None:
-    """Writes shards from `begin` on while the process `trainer` lives.
+def write_shards(model, folder: Path, device: str, begin: int = 0) -> None:
+    """Writes shards from `begin` on, in a process of its own, while the trainer lives that made it.
 
     At most AHEAD of the number that it notes in FOLDER/used.
     """
+    end_with_parent()
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     eyes = Eyes(model, device)
     shard = max(first_shard(folder), begin)
-    while os.getppid() == trainer:
+    while True:
         if path_of(folder, shard).exists():
             shard += 1
             continue

@@ -6,7 +6,6 @@ to answer about streams. A killed run goes on from its newest checkpoint with th
 
 import argparse
 import multiprocessing
-import os
 from pathlib import Path
 
 import torch
@@ -90,7 +89,7 @@ def train_language(args: argparse.Namespace) -> None:
     (pool / "used").write_text(str(args.begin))
     (pool / "meeting").unlink(missing_ok=True)
     process = multiprocessing.get_context("spawn").Process
-    others = [process(target=write_shards, args=(model, pool, args.device, os.getpid(), args.begin), daemon=True)]
+    others = [process(target=write_shards, args=(model, pool, args.device, args.begin), daemon=True)]
     others += [process(target=take_part, args=(args, rank), daemon=True) for rank in range(1, args.processes)]
     for other in others:
         other.start()
