@@ -88,16 +88,16 @@ def test_catching_up_recomputes_what_the_limit_left_and_no_more(model):
         state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image), settings)
         left = similarity(image, state.image, model.tower.grid) < settings.cache_similarity
         before = float((state.features - plain(model, image)).norm())
-        state, late = catch_up(model.tower, state, image, lambda image=image: embed(model, image), settings)
+        late = catch_up(model.tower, state, image, lambda image=image: embed(model, image), settings)
         assert torch.equal(late, pooled_with(left, model.tower)) and not (left & recomputed).any()
         assert (state.age[late] == 0).all()
         assert (similarity(image, state.image, model.tower.grid) >= settings.cache_similarity).all()
         if late.any():
             errors.append(float((state.features - plain(model, image)).norm()) / before)
     assert len(errors) > 3 and max(errors) < 0.9
-    assert not catch_up(model.tower, state, images[-1], None, settings)[1].any()    # nothing to embed any more
+    assert not catch_up(model.tower, state, images[-1], None, settings).any()    # nothing to embed any more
     other = model.pixels.resize(restless(1)[0] // 2)
-    state, late = catch_up(model.tower, state, other, lambda: embed(model, other), settings)
+    late = catch_up(model.tower, state, other, lambda: embed(model, other), settings)
     assert late.all()                                                               # nearly all: the plain tower
     torch.testing.assert_close(state.features, plain(model, other), atol=1e-5, rtol=1e-5)
 
@@ -177,7 +177,7 @@ def test_a_new_scene_has_its_own_usual_amount_of_change(model):
     for image in pictures(model, flickering([4] * 8)):
         state, _ = encode_compact(model.tower, state, image, lambda image=image: embed(model, image), BURSTS)
     assert len(state.wanted) == 7
-    state, _ = catch_up(model.tower, state, 255 - image, lambda: embed(model, 255 - image), BURSTS)
+    catch_up(model.tower, state, 255 - image, lambda: embed(model, 255 - image), BURSTS)
     assert len(state.wanted) == 7                                   # a question changes nothing of it
     state, _ = encode_compact(model.tower, state, image, lambda: embed(model, image), BURSTS, refresh=True)
     assert not state.wanted

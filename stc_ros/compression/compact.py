@@ -155,14 +155,14 @@ def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor
     return state, recomputed
 
 
-def catch_up(tower: Tower, state: CompactState, image: torch.Tensor, embed, settings: Settings):
-    """Recompute what a limit has left for later in the newest picture -> as `encode_compact`.
+def catch_up(tower: Tower, state: CompactState, image: torch.Tensor, embed, settings: Settings) -> torch.Tensor:
+    """Recompute what a limit has left for later in the newest picture -> patches recomputed, bool [P].
 
     `image` is the picture that `state` has seen last. The next frames need not do it any more.
     """
     late = pooled_with(similarity(image, state.image, tower.grid) < settings.cache_similarity, tower)
     renew(tower, state, image, embed, late)
-    return state, late
+    return late
 
 
 def renew(tower: Tower, state: CompactState, image: torch.Tensor, embed, which: torch.Tensor) -> None:

@@ -32,7 +32,7 @@ class Delta:
     def __init__(self):
         self.told: torch.Tensor | None = None           # [n, D], before the projector's last layer
         self.allowance = 0.0                            # tokens that may be told now
-        self.still = 0                                  # frames in a row of which nothing new was chosen
+        self.still = 0                                  # frames in a row that had nothing new to tell
 
     def select(self, sight: Sight, settings: Settings) -> Selection:
         """All of the first frame, then QUIET to RESTLESS times what `prune_ratio` leaves; of a standstill none.
@@ -54,8 +54,11 @@ class Delta:
         worth = discount_repeated(worth, z - mean)
         count = max(int((change > NEW).sum()), round(QUIET * share), 1)
         chosen = worth.topk(min(count, int(self.allowance))).indices
-        self.still = 0 if (change[chosen] > NEW).any() else self.still + 1
-        if (self.still if sight.quiet is None else sight.quiet) > STANDSTILL:
+        if sight.quiet is not None:
+            self.still = sight.quiet
+        else:
+            self.still = 0 if (change[chosen] > NEW).any() else self.still + 1
+        if self.still > STANDSTILL:
             chosen = chosen[:0]
         self.allowance -= len(chosen)
         self.told[chosen] = hidden[chosen]

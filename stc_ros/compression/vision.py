@@ -108,7 +108,7 @@ def look_closer(model: VideoModel, state: VisionState, image: torch.Tensor, sett
     if state.compact is None:
         return None
     image = image.to(model.device)
-    state.compact, recomputed = catch_up(model.tower, state.compact, image, partial(_embed, model, image), settings)
+    recomputed = catch_up(model.tower, state.compact, image, partial(_embed, model, image), settings)
     return _write_back(model, state, recomputed)
 
 
