@@ -53,6 +53,7 @@ class Tower:
     class_tokens: int = 0               # leading tokens that are no patch; a cacher always recomputes them
     drop_class_token: bool = False      # vision_feature_select_strategy "default"
     compiler: Compiler | None = None    # runs the blocks' functions, when they are to be compiled
+    after: nn.Module | None = None      # DINOv2's features are those behind its last norm
     pooled: torch.Tensor | None = None  # float32 [n, P]: 1 where a patch is a good part of a visual token, else 0
 
     @property
@@ -69,8 +70,9 @@ class Tower:
         return x if self.before is None else self.before(x)
 
     def finish(self, x: torch.Tensor) -> torch.Tensor:
-        """[F, T, d] -> [F, T', d]: hidden_states[-1], before any last norm, as LLaVA-OneVision takes it."""
-        return x[:, self.class_tokens:] if self.drop_class_token else x
+        """[F, T, d] -> [F, T', d]: hidden_states[-1], as LLaVA-OneVision takes it before any last norm, or `after` it."""
+        x = x[:, self.class_tokens:] if self.drop_class_token else x
+        return x if self.after is None else self.after(x)
 
 
 def build_tower(vision: nn.Module, feature_layer: int, select: str) -> Tower:
