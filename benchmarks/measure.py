@@ -72,6 +72,12 @@ def read(parser: argparse.ArgumentParser, arguments: list[str] | None = None) ->
         parser.error('--frames and --fps must be positive')
     if chosen.video and not Path(chosen.video).is_file():
         parser.error(f'there is no video {chosen.video}')
+    set_clock(chosen)
+    return chosen
+
+
+def set_clock(chosen: argparse.Namespace) -> None:
+    """Let torch use `threads` (0: all cores), or one with `cpu_time`, which is then what is counted."""
     import torch
 
     from stc_ros import timing
@@ -79,7 +85,6 @@ def read(parser: argparse.ArgumentParser, arguments: list[str] | None = None) ->
         chosen.threads, timing.now = 1, time.process_time
     chosen.threads = chosen.threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(chosen.threads)
-    return chosen
 
 
 def load(chosen: argparse.Namespace):
@@ -179,10 +184,14 @@ class Times:
         So dear and cheap frames count as often as they came, and a moment in which the machine did something else
         does not.
         """
+        return sum(float(np.median(ms)) * len(ms) for ms in self.by_work(mode)) / len(self.all[mode])
+
+    def by_work(self, mode: str) -> list[list[float]]:
+        """Milliseconds, together those of frames with the same work."""
         groups: dict[float, list[float]] = {}
         for share, ms in self.all[mode]:
             groups.setdefault(round(share, 2), []).append(ms)
-        return sum(float(np.median(ms)) * len(ms) for ms in groups.values()) / len(self.all[mode])
+        return list(groups.values())
 
     def figures(self, mode: str, plain: str = 'plain') -> dict:
         """A `Row`'s measured fields."""

