@@ -11,8 +11,11 @@ camera does not count, and movers are at least twice as fast as the camera pans.
 the picture and *left* once a tenth of it or less is; hidden behind another it is still there.
 """
 
+from __future__ import annotations
+
 import random
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +23,9 @@ from stc_ros.synthetic.profiles import profile_named
 from stc_ros.synthetic.render import COLOURS, UNIT, crop_background, expose, place_stamp
 from stc_ros.synthetic.scene import Scene
 from stc_ros.synthetic.truth import Clip, Event, Seen, Truth, place_of
+
+if TYPE_CHECKING:       # a world without one needs no video reader
+    from stc_ros.synthetic.backdrop import Backdrop
 
 HISTORY = 64  # frames for which `Truth.events` reaches back
 FIRST_CUT = 12  # frames that a scene lasts at least
@@ -29,11 +35,12 @@ _PAINT = {name: np.array(rgb, np.float32) for name, rgb in COLOURS.items()}
 class World:
     """An endless stream. The same profile and seed give the same stream, whatever is rendered of it.
 
+    backdrop: real video to show behind the objects instead of a texture; nothing else depends on it.
     Raises ValueError for an unknown profile.
     """
 
-    def __init__(self, profile: str = 'busy', seed: int = 0):
-        self.profile, self.seed = profile, int(seed)
+    def __init__(self, profile: str = 'busy', seed: int = 0, backdrop: Backdrop | None = None):
+        self.profile, self.seed, self.backdrop = profile, int(seed), backdrop
         self._profile = profile_named(profile)
         self._rng = random.Random(f'{profile}/{self.seed}')
         self.frame = 0
@@ -80,7 +87,10 @@ class World:
     def render(self, size: int = UNIT) -> np.ndarray:
         """The frame, uint8 [size, size, 3] RGB."""
         camera = self._scene.camera
-        light = crop_background(self._scene.texture, camera.x, camera.y, size)
+        if self.backdrop is None:
+            light = crop_background(self._scene.texture, camera.x, camera.y, size)
+        else:
+            light = self.backdrop.crop(self._scene.texture, self.frame, camera.x, camera.y, size)
         for thing, rows, cols, let_through, ink, _ in self._layout(size)[1]:
             box = light[rows, cols]
             box *= let_through
@@ -107,7 +117,8 @@ class World:
         return Truth(self.frame, self.scene, tuple(seen), tuple(self._events), camera)
 
 
-def record(profile: str, seed: int, frames: int = 16, size: int = UNIT, skip: int = 0) -> Clip:
+def record(profile: str, seed: int, frames: int = 16, size: int = UNIT, skip: int = 0,
+           backdrop: Backdrop | None = None) -> Clip:
     """`frames` frames of a stream after the first `skip`; in the clip, frames are counted from 0 again.
 
     A stream begins at rest with every object in full view; with `skip` a clip begins in the middle of things.
@@ -115,7 +126,7 @@ def record(profile: str, seed: int, frames: int = 16, size: int = UNIT, skip: in
     """
     if frames < 1 or skip < 0:
         raise ValueError(f'ask for at least one frame and a skip of 0 or more, not {frames} frames after {skip}')
-    world = World(profile, seed)
+    world = World(profile, seed, backdrop)
     for _ in range(skip):
         world.step()
     pixels = np.empty((frames, size, size, 3), np.uint8)

@@ -32,9 +32,12 @@ MOST_COUNTED = 7
 HISTORY = {"moves": len(MOVES), "before": len(COLOURS) + 1, "origin": len(EDGES) + 1, "first": len(PLACES)}
 
 
-def record_clip(profile: str, seed: int, frames: int) -> Clip:
-    """A clip that begins at any moment of a stream; its frames and events are counted from its own beginning."""
-    world = World(profile, seed)
+def record_clip(profile: str, seed: int, frames: int, size: int = IMAGE, backdrop=None) -> Clip:
+    """A clip that begins at any moment of a stream; its frames and events are counted from its own beginning.
+
+    Frames uint8 [T, size, size, 3], over a `Backdrop` if there is one; ids always [T, IMAGE, IMAGE].
+    """
+    world = World(profile, seed, backdrop)
     for _ in range(seed * 7919 % HEAD_START):
         world.step()
     pixels, ids, truths = [], [], []
@@ -43,7 +46,7 @@ def record_clip(profile: str, seed: int, frames: int) -> Clip:
             world.step()
         truth = world.truth()
         events = tuple(replace(e, frame=t) for e in truth.events if e.frame == truth.frame)
-        pixels.append(world.render(IMAGE))
+        pixels.append(world.render(size))
         ids.append(world.ids(IMAGE))
         truths.append(replace(truth, frame=t, events=events))
     return Clip(profile, seed, np.stack(pixels), np.stack(ids), tuple(truths))
@@ -207,6 +210,11 @@ def _write(out: dict, kind: str, n: int, ask: list[int], answer: list[int], t: i
 def make_clip(profile: str, seed: int, frames: int, coder: Coder) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Frames uint8 [T, S, S, 3] and all arrays of one clip."""
     clip = record_clip(profile, seed, frames)
+    return clip.frames, describe_clip(clip, coder)
+
+
+def describe_clip(clip: Clip, coder: Coder) -> dict[str, np.ndarray]:
+    """All arrays of one clip: labels, questions and narrations."""
     labels = label_clip(clip, coder)
     arrays = {key: getattr(labels, key) for key in ("covered", "words", "history", "times", "marks", "census")}
-    return clip.frames, arrays | ask_clip(clip, labels, coder, random.Random(seed))
+    return arrays | ask_clip(clip, labels, coder, random.Random(clip.seed))
