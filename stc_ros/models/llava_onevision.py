@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from pathlib import Path
 
 import torch
@@ -12,51 +10,92 @@ import torch.nn.functional as F
 from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration
 from transformers.utils import logging
 
+from stc_ros.models import own_words
 from stc_ros.models.base import ModelError, VideoModel
+from stc_ros.models.checkpoint import (
+    AGAIN,
+    find_folder,
+    find_weights,
+    first_line,
+    read_files,
+    read_json,
+    read_processor,
+)
+from stc_ros.models.checkpoint_check import (
+    LLAVA_VIDEO,
+    LLAVA_VIDEO_NOTE,
+    check_count,
+    check_weights,
+    count_layers,
+    parse_config,
+)
 from stc_ros.models.decoder import Decoder
 from stc_ros.models.packed import pack
 from stc_ros.models.pixels import Pixels
 from stc_ros.models.tower import build_tower
-from stc_ros.models.words import Words
+from stc_ros.models.words import make_words
 
 GOOD_PART = 0.05    # of a visual token, that a patch makes up: of an odd grid's tokens some patches are a trace only
+NO_PROCESSOR_NOTE = 'No processor configuration came with it: pixels are normalised as is usual for its vision tower.'
 
 
 def load(source: str, device: torch.device, dtype: torch.dtype, notes: str = '') -> VideoModel:
-    """Load a hub id or local folder. Raises `ModelError`, which says what is missing and what to do."""
-    local = Path(source).expanduser()
-    if local.exists() and not (local / 'config.json').is_file():
-        raise ModelError(f'{local} is no model folder: it holds no config.json')
-    if not local.exists() and (source.startswith(('/', '.', '~')) or source.count('/') != 1):
-        raise ModelError(f'there is no model folder {local}; give an existing folder, or a hub id such as '
-                         'llava-hf/llava-onevision-qwen2-0.5b-ov-hf')
-    where = str(local) if local.exists() else source
-    if local.exists():
-        logging.disable_progress_bar()      # for what takes a second; a download shows its progress
+    """Load a hub id or local folder, in `dtype` on `device`. `notes`: what a user should know of it beforehand.
+
+    Raises `ModelError`, which says what is wrong and what to do, for a model that would not run as it was trained:
+    of another family, incomplete, damaged, contradicting itself, or with code of its own, which is never executed.
+    """
+    folder = find_folder(source)
+    content = read_files(folder)
+    config = parse_config(source, content)
+    processor, file = read_processor(folder)
+    pixels = choose_pixels(f'{source}: {file}', config, processor)
+    own = own_words.check(source, own_words.read_own_words(folder))
+    check_count(source, config, find_weights(source, folder))
+    logging.disable_progress_bar()      # what was to be downloaded has been
+    where = {'trust_remote_code': False, 'local_files_only': True}
     try:
-        weights = LlavaOnevisionForConditionalGeneration.from_pretrained(where, dtype=dtype).to(device).eval()
-        tokenizer = AutoTokenizer.from_pretrained(where)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **where)
+    except Exception as error:          # transformers raises a dozen types for what is one thing to a user
+        raise ModelError(f'cannot read the tokenizer of {source}: {first_line(error)}; {AGAIN}') from error
+    try:
+        weights, info = LlavaOnevisionForConditionalGeneration.from_pretrained(
+            folder, config=config, dtype=dtype, use_safetensors=True, ignore_mismatched_sizes=True,     # told in `info`
+            output_loading_info=True, **where)
+        weights = weights.to(device).eval()
     except torch.cuda.OutOfMemoryError:
         raise ModelError(f'{source} does not fit into the memory of {device}; take a smaller model or dtype') from None
-    except Exception as error:      # transformers and the hub raise a dozen types for what is one thing to a user
-        first = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(f'cannot load {source} as a LLaVA-OneVision model: {first[0]} (is the folder complete, or, '
-                         'for a hub id, is there a network?)') from error
-    processor = {k: v for name in ('preprocessor_config.json', 'video_preprocessor_config.json')
-                 for k, v in _read(where, name).items()}
-    prompts = _read(where, 'stc.json')
+    except Exception as error:
+        raise ModelError(f'cannot load {source} as a LLaVA-OneVision model: {first_line(error)} (is it complete?); '
+                         f'{AGAIN}') from error
+    left_out = check_weights(source, weights, info, count_layers(config))
+    if LLAVA_VIDEO.search(Path(source).name) or LLAVA_VIDEO.search(str(content.get('_name_or_path', ''))):
+        notes = f'{notes} {LLAVA_VIDEO_NOTE}'
+    if processor is None:
+        notes = f'{notes} {NO_PROCESSOR_NOTE}'
     pack(weights.model)
-    return build(weights, tokenizer, processor, name=source, prompts=prompts, notes=notes)
+    return build(weights, tokenizer, pixels, name=source, own=own, notes=f'{notes} {left_out}'.strip(),
+                 template=_read_template(folder))
 
 
-def build(weights: LlavaOnevisionForConditionalGeneration, tokenizer, processor: dict | None = None, *, name: str,
-          prompts: dict | None = None, notes: str = '') -> VideoModel:
-    """A `VideoModel` around loaded weights, which are changed: the language model's rotation moves out of them."""
+def build(weights: LlavaOnevisionForConditionalGeneration, tokenizer, pixels: Pixels | dict | None = None, *,
+          name: str, own: dict | None = None, notes: str = '', template: str | None = None) -> VideoModel:
+    """A `VideoModel` around loaded weights, which are changed: the language model's rotation moves out of them.
+
+    pixels: what prepares frames, or a processor's configuration; None is what is usual for the tower. own: stc.json's
+    content, checked. template: the model's own chat template, where the tokenizer's is another. Raises `ModelError`
+    for what does not fit together.
+    """
     config, body = weights.config, weights.model
-    layer = config.vision_feature_layer
-    if not isinstance(layer, int):
-        raise ModelError(f'{name} takes features from several vision layers ({layer}); one is supported')
-    tower = build_tower(body.vision_tower, layer, config.vision_feature_select_strategy)
+    text, own = config.text_config, own or {}
+    if not isinstance(pixels, Pixels):
+        pixels = choose_pixels(name, config, pixels)
+    tower = build_tower(body.vision_tower, config.vision_feature_layer, config.vision_feature_select_strategy)
+    try:
+        words = make_words(tokenizer, weights.generation_config.eos_token_id, text.vocab_size,
+                           config.video_token_id, own.get('chat'), template)
+    except ValueError as error:
+        raise ModelError(f'{name}: {error}') from None
     rows, cols = (math.ceil(side / 2) for side in tower.grid)
 
     def pool(x: torch.Tensor) -> torch.Tensor:
@@ -67,38 +106,47 @@ def build(weights: LlavaOnevisionForConditionalGeneration, tokenizer, processor:
     patches = tower.grid[0] * tower.grid[1]
     tower.pooled = (pool(torch.eye(patches)[None])[0] > GOOD_PART).float().to(body.image_newline.device)
     projector = body.multi_modal_projector
-    stops = weights.generation_config.eos_token_id
-    stops = {stops} if isinstance(stops, int) else set(stops or ())
-    end = tokenizer.convert_tokens_to_ids('<|im_end|>')
-    prompts = prompts or {}
-    extras = {}
-    if 'narration' in prompts:
-        extras['narration_prompt'] = prompts['narration']
-    if 'certainty' in prompts:
-        extras['narration_certainty'] = prompts['certainty']
-    if 'event' in prompts:
-        try:
-            extras['event'] = re.compile(prompts['event']).pattern
-        except (re.error, TypeError) as error:
-            raise ModelError(f'{name}: "event" in stc.json is no regular expression: {error}') from None
-    if 'frames' in prompts:
-        extras['frame_counts'] = tuple(sorted(prompts['frames']))
-    if 'questions' in prompts:
-        extras['demo_questions'] = tuple(prompts['questions'])
+    decoder = Decoder(body.language_model, weights.lm_head)
+    decoder.max_positions = _choose_positions(name, text.max_position_embeddings, own.get('max_positions'),
+                                              2 * (len(words.head()) + rows * cols))
+    extras = {field: own[key] for key, field in OWN_FIELDS.items() if key in own}
     weights.requires_grad_(False)
     return VideoModel(
-        name=name, pixels=Pixels.from_config(processor or {}, config.vision_config.image_size), tower=tower,
-        project_in=lambda x: projector.act(projector.linear_1(x)), project_out=projector.linear_2, pool=pool,
-        token_grid=(rows, cols), newline=body.image_newline.data,
-        decoder=Decoder(body.language_model, weights.lm_head),
-        words=Words(tokenizer, frozenset(stops | ({end} if end is not None else set()))), notes=notes, weights=weights,
-        **extras)
+        name=name, pixels=pixels, tower=tower, project_in=lambda x: projector.act(projector.linear_1(x)),
+        project_out=projector.linear_2, pool=pool, token_grid=(rows, cols), newline=body.image_newline.data,
+        decoder=decoder, words=words, notes=notes, weights=weights, **extras)
 
 
-def _read(folder: str, name: str) -> dict:
-    """A JSON file of the model; {} where the model has none."""
-    from transformers.utils import cached_file
+OWN_FIELDS = {'narration': 'narration_prompt', 'certainty': 'narration_certainty', 'event': 'event',
+              'frames': 'frame_counts', 'questions': 'demo_questions'}      # stc.json's keys: VideoModel's fields
 
-    path = cached_file(folder, name, _raise_exceptions_for_missing_entries=False,
-                       _raise_exceptions_for_connection_errors=False)
-    return json.loads(Path(path).read_text()) if path else {}
+
+def choose_pixels(where: str, config, processor: dict | None) -> Pixels:
+    """What prepares frames by a processor's configuration; None is what is usual for the tower. Raises `ModelError`."""
+    vision = config.vision_config
+    try:
+        return Pixels.from_config(processor, vision.image_size, clip=vision.model_type == 'clip_vision_model')
+    except ValueError as error:
+        raise ModelError(f'{where}: {error}') from None
+
+
+def _choose_positions(name: str, trained: int, wanted: int | None, needed: int) -> int:
+    """The range of positions that a stream may use: `wanted`, where stc.json asks for less than what was trained."""
+    if trained < needed:
+        raise ModelError(f'{name}: max_position_embeddings in config.json is {trained}, too few for its frames, which '
+                         f'need {needed}: correct it, or take another checkpoint')
+    if wanted is None:
+        return trained
+    if not needed <= wanted <= trained:
+        raise ModelError(f'{name}: "max_positions" in stc.json is {wanted}: write a number from {needed}, which its '
+                         f'frames need, to {trained}, for which it was trained')
+    return wanted
+
+
+def _read_template(folder: Path) -> str | None:
+    """The chat template of chat_template.json, as transformers 4 wrote it for processors; others the tokenizer has."""
+    old = folder / 'chat_template.json'
+    if (folder / 'chat_template.jinja').is_file() or not old.is_file():
+        return None
+    template = read_json(old).get('chat_template')
+    return template if isinstance(template, str) else None
