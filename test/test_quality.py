@@ -127,6 +127,13 @@ def test_blank_shows_nothing_and_reversed_the_oldest_frame_last(model, case, mon
     assert np.array_equal(show_reversed(seen[-1]), case.clip.frames)
 
 
+def test_held_shows_every_fourth_frame_four_times(model, case, monkeypatch):
+    tally, seen, moments = streams_of(model, named('held'), case, monkeypatch)
+    assert [n for n, _ in moments] == [6, 12] and tally.kept == 1
+    assert all(np.array_equal(frame, case.clip.frames[t // 4 * 4]) for t, frame in enumerate(seen[-1]))
+    assert np.array_equal(seen[0], seen[-1][:6])        # the stream goes on from one moment to the next
+
+
 def test_never_recomputes_the_first_frame_alone_even_after_a_cut(model):
     frames = np.array(moving_square(20) + [np.full((48, 48, 3), 255, np.uint8)] + moving_square(20, seed=9))
     frames[25:, 20:] = 0
@@ -191,7 +198,8 @@ def outcome(right: dict, streams: int = 30, each: int = 4, seed: int = 0) -> Out
 
 @pytest.mark.parametrize('control, expected', [
     ({}, True), ({'blank': 0.86}, False), ({'newest': 0.86}, False), ({'never': 0.86}, False), ({'blank': 0.84}, True),
-    ({'reversed': 0.9}, True), ({'random': 0.95}, True), ({'uniform': 0.95}, True)], ids=str)
+    ({'reversed': 0.9}, True), ({'random': 0.95}, True), ({'uniform': 0.95}, True), ({'held': 0.95}, True)],
+    ids=str)
 def test_a_type_that_survives_destruction_does_not_test_compression(control, expected):
     assert can_tell(0.9, {**dict.fromkeys(CONTROLS, 0.3), **control}) is expected
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from stc_ros.synthetic import PROFILES, Clip, record
+from stc_ros.synthetic.backdrop import EVALUATED, Backdrop
 from stc_ros.synthetic.forms import TYPES
 from stc_ros.synthetic.narration import tell
 from stc_ros.synthetic.questions import Question, ask_about
+from stc_ros.synthetic.render import UNIT
 from stc_ros.synthetic.seeds import TEST, TUNE
 
 MOST_SKIPPED = 64       # frames that a stream may have run before we look
@@ -19,11 +21,13 @@ NARRATED = 16           # frames that a narration looks back
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is asked of one stream."""
+    """How much is asked of one stream, and how it is shown."""
 
     frames: int = 32
     moments: int = 3
     questions: int = 4              # of each type at each moment, where the world offers so many
+    size: int = UNIT                # pixels of a frame's side
+    backdrop: tuple[str, ...] = ()  # videos of which the part that nothing learned from is shown behind the objects
 
     def moments_at(self) -> list[int]:
         """Frames at which questions are asked: the first in the middle, the last at the end."""
@@ -53,7 +57,8 @@ def draw_streams(profile: str, count: int, seed: int, tune: bool = False) -> lis
 def draw_case(profile: str, seed: int, plan: Plan) -> Case:
     """The case of that seed; the same one every time."""
     draw = random.Random(f'{profile}/{seed}/questions')
-    clip = record(profile, seed, plan.frames, skip=draw.randrange(MOST_SKIPPED))
+    backdrop = Backdrop(plan.backdrop, EVALUATED) if plan.backdrop else None
+    clip = record(profile, seed, plan.frames, plan.size, skip=draw.randrange(MOST_SKIPPED), backdrop=backdrop)
     asked = {t: [q for kind in TYPES for q in ask_about(clip, t, draw, plan.questions, types=(kind,))]
              for t in plan.moments_at()}
     last = plan.moments_at()[-1]

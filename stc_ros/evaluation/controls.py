@@ -4,7 +4,8 @@ Three controls destroy what compression might destroy: `blank` shows nothing, `n
 cacher that never refreshes: every layer reuses the first frame's, only the patch embeddings are the frame's own) misses
 what is new. A type of question that survives one of them cannot tell what compression costs. The others are there to
 compare with: `reversed` destroys the order of time; `random` and `uniform` keep as many tokens as the settings' pruner,
-but choose them without looking.
+but choose them without looking; `held` shows the plain model only every fourth frame, for as long as four last: what
+compression must beat that costs a quarter or more.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from stc_ros.settings import KNOBS, Settings
 from stc_ros.stream import Stream
 
 GREY = 128
-CONTROLS = ('blank', 'newest', 'never', 'reversed', 'random', 'uniform')
+HOLD = 4                # frames for which `held` shows one
+CONTROLS = ('blank', 'newest', 'never', 'reversed', 'random', 'uniform', 'held')
 DESTROYERS = ('blank', 'newest', 'never')
 
 
@@ -40,6 +42,11 @@ def show_newest(frames: np.ndarray) -> np.ndarray:
 
 def show_reversed(frames: np.ndarray) -> np.ndarray:
     return frames[::-1]
+
+
+def show_held(frames: np.ndarray) -> np.ndarray:
+    at = np.arange(len(frames))
+    return frames[at - at % HOLD]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,8 @@ def controls(settings: Settings) -> list[Condition]:
     return [
         Condition('blank', off, show_blank), Condition('newest', off, show_newest, anew=True),
         Condition('never', never, cuts=False), Condition('reversed', off, show_reversed, anew=True),
-        Condition('random', settings, choice='random'), Condition('uniform', settings, choice='uniform')]
+        Condition('random', settings, choice='random'), Condition('uniform', settings, choice='uniform'),
+        Condition('held', off, show_held)]
 
 
 def conditions(settings: Settings) -> list[Condition]:

