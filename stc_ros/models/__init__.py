@@ -10,11 +10,12 @@ from stc_ros.settings import Settings
 TINY = Path(__file__).parent / 'tiny'
 TINY_NOTES = ('The embedded model knows only its synthetic world: coloured shapes that move. On other pictures its '
               'words mean nothing. Name a real one with model:=llava-hf/llava-onevision-qwen2-0.5b-ov-hf or a folder.')
+REAL_EYE = 'real-eye'     # for measuring, see stc_ros/models/real_eye/README.md
 SMALL = 50_000_000        # weights
 
 
 def load_model(settings: Settings):
-    """Load `settings.model` (empty: the embedded one) -> `VideoModel`.
+    """Load `settings.model` (empty: the embedded one; "real-eye": it behind a real tower) -> `VideoModel`.
 
     Raises `stc_ros.models.base.ModelError`, with the remedy, when it cannot be had.
     """
@@ -31,9 +32,14 @@ def load_model(settings: Settings):
         dtype = torch.float32 if device.type == 'cpu' else torch.bfloat16
     else:
         dtype = getattr(torch, settings.dtype)
-    if not settings.model and not (TINY / 'model.safetensors').is_file():
+    if settings.model == REAL_EYE:
+        from stc_ros.models import real_eye
+
+        model = real_eye.load(device, dtype)
+    elif settings.model or (TINY / 'model.safetensors').is_file():
+        model = load(settings.model or str(TINY), device, dtype, notes='' if settings.model else TINY_NOTES)
+    else:
         raise ModelError(f'the embedded model is missing from {TINY}: train it with ./dev train-tiny, or name a model')
-    model = load(settings.model or str(TINY), device, dtype, notes='' if settings.model else TINY_NOTES)
     if settings.compile:
         model.tower.compiler = Compiler()
     return model

@@ -12,10 +12,11 @@ AT_ONCE = 8  # clips
 
 @torch.no_grad()
 def measure_shard(
-    model, shard: dict, head: torch.Tensor, share: float = 1.0, differences: bool = False
+    model, shard: dict, head: torch.Tensor, share: float = 1.0, differences: bool = False,
+    dtype: torch.dtype = torch.bfloat16,
 ) -> dict[str, float]:
     """Accuracies by type, of "all", and of the narration's words and whole texts, at a share of the visual tokens."""
-    w = lean.gather_weights(model, prefix=lean.TEXT) | {lean.NEWLINE: model.model.image_newline.to(torch.bfloat16)}
+    w = lean.gather_weights(model, dtype, lean.TEXT) | {lean.NEWLINE: model.model.image_newline.to(dtype)}
     draw = torch.Generator().manual_seed(0)
     right, types, tokens, exact = [], [], [], []
     asked = PER_MOMENT if differences else shard["moment"].shape[1]

@@ -60,9 +60,9 @@ def shards_for(step: int, begin: int = 0) -> tuple[int, int]:
     return max(newest - RECENT, begin), newest
 
 
-def train_step(model, heads, batch, head: torch.Tensor):
-    """Loss, its parts, and which answers were right, bool [n], by type, int64 [n]."""
-    w = lean.gather_weights(model, prefix=lean.TEXT) | {lean.NEWLINE: model.model.image_newline.to(torch.bfloat16)}
+def train_step(model, heads, batch, head: torch.Tensor, dtype: torch.dtype = torch.bfloat16):
+    """Loss, its parts, and which answers were right, bool [n], by type, int64 [n]. Computed in `dtype`."""
+    w = lean.gather_weights(model, dtype, lean.TEXT) | {lean.NEWLINE: model.model.image_newline.to(dtype)}
     h = len(head)
     caches, states = losses.read_batch(w, batch, head)
     parts, rights = dict.fromkeys(("answer", "look", "number", "match", "name", "choose"), 0.0), []
