@@ -53,6 +53,7 @@ def draw_along(traces: list[Trace], title: str, file: Path) -> None:
         axes.plot(range(1, len(values) + 1), values, color=f'C{number % 10}', linewidth=1.0 if control else 1.8,
                   linestyle='--' if control else '-', label=label(trace))
     axes.set(xlabel='frame', ylabel='1 - mean cosine', yscale='log', title=title)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3, which='both')
     axes.legend(fontsize=8, loc='upper left', bbox_to_anchor=(1.01, 1))
     save(figure, file)
@@ -64,13 +65,13 @@ def draw_frontier(rows: list[dict], held: list[dict], title: str, file: Path) ->
     figure, axes = pyplot.subplots(figsize=(8, 6))
     axes.plot(*zip(*sorted(point(row) for row in held)), color='grey', linestyle='--', linewidth=1,
               label='hold every n-th frame')
-    for row in rows:
-        if row['mode'] == 'plain' or row['mode'] == 'hold':
+    for number, row in enumerate(row for row in rows if row['mode'] != 'plain'):        # colours as along the clip
+        if row['mode'] == 'hold':
             continue
         x, y = point(row)
-        axes.plot(x, y, 'x' if row['mode'] in CONTROLS else 'o', markersize=7)
+        axes.plot(x, y, 'x' if row['mode'] in CONTROLS else 'o', color=f'C{number % 10}', markersize=7)
         text = row['mode'] + ('' if row['cost'] >= CHEAPEST else ' (next to nothing)')
-        axes.annotate(text, (x, y), xytext=(6, 4), textcoords='offset points', fontsize=8)
+        axes.annotate(text, (x, y), xytext=(6, -11 if number % 2 else 5), textcoords='offset points', fontsize=8)
     axes.set(xlabel="cost, time over the plain tower's", ylabel='1 - mean cosine', xscale='log', yscale='log',
              title=title)
     axes.grid(alpha=0.3, which='both')

@@ -113,7 +113,7 @@ class Bench:
         self.builds, self.plain = load_plain(chosen.side), None
         self.eye, self.head = self.builds[0].eye, Head(read_weights())
         if chosen.settings:
-            self.modes = [cached(self.eye, f'settings {n}', s) for n, (_, s) in enumerate(chosen.settings, 1)]
+            self.modes = [cached(self.eye, text.replace('cacher=', ''), s) for text, s in chosen.settings]
             self.reference = self.modes[0]
         else:
             self.modes = default_modes(self.eye)
@@ -178,7 +178,8 @@ class Bench:
         plain, moving, work = traces[0], truth.moving(), self.plain.operations(1.0)
         rows = [score(trace, plain, moving) for trace in traces]
         cost = next(row['cost'] for row, trace in zip(rows, traces) if trace.name == self.reference.name)
-        period = min(max(1.0, 1 / cost), len(truth.ms)) if cost else math.inf
+        later = len(truth.ms) - 1
+        period = max(1.0, later / (round(cost * later) + 0.5))      # so many whole frames among the later ones
         for trace in (truth.hold(HOLD, f'every {HOLD}th frame', work),
                       truth.hold(period, f'every {period:.3g} frames, at the cost of {self.reference.name}', work),
                       truth.hold(math.inf, 'for ever', work, name='first frame')):
