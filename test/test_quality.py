@@ -16,6 +16,7 @@ from stc_ros.evaluation.answers import answer_all
 from stc_ros.evaluation.cases import Plan, draw_case, draw_streams
 from stc_ros.evaluation.controls import CONTROLS, Condition, conditions, show_reversed
 from stc_ros.evaluation.measure import NAMES, TYPE_OF, Outcome, Tally, ask_case, count_asked, see
+from stc_ros.evaluation.remember import remembering
 from stc_ros.evaluation.summary import can_tell, summarise, to_json
 from stc_ros.models.random import random_model
 from stc_ros.settings import Settings
@@ -180,6 +181,19 @@ def test_narration_is_what_would_be_published(model):
     assert said and measure.narrate(stream, 'what is moving ?') == say_once(said)
     stream.configure(dataclasses.replace(SETTINGS, narration_certainty=1.0))
     assert measure.narrate(stream, 'what is moving ?') == ''
+
+
+def test_what_a_tower_has_computed_is_remembered_and_nothing_changes_by_it(model, case, monkeypatch):
+    """Each condition gives the same tallies; plain frames pass the tower once, whoever shows them."""
+    shown = [named(name) for name in ('plain', 'reversed', 'held', 'never')]
+    shown.append(Condition('paper', dataclasses.replace(SETTINGS, cacher='paper', update_ratio=0.5)))
+    each = [ask_case(model, case, condition) for condition in shown]
+    with remembering(model.tower) as memory:
+        again = [ask_case(model, case, condition) for condition in shown]
+        dense = len(memory.known)
+    assert model.tower.compiler is None
+    assert all(np.array_equal(a.right, b.right) and a.recomputed == b.recomputed for a, b in zip(each, again))
+    assert dense == len(model.tower.blocks) * len(case.clip.frames)
 
 
 # ---- figures

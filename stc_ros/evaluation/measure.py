@@ -15,6 +15,7 @@ from tqdm import tqdm
 from stc_ros.evaluation.answers import answer_all
 from stc_ros.evaluation.cases import Case, Plan, draw_case
 from stc_ros.evaluation.controls import Condition
+from stc_ros.evaluation.remember import remembering
 from stc_ros.lifeline import end_with_parent
 from stc_ros.models.base import VideoModel
 from stc_ros.settings import Settings
@@ -141,7 +142,8 @@ def _results(model: VideoModel, work: list, jobs: int) -> Iterator:
 
 def _measure(model: VideoModel, profile: str, seed: int, plan: Plan, conditions: list[Condition]):
     case = draw_case(profile, seed, plan)
-    return count_asked(case), [ask_case(model, case, condition) for condition in conditions]
+    with remembering(model.tower):
+        return count_asked(case), [ask_case(model, case, condition) for condition in conditions]
 
 
 def _start_worker(settings: Settings) -> None:
