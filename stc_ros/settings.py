@@ -75,23 +75,14 @@ class Settings:
     # STC-Cacher
     cacher: str = knob('compact', 'How vision features are reused from frame to frame.', choices=CACHERS)
     cache_similarity: float = knob(
-        0.85, 'A vision token at least this similar to its cached counterpart is reused: by its key, in each layer '
-              '(cacher: similarity), or by its pixels, for all layers (compact). 1 recomputes all that changed at all, '
-              '0 reuses all between refreshes.', low=0.0, high=1.0)
+        0.995, 'The least similarity (cosine, mean over a frame) that reused vision features keep to what they would be. '
+               'It is measured in every frame and held by recomputing more or less (cacher: compact); 1 reuses '
+               'nothing of a picture that has changed. With the cacher similarity: a token is reused in a layer where '
+               'its key is at least this similar to its cached one.', low=0.0, high=1.0)
     update_ratio: float = knob(0.25, 'Share of the vision tokens recomputed in each layer (cacher: paper).',
                                low=0.0, high=1.0)
     cache_interval: int = knob(4, 'Every how many frames all vision tokens are recomputed; 1 is always (cacher: paper, '
                                   'similarity).', unit='frames', low=1, high=64)
-    refresh_period: int = knob(32, 'Within how many frames that are looked at every vision token is recomputed, a few '
-                                   'in each (cacher: compact).', unit='frames', low=1, high=1024)
-    recompute_limit: float = knob(
-        1.0, "Largest share of a frame's vision tokens that is recomputed, scene cuts excepted; what changed beyond it "
-             'follows in the next frames, or when a question is asked. 1 sets no limit '
-             '(cacher: compact).', low=0.05, high=1.0)
-    recompute_burst: float = knob(
-        0.13, 'As recompute_limit, but for bursts of change only: where change never rests, more is granted, in '
-              'proportion to what is usual there. So no frame takes much longer than is usual. 1 sets no limit '
-              '(cacher: compact).', low=0.05, high=1.0)
     heartbeat: int = knob(2, 'Of frames in a row that show nothing new, every how many-th is looked at all the same; 1 '
                              'is every one (cacher: compact).', unit='frames', low=1, high=1024)
     # STC-Pruner

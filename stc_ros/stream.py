@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ import torch
 from stc_ros.answer import Answer, NothingSeen, QuestionError, StreamError
 from stc_ros.compression.pruner import make_pruner
 from stc_ros.compression.scene import is_cut, thumbnail
-from stc_ros.compression.vision import Sight, VisionState, look, look_closer
+from stc_ros.compression.vision import Sight, VisionState, look
 from stc_ros.lane import Lane
 from stc_ros.memory.window import Window
 from stc_ros.models.base import VideoModel
@@ -44,6 +45,7 @@ class FrameReport:
     kept: np.ndarray                # int64 [b]: raster indices of the visual tokens kept
     tokens: int                     # vision tokens
     tokens_recomputed: float        # of them, recomputed (mean over the layers)
+    similarity: float               # of what was reused to what it would be, as the cacher estimates; NaN: it does not
     visual_tokens: int              # tokens before the pruner
     tokens_kept: int                # and behind it
     ms: dict[str, float]            # gate, vision, prune, prefill: milliseconds (overlap: the last frame's prefill)
@@ -117,7 +119,6 @@ class Stream:
             self.settle()
         self._prefill_ms = {'prefill': 0.0}         # of the last frame whose prefill ran beside another's vision
         self.vision = VisionState()
-        self._image: torch.Tensor | None = None     # uint8 [1, 3, h, w]: the newest frame
         self._sight: Sight | None = None            # of the newest that showed anything, if not all of it was told
         self.pruner = make_pruner(self.settings.pruner)
         self.thumbnail: torch.Tensor | None = None
@@ -165,7 +166,6 @@ class Stream:
         watch.mark('vision')
 
         chosen = None if sight is None else self.pruner.select(sight, settings)         # b of n tokens
-        self._image = image
         if sight:
             self._sight = sight if len(chosen.index) < model.visual_tokens else None
         watch.mark('prune')
@@ -185,7 +185,7 @@ class Stream:
         report = FrameReport(
             stamp=stamp, index=self._stats.frames, grid=model.tower.grid, token_grid=model.token_grid,
             recomputed=recomputed, kept=kept, tokens=patches, tokens_recomputed=float(recomputed.sum()),
-            visual_tokens=model.visual_tokens, tokens_kept=len(kept), ms=ms,
+            similarity=self._similarity(sight), visual_tokens=model.visual_tokens, tokens_kept=len(kept), ms=ms,
             scene_change=scene_change, first_stamp=first_stamp, memory_tokens=memory_tokens,
             memory_bytes=self.memory.bytes)
         self._stats.count(report)
@@ -212,8 +212,7 @@ class Stream:
     def ask(self, question: str, max_new_tokens: int | None = None) -> Answer:
         """Ask about what is in the window -> an iterator of text pieces, whose `report` tells what it rests on.
 
-        The memory is not changed: question and answer are forgotten. What a burst of change left for later has been
-        computed afterwards. Raises `NothingSeen` before the first frame and `QuestionError` for an empty or too long
+        The memory is not changed: question and answer are forgotten. Raises `NothingSeen` before the first frame and `QuestionError` for an empty or too long
         question, and what the last frame's prefill raised (overlap). After any other exception `reset` the stream.
         """
         self.settle()
@@ -226,21 +225,15 @@ class Stream:
 
     @torch.inference_mode()
     def newest_tokens(self, room: int) -> torch.Tensor | None:
-        """All visual tokens of the newest frame, [1, n, D], or None: the memory has them, or there is no `room` for n.
-
-        What a burst of change left for later is computed now, and counted in `stats`.
-        """
+        """All visual tokens of the newest frame, [1, n, D], or None: the memory has them, or there is no `room` for n."""
         if not self.settings.newest_whole or self.model.visual_tokens > room:
             return None
-        try:
-            closer = look_closer(self.model, self.vision, self._image, self.settings)
-        except Exception:
-            self.vision = VisionState()         # half of it may be written: the next frame begins anew
-            raise
-        if closer:
-            self._sight = closer
-            self._stats.tokens_recomputed += float(closer.recomputed.sum())
         return self._sight.tokens[None] if self._sight else None
+
+    def _similarity(self, sight: Sight | None) -> float:
+        """Of what this frame reused; a frame that shows nothing new is as far off as the one before it."""
+        compact = self.vision.compact
+        return math.nan if compact is None else compact.similarity if sight is None else sight.similarity
 
     def stats(self) -> StreamStats:
         """Sums since the last reset."""

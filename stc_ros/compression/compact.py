@@ -1,29 +1,27 @@
-"""The compact cacher: a frame costs what has changed in it, and nothing more.
+"""The compact cacher: a frame costs what has changed in it, and what it takes to keep the rest as it would be.
 
-Changed tokens are chosen once per frame, from the pixels, each against the picture at its own last recompute. All
-blocks then run on those tokens alone; they attend to the cached keys and values of the others, and their own are
-written back. So the cost is k / T of the plain tower in every part of it, where the paper's cacher (arXiv 2512.00891,
-§3.3) computes dense keys in every layer and dense frames every N. The stalest tokens ride along in every frame, so
-that none waits longer than `refresh_period` frames that are looked at, and no frame is dearer than its change.
+Changed patches are chosen once per frame, from the pixels, each against the picture at its own last recompute. All
+blocks then run on those patches alone, over the cached keys and values of the others, so the cost is k / T of the plain
+tower in every part of it, where the paper's cacher (arXiv 2512.00891, §3.3) computes dense keys in every layer and dense
+frames every N. What did not change follows the drift of a few samples (`drift.py`), which also tell how large the error
+of all that is reused is; a closed loop keeps that under the bound 1 - `cache_similarity` (`bound.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 
+from stc_ros.compression.bound import Bound
+from stc_ros.compression.drift import FEWEST, follow, weigh
 from stc_ros.models.tower import Block, Tower
 from stc_ros.settings import Settings
 
 SETTLE = 2              # quiet frames that are looked at before others are skipped: rest, too, has to be seen
-REMEMBERED = 64         # looked-at frames from which the usual amount of change is known
-USUAL = 0.1             # quantile of it: nine frames in ten want more
-BURST = 2.5             # times the usual that a frame may recompute, if that is more than `recompute_burst`
+WHOLE = 0.7             # share of the patches from which a whole frame is hardly dearer, and exact
 FULL_SCALE = 64.0       # root mean square difference of a patch, in grey levels, that counts as similarity 0
 
 
@@ -32,14 +30,15 @@ class CompactState:
     """What the cacher keeps of one stream; T counts the class tokens, P only the patches."""
 
     image: torch.Tensor         # uint8 [1, 3, h, w]: every patch as it was at its last recompute
-    keys: torch.Tensor          # [layers, heads, T, head]
-    values: torch.Tensor        # [layers, heads, T, head]
+    held: torch.Tensor          # [layers, T, 2 d]: keys and values
     entry: torch.Tensor         # [1, T, d]: the last block's input
     features: torch.Tensor      # [1, T, d]: the last block's output
-    age: torch.Tensor           # int64 [P]: frames since each patch's last recompute
+    order: torch.Tensor         # int64 [P]: patches in the order in which they are samples, any stretch spread evenly
+    bound: Bound = field(default_factory=Bound)
+    similarity: float = 1.0     # of what the newest frame reused to what it would be, mean over patches, as estimated
+    next_sample: int = 0        # place in `order`
     skipped: int = 0            # frames in a row that were skipped
     quiet: int = 0              # frames in a row that showed nothing new, skipped or not
-    wanted: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))   # patches, by frame not skipped
 
     def fits(self, tower: Tower, image: torch.Tensor, dtype: torch.dtype) -> bool:
         """Whether this state is of such pictures and of that tower."""
@@ -58,35 +57,44 @@ def similarity(image: torch.Tensor, last: torch.Tensor, grid: tuple[int, int]) -
     return (1 - F.avg_pool2d(square, (height, width)).flatten().sqrt() / FULL_SCALE).clamp(min=0)
 
 
-def choose_changed(state: CompactState, image: torch.Tensor, tower: Tower, settings: Settings):
-    """Which patches to recompute -> indices int64 [k] ascending, how many frames in a row have shown nothing new, and
-    how many patches would be recomputed without a limit.
+def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor, embed, settings: Settings,
+                   refresh: bool = False):
+    """See one picture, uint8 [1, 3, h, w] -> (state, patches recomputed bool [P]).
 
-    None means all, an empty tensor none.
-
-    Changed is what is less similar than `cache_similarity` (at 1: what differs at all); what is pooled with it comes
-    along, see `pooled_with`. The count is rounded up to a bucket, so that shapes repeat; the room left goes to the
-    stalest, at least P / refresh_period a frame. When this is more than `allowance` grants, what has changed most comes
-    first, and what has changed and finds no room follows in the next frames.
-    When nothing has changed for more than SETTLE frames the frame is skipped, but for every `heartbeat`-th.
+    embed: gives the embedded tokens [1, T, d] of the picture; not called when nothing is recomputed. The features are
+    in `state.features`, which the next call overwrites. `refresh` recomputes everything.
     """
+    patches = tower.grid[0] * tower.grid[1]
+    none = torch.zeros(patches, dtype=torch.bool, device=image.device)
+    if state is None or not state.fits(tower, image, state.features.dtype):
+        return compute_all(tower, image, embed()), ~none
+    allowed = 1 - settings.cache_similarity
     alike = similarity(image, state.image, tower.grid)
-    changed = alike < settings.cache_similarity
-    along = pooled_with(changed, tower)
-    patches, count = len(alike), int(along.sum())
-    quiet = 0 if count else state.quiet + 1
-    if skips(quiet, state.skipped, settings):
-        return changed.nonzero()[:, 0], quiet, 0
-    stalest = math.ceil(patches / settings.refresh_period)
-    wanted = bucket(count + stalest, patches)
-    granted = min(wanted, max(allowance(state.wanted, patches, settings), bucket(stalest + 1, patches)))
-    if granted == patches:
-        return None, quiet, wanted
-    waited = state.age + 0.5 * (1 - alike)
-    urgency = (state.age.max() + 2) * (changed.int() + along.int()) + (1 - alike)       # above all that only waited
-    first = torch.where(along, urgency, waited).topk(granted - stalest).indices
-    rest = waited.index_fill(0, first, -1.0).topk(stalest).indices
-    return torch.cat((first, rest)).sort().values, quiet, wanted
+    changed = pooled_with(choose_changed(alike, state.bound, allowed), tower)
+    count = int(changed.sum())
+    state.quiet = 0 if count else state.quiet + 1
+    if not refresh and skips(state.quiet, state.skipped, settings):
+        state.skipped += 1
+        return state, none
+    state.skipped = 0
+    computed = bucket(count + math.ceil(state.bound.sampled * patches), patches)
+    exact = allowed == 0 and count > 0
+    if refresh or exact or computed >= WHOLE * patches or (allowed > 0 and state.bound.whole_due(allowed)):
+        return _renew_all(tower, state, image, embed, changed, 0 if refresh else allowed), ~none
+    sampled = take_samples(state, changed, computed - count)
+    _renew(tower, state, image, embed, changed | sampled, sampled, allowed)
+    return state, changed | sampled
+
+
+def choose_changed(alike: torch.Tensor, bound: Bound, allowed: float) -> torch.Tensor:
+    """Which patches have changed, bool [P], by their likeness to what was last computed of them, float32 [P].
+
+    Where no error is `allowed`: all that differ at all.
+    """
+    if allowed == 0:
+        return alike < 1
+    noise = float((1 - alike).kthvalue(max(1, len(alike) // 4)).values)
+    return alike < 1 - bound.change(noise)
 
 
 def pooled_with(changed: torch.Tensor, tower: Tower) -> torch.Tensor:
@@ -100,17 +108,13 @@ def pooled_with(changed: torch.Tensor, tower: Tower) -> torch.Tensor:
     return changed | (touched @ tower.pooled > 0)
 
 
-def allowance(wanted: Sequence[int], patches: int, settings: Settings) -> int:
-    """How many patches a frame may recompute, whole buckets, after frames that `wanted` so many.
-
-    `recompute_burst` of them; where change never rests, and so is no burst, BURST times what nine frames in ten want at
-    least. Never more than `recompute_limit`. With few frames known, as behind a cut, what the
-    quietest of them wants is usual.
-    """
-    usual = sorted(wanted)[int(len(wanted) * USUAL)] if wanted else 0
-    most, step = max(settings.recompute_burst * patches, BURST * usual), bucket_step(patches)
-    most = min(most, settings.recompute_limit * patches)
-    return patches if most >= patches else int(most) // step * step
+def take_samples(state: CompactState, changed: torch.Tensor, count: int) -> torch.Tensor:
+    """The next `count` patches in `state.order` that are not `changed`, bool [P]; the order goes round."""
+    order = state.order.roll(-state.next_sample)
+    free = ~changed[order]
+    taken = free & (free.cumsum(0) <= count)
+    state.next_sample = (state.next_sample + int(taken.nonzero()[-1]) + 1) % len(order) if count else state.next_sample
+    return torch.zeros_like(changed).index_put((order,), taken)
 
 
 def skips(quiet: int, skipped: int, settings: Settings) -> bool:
@@ -119,59 +123,21 @@ def skips(quiet: int, skipped: int, settings: Settings) -> bool:
 
 
 def bucket(count: int, patches: int) -> int:
-    """`count` rounded up to a multiple of `bucket_step`, at most all."""
-    step = bucket_step(patches)
+    """`count` rounded up to a multiple of about a twenty-fourth of all, 8, 16, 32, 64 ..., so that shapes repeat."""
+    step = 1 << max(3, round(math.log2(patches / 24)))
     return min(patches, math.ceil(count / step) * step)
 
 
-def bucket_step(patches: int) -> int:
-    """About a twenty-fourth of all patches: 8, 16, 32, 64 ..."""
-    return 1 << max(3, round(math.log2(patches / 24)))
+def spread_order(grid: tuple[int, int], device) -> torch.Tensor:
+    """The patches, int64 [P], so ordered that any stretch is spread over the picture: by an 8 x 8 ordered dither.
 
-
-def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor, embed, settings: Settings,
-                   refresh: bool = False):
-    """See one picture, uint8 [1, 3, h, w] -> (state, patches recomputed bool [P]).
-
-    embed: gives the embedded tokens [1, T, d] of the picture; not called when nothing is recomputed. The features are
-    in `state.features`, which the next call overwrites. `refresh` recomputes everything.
+    Source: B. E. Bayer, "An optimum method for two-level rendition of continuous-tone pictures", ICC 1973.
     """
-    patches = tower.grid[0] * tower.grid[1]
-    rows = None
-    if not refresh and state is not None and state.fits(tower, image, state.features.dtype):
-        rows, state.quiet, wanted = choose_changed(state, image, tower, settings)
-        if wanted:
-            state.wanted.append(wanted)
-    if rows is None:
-        fresh = compute_all(tower, image, embed())
-        if state is not None and not refresh:
-            fresh.wanted = state.wanted
-        return fresh, torch.ones(patches, dtype=torch.bool, device=image.device)
-    recomputed = torch.zeros(patches, dtype=torch.bool, device=image.device)
-    state.age += 1
-    state.skipped = state.skipped + 1 if len(rows) == 0 else 0
-    recomputed[rows] = True
-    renew(tower, state, image, embed, recomputed)
-    return state, recomputed
-
-
-def catch_up(tower: Tower, state: CompactState, image: torch.Tensor, embed, settings: Settings) -> torch.Tensor:
-    """Recompute what a limit has left for later in the newest picture -> patches recomputed, bool [P].
-
-    `image` is the picture that `state` has seen last. The next frames need not do it any more.
-    """
-    late = pooled_with(similarity(image, state.image, tower.grid) < settings.cache_similarity, tower)
-    renew(tower, state, image, embed, late)
-    return late
-
-
-def renew(tower: Tower, state: CompactState, image: torch.Tensor, embed, which: torch.Tensor) -> None:
-    """Recompute the patches `which`, bool [P], from `image`; nothing is embedded when there are none."""
-    rows = which.nonzero()[:, 0]
-    if len(rows):
-        compute_rows(tower, state, embed(), rows)
-        state.image = replace_patches(state.image, image, which.view(tower.grid))
-        state.age[rows] = 0
+    row, col = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing='ij')
+    rank = torch.zeros(grid, dtype=torch.long)
+    for bit in (1, 2, 4):
+        rank = 4 * rank + 2 * ((row & bit > 0) ^ (col & bit > 0)) + (row & bit > 0)
+    return rank.flatten().argsort(stable=True).to(device)
 
 
 def replace_patches(old: torch.Tensor, new: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
@@ -184,42 +150,85 @@ def replace_patches(old: torch.Tensor, new: torch.Tensor, which: torch.Tensor) -
 
 def compute_all(tower: Tower, image: torch.Tensor, x: torch.Tensor) -> CompactState:
     """The plain tower on x [1, T, d], every key and value kept."""
-    keys, values, run = [], [], tower.runs(run_block)
+    held, run = [], tower.runs(run_block)
     for block in tower.blocks:
         entry = x
-        x, key, value = run(block, x, None, None, None)
-        keys.append(key)
-        values.append(value)
-    age = torch.zeros(tower.grid[0] * tower.grid[1], dtype=torch.long, device=image.device)
-    return CompactState(image, torch.stack(keys), torch.stack(values), entry, x, age)
+        x, both = run(block, x, None, None, None)
+        held.append(both)
+    return CompactState(image, torch.stack(held), entry, x, spread_order(tower.grid, image.device))
 
 
-def compute_rows(tower: Tower, state: CompactState, x: torch.Tensor, rows: torch.Tensor) -> None:
-    """The tower on the patches `rows` [k] (and the class tokens) of x [1, T, d]; results are written into `state`."""
-    rows = rows + tower.class_tokens
-    if tower.class_tokens:
-        rows = torch.cat((torch.arange(tower.class_tokens, device=rows.device), rows))
+def compute_rows(tower: Tower, state: CompactState, x: torch.Tensor, patches: torch.Tensor, sampled=None):
+    """The tower on the patches [k] (and the class tokens) of x [1, T, d]; results are written into `state`.
+
+    sampled: bool [k], those among them that did not change: all that is not computed follows their drift. Returns what
+    they were, what they would be had they only followed the others, and what they are: three [s, d], by the last block's
+    output; None when they are too few to tell anything.
+    """
+    first, samples = tower.class_tokens, None
+    rows = torch.cat((torch.arange(first, device=patches.device), patches + first))
+    if sampled is not None and int(sampled.sum()) >= FEWEST:
+        samples = weigh(state.features[0], tower.grid, first, rows, sampled.nonzero()[:, 0] + first)
     x, run = x[:, rows], tower.runs(run_block)
-    for block, key, value in zip(tower.blocks, state.keys, state.values):
+    for block, held in zip(tower.blocks, state.held):
         entry = x
-        x, _, _ = run(block, x, key, value, rows)
+        x, _ = run(block, x, held, rows, samples)
+    told = None
+    if samples is not None:
+        were = state.features[0, samples.rows]
+        follow(state.entry[0], entry[0], samples)
+        told = were, follow(state.features[0], x[0], samples), x[0, samples.at]
     state.entry.index_copy_(1, rows, entry)
     state.features.index_copy_(1, rows, x)
+    return told
 
 
-def run_block(block: Block, x: torch.Tensor, keys, values, rows):
-    """A layer on x [1, k, d] over cached keys and values [heads, T, head], whose `rows` [k] it overwrites.
+def run_block(block: Block, x: torch.Tensor, held, rows, samples):
+    """A layer on x [1, k, d] over `held` keys and values [T, 2 d], whose `rows` [k] it overwrites.
 
-    Without a cache, over x itself. Returns the output [1, k, d], keys and values.
+    Without them, over x itself. With `samples` the other rows follow first. Returns the output [1, k, d] and `held`.
     """
     h = block.norm1(x)
-    query, key, value = (linear(h)[0].unflatten(-1, (block.heads, -1)).transpose(0, 1)
-                         for linear in (block.q, block.k, block.v))      # [heads, k, head]
-    if rows is None:
-        keys, values = key, value
+    fresh = torch.cat((block.k(h)[0], block.v(h)[0]), -1)
+    if held is None:
+        held = fresh
     else:
-        keys.index_copy_(1, rows, key)
-        values.index_copy_(1, rows, value)
+        if samples is not None:
+            follow(held, fresh, samples, parts=2)
+        held.index_copy_(0, rows, fresh)
+    query, keys, values = (t.unflatten(-1, (block.heads, -1)).transpose(0, 1)
+                           for t in (block.q(h)[0], *held.chunk(2, -1)))                    # [heads, k or T, head]
     mixed = F.scaled_dot_product_attention(query[None], keys[None], values[None])
     x = x + block.out(mixed.transpose(1, 2).flatten(2))
-    return x + block.mlp(block.norm2(x)), keys, values
+    return x + block.mlp(block.norm2(x)), held
+
+
+def _renew(tower, state: CompactState, image, embed, which, sampled, allowed: float) -> None:
+    """Recompute the patches `which`, of which those `sampled` tell of the rest, bool [P] each; note their error."""
+    patches = which.nonzero()[:, 0]
+    told = compute_rows(tower, state, embed(), patches, sampled[patches])
+    state.image = replace_patches(state.image, image, which.view(tower.grid))
+    state.bound.since += 1
+    if told is not None and allowed:
+        were, foretold, are = told
+        guess, kept = torch.stack((_error(tower, foretold, are), _error(tower, were, are))).tolist()
+        state.bound.note(guess, kept, allowed)
+    state.similarity = 1 - state.bound.error
+
+
+def _renew_all(tower, state: CompactState, image, embed, changed, allowed: float) -> CompactState:
+    """A whole frame -> the new state. It also shows how far off what was unchanged has come to be, if any is allowed."""
+    fresh, bound = compute_all(tower, image, embed()), state.bound
+    reused = (~changed).nonzero()[:, 0] + tower.class_tokens
+    if allowed and len(reused) >= FEWEST:
+        bound.audit(float(_error(tower, state.features[0, reused], fresh.features[0, reused])), allowed)
+    bound.restart()
+    fresh.bound, fresh.next_sample, fresh.quiet = bound, state.next_sample, state.quiet
+    return fresh
+
+
+def _error(tower: Tower, old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+    """1 - cosine, mean over tokens [s, d] of the last block's output, as the language model is shown them."""
+    if tower.after is not None:
+        old, new = tower.after(old), tower.after(new)
+    return 1 - F.cosine_similarity(old.float(), new.float(), dim=-1).mean()

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 import torch
 
 from stc_ros.compression.cacher import CacherState, encode
-from stc_ros.compression.compact import CompactState, catch_up, encode_compact
+from stc_ros.compression.compact import CompactState, encode_compact
 from stc_ros.models.base import VideoModel
 from stc_ros.settings import Settings
 
@@ -19,7 +19,6 @@ class VisionState:
 
     layers: CacherState = field(default_factory=CacherState)        # paper, similarity
     compact: CompactState | None = None
-    hidden: torch.Tensor | None = None                              # compact: [1, T', D], the projector's half-way
 
 
 class Sight:
@@ -29,19 +28,19 @@ class Sight:
     changed: float32 [n] in [0, 1], the share of each token's patches that the cacher recomputed. From the tower's last
     layer, whose input [1, T, d] is `entry`: keys, [n, head], their mean over the heads; saliency, float32 [n], the
     attention that a token receives, mean over heads and queries. Both are pooled as the tokens are. quiet: how many
-    frames in a row, up to this one, have shown nothing new by their pixels; None when nobody looked (not compact).
+    frames in a row, up to this one, have shown nothing new by their pixels; similarity: estimated cosine of what was
+    reused to what it would be, mean over patches; None when nobody looked (not compact).
     """
 
     def __init__(self, model: VideoModel, features: torch.Tensor, recomputed: torch.Tensor, entry: torch.Tensor,
-                 hidden=None, plain=False, quiet: int | None = None):
+                 plain=False, quiet: int | None = None, similarity: float | None = None):
         self.model, self.features, self.recomputed, self.entry = model, features, recomputed, entry
         self.token_grid = model.token_grid
-        self._hidden, self._plain, self.quiet = hidden, plain, quiet
+        self._plain, self.quiet, self.similarity = plain, quiet, similarity
 
     @cached_property
     def hidden(self) -> torch.Tensor:
-        hidden = self.model.project_in(self.features) if self._hidden is None else self._hidden
-        return self.model.pool(hidden)[0]
+        return self.model.pool(self.model.project_in(self.features))[0]
 
     @cached_property
     def tokens(self) -> torch.Tensor:
@@ -94,39 +93,19 @@ def look(model: VideoModel, state: VisionState, image: torch.Tensor, settings: S
     image = image.to(model.device)
     tower, embed = model.tower, partial(_embed, model, image)
     if settings.cacher != 'compact':
-        state.compact = state.hidden = None
+        state.compact = None
         features, recomputed = encode(tower, state.layers, embed(), settings, refresh)
         plain = settings.cacher == 'off' and settings.pruner == 'off'       # in transformers' order, bit for bit
         return Sight(model, tower.finish(features), recomputed[0, tower.class_tokens:], state.layers.entry, plain=plain)
     state.layers = CacherState()
     state.compact, recomputed = encode_compact(tower, state.compact, image, embed, settings, refresh)
-    return _write_back(model, state, recomputed)
-
-
-def look_closer(model: VideoModel, state: VisionState, image: torch.Tensor, settings: Settings) -> Sight | None:
-    """See what a limit left out of the picture that `look` has just seen -> its `Sight`; None: nothing."""
-    if state.compact is None:
+    if not recomputed.any():
         return None
-    image = image.to(model.device)
-    recomputed = catch_up(model.tower, state.compact, image, partial(_embed, model, image), settings)
-    return _write_back(model, state, recomputed)
+    seen = state.compact
+    return Sight(model, tower.finish(seen.features), recomputed.float(), seen.entry, quiet=seen.quiet,
+                 similarity=seen.similarity)
 
 
 def _embed(model: VideoModel, image: torch.Tensor) -> torch.Tensor:
     """uint8 [1, 3, h, w] -> the tower's embedded tokens [1, T, d]."""
     return model.tower.embed(model.pixels.normalise(image, model.device, model.dtype))
-
-
-def _write_back(model: VideoModel, state: VisionState, recomputed: torch.Tensor) -> Sight | None:
-    """The picture in `state.compact`, of which the patches `recomputed` are new; None when none is."""
-    rows = recomputed.nonzero()[:, 0]
-    if len(rows) == 0:
-        return None
-    features = model.tower.finish(state.compact.features)
-    first = features.shape[1] - len(recomputed)                             # a class token that is not dropped
-    if state.hidden is None or len(rows) == len(recomputed) or first:
-        state.hidden = model.project_in(features)
-    else:
-        state.hidden.index_copy_(1, rows, model.project_in(features[:, rows]))
-    return Sight(model, features, recomputed.float(), state.compact.entry, hidden=state.hidden,
-                 quiet=state.compact.quiet)

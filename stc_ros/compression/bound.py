@@ -1,0 +1,77 @@
+"""The loop that keeps the error of reused features under a bound: how much to recompute, from what was found.
+
+The samples of `drift.py` are foretold from each other before they are computed: an estimate, in every frame, of how far
+reused features are from what they would be. It misses what all patches get wrong together, samples included, as they
+attend to stale keys. So now and then a frame is computed whole (an audit) and shows the truth; what it showed beyond the
+estimate is added from then on. Effort, which sets how many samples are taken and how little change counts as change,
+rises while the error is above the bound and falls while it is below.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+SAMPLED = 0.08              # of the patches are samples at effort 1
+CHANGE = 0.1                # difference of pixels that counts as change at effort 1: six grey levels
+MOST_CHANGE = 0.3
+EFFORT = (0.4, 4.0)         # least and most
+STEP = 0.25                 # power of the error's ratio to the bound by which effort follows it
+SMOOTH = 0.3                # weight of the newest frame in running means
+FAR = 2.0                   # times the bound at which a whole frame is due when effort is at its most
+INTERVALS = (8, 128)        # fewest and most frames from one whole frame to the next
+UNSEEN = (0.0, 5.0)         # least and most that an audit may add, as a multiple of the estimate
+
+
+@dataclass(slots=True)
+class Bound:
+    """What the loop knows. Errors are 1 - cosine, means over patches."""
+
+    effort: float = 1.0
+    interval: int = 16              # frames from the last whole frame to the next audit
+    unseen: float = 1.0             # error beyond the estimate, as a multiple of it; learned in audits
+    since: int = 0                  # frames since the last whole frame
+    guess: float = 0.0              # running mean of the estimates: reused and moved with the samples
+    kept: float = 0.0               # running mean of the samples' error had they been left as they were
+    known: bool = False             # whether there was an estimate since the last whole frame
+
+    @property
+    def error(self) -> float:
+        """Estimated error of what is reused, running mean."""
+        return self.guess * (1 + self.unseen)
+
+    @property
+    def sampled(self) -> float:
+        """Share of the patches that are samples."""
+        return SAMPLED * self.effort
+
+    def change(self, noise: float) -> float:
+        """Difference of pixels that counts as change, where `noise` is what a quarter of the patches stays below."""
+        return min(MOST_CHANGE, max(CHANGE / math.sqrt(self.effort), min(CHANGE, 1.5 * noise)))
+
+    def whole_due(self, bound: float) -> bool:
+        """Whether the next frame is to be computed whole."""
+        return self.since >= self.interval or (self.known and self.error > FAR * bound and self.effort >= EFFORT[1])
+
+    def note(self, guess: float, kept: float, bound: float) -> None:
+        """Take in one frame's estimates: of the error of what was reused, and of what was left as it was."""
+        share = SMOOTH if self.known else 1.0
+        self.guess += share * (guess - self.guess)
+        self.kept += share * (kept - self.kept)
+        self.known = True
+        ratio = max(self.error, 1e-6) / bound
+        self.effort = min(EFFORT[1], max(EFFORT[0], self.effort * min(2.0, max(0.5, ratio ** STEP))))
+
+    def audit(self, truth: float, bound: float) -> None:
+        """A whole frame has shown the error of what would have been left as it was: `truth`."""
+        if self.known and self.guess > 1e-6:
+            beyond = (truth - self.kept) / self.guess
+            self.unseen += 0.5 * (min(UNSEEN[1], max(UNSEEN[0], beyond)) - self.unseen)
+        if truth < bound:
+            self.interval = min(INTERVALS[1], 2 * self.interval)
+        elif truth > FAR * bound:
+            self.interval = max(INTERVALS[0], self.interval // 2)
+
+    def restart(self) -> None:
+        """A whole frame was computed: what is reused from now on is as it would be."""
+        self.since, self.known = 0, False
