@@ -19,12 +19,6 @@ from stc_ros.models.tower import Tower
 from stc_ros.settings import KNOBS, SettingError, Settings
 
 
-def old_default() -> Settings:
-    """What the default was before real features were measured."""
-    return Settings(cacher='compact', cache_similarity=0.85, refresh_period=32, recompute_limit=1.0,
-                    recompute_burst=0.13, heartbeat=2)
-
-
 @dataclass(slots=True)
 class Eye:
     """The tower and what prepares its pictures."""
@@ -149,12 +143,6 @@ def cached(eye: Eye, name: str, settings: Settings) -> Mode:
     if settings.cacher == 'off':
         return Plain(eye, name, describe(settings))
     return (Compact if settings.cacher == 'compact' else Layered)(eye, name, settings)
-
-
-def default_modes(eye: Eye) -> list[Mode]:
-    """The rows without --settings, beside plain and the controls; the last is what the controls are held against."""
-    paper = [cached(eye, f'paper N={n}', Settings(cacher='paper', update_ratio=0.25, cache_interval=n)) for n in (2, 4)]
-    return [*paper, cached(eye, 'old default', old_default()), cached(eye, 'default', Settings())]
 
 
 def parse(text: str) -> Settings:

