@@ -49,7 +49,8 @@ class FakeStream:
         kept = np.arange(round(4 * (1 - self.settings.prune_ratio)))
         return FrameReport(
             stamp=stamp, index=len(self.stamps) - 1, grid=(4, 4), token_grid=(2, 2),
-            recomputed=np.full(16, 0.25, np.float32), kept=kept, tokens=16, tokens_recomputed=4.0, visual_tokens=4,
+            recomputed=np.full(16, 0.25, np.float32), kept=kept, tokens=16, tokens_recomputed=4.0,
+            similarity=0.99, visual_tokens=4,
             tokens_kept=len(kept), ms={'gate': 1.0, 'vision': 2.0, 'prune': 3.0, 'prefill': 4.0},
             scene_change=self.scene_change, first_stamp=self.stamps[-self.remembers:][0],
             memory_tokens=4, memory_bytes=64)

@@ -24,7 +24,8 @@ DEMO = 'stc_ros.ros.demo'
 
 def stats(n, tokens=196, recomputed=49, visual=49, kept=16):
     return SimpleNamespace(
-        tokens=tokens, tokens_recomputed=recomputed, visual_tokens=visual, tokens_kept=kept, gate_ms=0.1, vision_ms=4.0,
+        tokens=tokens, tokens_recomputed=recomputed, reused_similarity=0.99, visual_tokens=visual, tokens_kept=kept,
+        gate_ms=0.1, vision_ms=4.0,
         prune_ms=0.2, prefill_ms=5.0, total_ms=float(n), frames_received=n + 1, frames_seen=n, frames_dropped=1,
         seen_rate=8.0, input_rate=8.0, memory_tokens=16 * n)
 
@@ -44,9 +45,10 @@ def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
     figures.answered('what else ?', '', 5, 0.1, 'cross')
     said = json.loads(json.dumps(figures.as_json()))
     assert set(said) == {'frames_received', 'frames_seen', 'frames_dropped', 'narrations', 'score', 'answers',
-                         'recomputed_share', 'kept_share', 'ms'}
+                         'recomputed_share', 'reused_similarity', 'kept_share', 'ms'}
     assert (said['frames_received'], said['frames_seen'], said['frames_dropped']) == (101, 100, 1)
     assert said['recomputed_share'] == pytest.approx(0.01)
+    assert said['reused_similarity'] == pytest.approx(0.99) and '0.9900' in figures.summary()
     assert said['kept_share'] == pytest.approx(16 / 49)
     assert said['ms']['total'] == {'median': 50.5, 'p99': pytest.approx(99.01)}
     assert said['narrations'][0] == {'text': 'a red circle', 'stamp': 12.5, 'truth': ''}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -49,7 +50,8 @@ def _enlarge(cells: np.ndarray, height: int, width: int) -> np.ndarray:
 def _with_legend(image: np.ndarray, report) -> np.ndarray:
     recomputed = report.tokens_recomputed / max(report.tokens, 1)
     kept = report.tokens_kept / max(report.visual_tokens, 1)
-    lines = (f'orange: recomputed patches, {recomputed:.0%} of {report.tokens}',
+    reused = '' if math.isnan(report.similarity) else f'; similarity of the rest {report.similarity:.3f}'
+    lines = (f'orange: recomputed patches, {recomputed:.0%} of {report.tokens}' + reused,
              f'bright: kept tokens, {kept:.0%} of {report.visual_tokens}')
     legend = Image.new('RGB', (image.shape[1], 40))
     pen = ImageDraw.Draw(legend)

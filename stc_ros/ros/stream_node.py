@@ -210,9 +210,13 @@ class StreamNode(LifecycleNode):
         self.get_logger().info(f'loading {settings.model or "the embedded model"} ...')
         began = time.monotonic()
         self._loading, self.fault = self.worker.load(settings), ''
-        self._loading.add_done_callback(lambda done: done.cancelled() or done.exception() or self.get_logger().info(
-            f'model loaded in {time.monotonic() - began:.1f} s'))
+        self._loading.add_done_callback(lambda done: done.cancelled() or done.exception() or self._say_loaded(began))
         return self._loading
+
+    def _say_loaded(self, began: float) -> None:
+        self.get_logger().info(f'model loaded in {time.monotonic() - began:.1f} s')
+        if notes := getattr(getattr(self.worker.session.stream, 'model', None), 'notes', ''):
+            self.get_logger().info(notes)
 
     def _new_worker(self) -> Worker:
         return Worker(self._load, self._decode, self._outputs, self.now)

@@ -24,6 +24,7 @@ class Figures:
     recomputed: int = 0
     visual_tokens: int = 0
     kept: int = 0
+    similarity: array = field(default_factory=lambda: array('f'))  # of what each frame reused, where it is measured
     ms: dict[str, array] = field(default_factory=lambda: {stage: array('f') for stage in STAGES})
     told: int = 0  # frames that the status line has told about
     score: Score = field(default_factory=Score)  # of the narrations whose truth is known
@@ -34,6 +35,8 @@ class Figures:
         self.recomputed += stats.tokens_recomputed
         self.visual_tokens += stats.visual_tokens
         self.kept += stats.tokens_kept
+        if stats.reused_similarity == stats.reused_similarity:  # no NaN
+            self.similarity.append(stats.reused_similarity)
         for stage, values in self.ms.items():
             values.append(getattr(stats, f'{stage}_ms'))
 
@@ -59,6 +62,7 @@ class Figures:
             'score': asdict(self.score),
             'answers': self.answers,
             'recomputed_share': share(self.recomputed, self.tokens),
+            'reused_similarity': float(np.mean(self.similarity)) if self.similarity else None,
             'kept_share': share(self.kept, self.visual_tokens),
             'ms': {stage: {'median': float(np.median(values)), 'p99': float(np.percentile(values, 99))}
                    for stage, values in self.ms.items() if len(values)},
@@ -81,6 +85,7 @@ class Figures:
             f'frames      {all_of_it["frames_received"]} received, {all_of_it["frames_seen"]} seen, '
             f'{all_of_it["frames_dropped"]} dropped',
             f'recomputed  {all_of_it["recomputed_share"]:.1%} of the vision tokens',
+            *self._similarity(),
             f'kept        {all_of_it["kept_share"]:.1%} of the visual tokens',
             f'words       {len(self.narrations)} narrations, {len(self.answers) - failed} answers'
             + (f', {failed} without an answer' if failed else ''),
@@ -88,6 +93,12 @@ class Figures:
             *(f'{stage + " ms":11} median {ms["median"]:.1f}, p99 {ms["p99"]:.1f}'
               for stage, ms in all_of_it['ms'].items())]
         return '\n'.join(lines)
+
+    def _similarity(self) -> list[str]:
+        if not self.similarity:
+            return []
+        return [f'similarity  of what was reused: mean {np.mean(self.similarity):.4f}, lowest {min(self.similarity):.4f} '
+                '(estimated)']
 
     def _truth(self) -> list[str]:
         s, known = self.score, [a for a in self.answers if a['truth'] and not a['error_code']]
