@@ -1,9 +1,8 @@
 """How long a question waits for the first word of its answer, behind a full window: what the newest frame whole costs.
 
 Each mode is a stream of its own that sees the same pictures behind a window full from the beginning, and is asked after
-every frame. `unlimited` leaves nothing of a burst of change for later, which a question would have to compute. There is
-no ideal (0): the wait is reading the weights and copying the window, which holds the fewer tokens the more was pruned,
-not operations.
+every frame. There is no ideal (0): the wait is reading the weights and copying the window, which holds the fewer tokens
+the more was pruned, not operations.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     model = load(chosen)
     modes = {'plain': Settings(cacher='off', pruner='off'), 'kept only': Settings(newest_whole=False),
-             'newest whole': Settings(), 'unlimited': Settings(recompute_burst=1.0)}
+             'newest whole': Settings()}
     streams = open_streams(model, modes)
     times = Times(model.device)
     for number, frame in enumerate(tqdm(pictures(chosen), total=chosen.frames, desc='frames', disable=None)):

@@ -1,7 +1,5 @@
 """What a frame costs from picture to memory: plain, the paper's way, and compact with the `stc` pruner.
 
-`compact` is as by default, `unlimited` sets no limit on what a burst of change recomputes at once.
-
 Each mode is a stream of its own behind a window that is full from the beginning, as after a while of any stream; they
 take turns on every frame. Plain and paper, whose work does not depend on the picture, may run on every --stride-th
 frame only. --trace writes each frame's milliseconds, for the picture of latency along the clip.
@@ -21,7 +19,6 @@ from vision import layer_flops
 
 from stc_ros.settings import Settings
 
-CHANGING = ('compact', 'unlimited')     # modes whose work depends on the picture
 PARTS = {'vision': ('vision',), 'prefill': ('prefill',), 'frame': ('gate', 'vision', 'prune', 'prefill')}
 
 
@@ -44,8 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     model = load(chosen)
     device = model.device
     compact = replace(usual, cache_similarity=chosen.similarity, prune_ratio=chosen.prune_ratio)
-    modes = {'plain': Settings(cacher='off', pruner='off'), 'paper': Settings(**PAPER),
-             'compact': compact, 'unlimited': replace(compact, recompute_burst=1.0)}
+    modes = {'plain': Settings(cacher='off', pruner='off'), 'paper': Settings(**PAPER), 'compact': compact}
     streams = open_streams(model, modes)
     window = streams['plain'].memory.tokens
 
@@ -55,9 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     for number, frame in enumerate(tqdm(shown, total=chosen.frames, desc='frames', disable=None)):
         seen = {'frame': number}
         for name in in_turn(modes, number):
-            if name not in CHANGING and number and number % chosen.stride:
+            if name != 'compact' and number and number % chosen.stride:
                 continue
-            if name in CHANGING and number:
+            if name == 'compact' and number:
                 selection = time_selection(model, streams[name], frame)
             result = streams[name].see(frame, number)
             shares = {'vision': result.tokens_recomputed / result.tokens,
@@ -65,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
             shares['frame'] = (shares['vision'] + shares['prefill']) / 2
             seen[name] = {'share': round(shares['vision'], 4), 'kept': result.tokens_kept,
                           'scene_change': result.scene_change, **{k: round(v, 3) for k, v in result.ms.items()}}
-            if name in CHANGING:
+            if name == 'compact':
                 seen[name]['selection'] = round(selection, 3)       # part of vision
             if number:
                 for part, stages in PARTS.items():
@@ -95,7 +91,6 @@ def still(frames, count: int):
 def about(settings) -> str:
     text = {'off': '', 'paper': f'ratio 0.25, interval {settings.cache_interval}',
             'compact': f'similarity {settings.cache_similarity:g}'}[settings.cacher]
-    text += f', burst {settings.recompute_burst:g}' if settings.cacher == 'compact' else ''
     return text + (f', pruner {settings.pruner} {settings.prune_ratio:g}' if text else '')
 
 
@@ -104,11 +99,12 @@ def time_selection(model, stream, frame) -> float:
     import torch
 
     from stc_ros import timing
-    from stc_ros.compression.compact import choose_changed
-    image = model.pixels.resize(frame).to(model.device)
+    from stc_ros.compression.compact import choose_changed, pooled_with, similarity
+    image, state = model.pixels.resize(frame).to(model.device), stream.vision.compact
     with torch.inference_mode():
         start = timing.now()
-        choose_changed(stream.vision.compact, image, model.tower, stream.settings)
+        alike = similarity(image, state.image, model.tower.grid)
+        int(pooled_with(choose_changed(alike, state.bound, 1 - stream.settings.cache_similarity), model.tower).sum())
         return (timing.now() - start) * 1e3
 
 
@@ -126,12 +122,10 @@ def works_of(model, cacher: str, trace: list[dict], name: str, window: int) -> d
 
 def print_steadiness(trace: list[dict], times: dict) -> None:
     """p99 / p50 of vision outside scene cuts, and what choosing costs."""
-    print('\nvision outside scene cuts, p99 / p50:', end=' ')
-    for mode in CHANGING:
-        ms = np.array([s[mode]['vision'] for s in trace if not s[mode]['scene_change']])
-        print(f'{mode} {np.percentile(ms, 99) / np.median(ms):.2f}', end='; ')
+    print('\ncompact vision outside scene cuts, p99 / p50:', end=' ')
     seen = [s['compact'] for s in trace if not s['compact']['scene_change']]
-    print('compact among frames of equal work:', end=' ')
+    ms = np.array([s['vision'] for s in seen])
+    print(f'{np.percentile(ms, 99) / np.median(ms):.2f}; among frames of equal work:', end=' ')
     for share in sorted({s['share'] for s in seen}):
         group = np.array([s['vision'] for s in seen if s['share'] == share])
         if len(group) >= 10:

@@ -19,7 +19,7 @@ from stc_ros.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
-COLOURS = {'plain': 'black', 'paper': 'C1', 'compact': 'C2', 'unlimited': 'C0'}
+COLOURS = {'plain': 'black', 'paper': 'C1', 'compact': 'C2'}
 INTRODUCTION = """\
 # Performance
 
@@ -97,9 +97,8 @@ def read_retention(found: dict, row: dict) -> dict[str, str]:
     swept = found['sweep']['profiles'][profile]
     points = {name: f'{after / swept["plain"]:.3f}' for name, (_, after) in swept['points'].items()}
     points['compact frame'] = f'{found["profiles"][profile]["retention"]:.3f}'
-    for mode, cost in (('unlimited', 'unlimited'), ('paper', 'paper, N=4')):
-        if cost in found['costs']:
-            points[f'{mode} frame'] = f'{found["costs"][cost]["retention"]:.3f} (all profiles)'
+    if paper := found['costs'].get('paper, N=4'):
+        points['paper frame'] = f'{paper["retention"]:.3f} (all profiles)'
     return points
 
 

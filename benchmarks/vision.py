@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from measure import Row, Times, input_name, load, machine, options, pictures, read, report
 
-SIMILARITIES = (0.95, 0.9, 0.85, 0.8, 0.7)
+SIMILARITIES = (0.999, 0.995, 0.99, 0.97, 0.9)
 FIXED = (1.0, 0.25, 0.1)
 
 
@@ -54,10 +54,11 @@ def make_modes(model, chosen) -> list:
     for interval in (2, 4):
         modes.append(Cached(model, 'paper', f'update_ratio 0.25, interval {interval}',
                             Settings(cacher='paper', cache_interval=interval)))
-    modes.append(Cached(model, 'similarity', 'cache_similarity 0.85, interval 4', Settings(cacher='similarity')))
+    modes.append(Cached(model, 'similarity', 'cache_similarity 0.85, interval 4',
+                        Settings(cacher='similarity', cache_similarity=0.85)))
     for tau in SIMILARITIES[1:3] if chosen.quick else SIMILARITIES:
         modes.append(Cached(model, 'compact', f'cache_similarity {tau:g}',
-                            Settings(cacher='compact', cache_similarity=tau, recompute_burst=1.0)))
+                            Settings(cacher='compact', cache_similarity=tau)))
     modes += [Fixed(model, share) for share in FIXED]
     return [m for m in modes if not chosen.only or m.name in ('plain', *chosen.only)]
 

@@ -16,7 +16,7 @@ from stc_ros.synthetic.forms import FORMS, TYPES
 
 CACHER_KNOBS = {'paper': ('update_ratio', 'cache_interval'),
                 'similarity': ('cache_similarity', 'cache_interval'),
-                'compact': ('cache_similarity', 'refresh_period', 'recompute_limit', 'recompute_burst', 'heartbeat')}
+                'compact': ('cache_similarity', 'heartbeat')}
 TEMPLATE = """\
 # What compression costs
 
@@ -60,9 +60,8 @@ the clauses told that are right.
 the cheapest cacher and the cheapest pruner below that each keep at least {good_enough:.0%} of the accuracy on the
 tuning streams, put together. They are recommended only when together, on test streams, they keep as much as the
 settings in question. `paper` is the published setting: update_ratio 0.25, a refresh every N frames, 64 of 196 tokens
-kept (prune_ratio 0.67), of the newest frame, too. `unlimited` is the settings in question with no limit on what a
-burst of change recomputes at once (recompute_burst 1); with `newest frame pruned` a question reads no more of it than
-was kept; in `all told`, narration leaves out no clause that the model is unsure of (narration_certainty 0).
+kept (prune_ratio 0.67), of the newest frame, too. With `newest frame pruned` a question reads no more of it than was
+kept; in `all told`, narration leaves out no clause that the model is unsure of (narration_certainty 0).
 
 ## Accuracy against share recomputed
 

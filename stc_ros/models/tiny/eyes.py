@@ -1,4 +1,4 @@
-"""A clip's visual tokens for training: as the plain tower sees them, and as a stream under a limit does."""
+"""A clip's visual tokens for training: as the plain tower sees them, and as a stream does that reuses features."""
 
 import copy
 
@@ -29,9 +29,9 @@ class Eyes:
         return lean.project(self.weights, lean.see_patches(self.weights, seen)).cpu()
 
     @torch.inference_mode()
-    def see_late(self, pixels: np.ndarray, limit: float) -> torch.Tensor:
-        """As `see`, in a stream whose `recompute_limit`, and no `recompute_burst`, leaves changes for later frames."""
-        settings, state, last, rows = Settings(recompute_limit=limit, recompute_burst=1.0), VisionState(), None, []
+    def see_late(self, pixels: np.ndarray) -> torch.Tensor:
+        """As `see`, in a stream with the default settings, which reuses what has not changed."""
+        settings, state, last, rows = Settings(), VisionState(), None, []
         for frame in pixels:
             image = self.model.pixels.resize(frame)
             thumb = thumbnail(image)

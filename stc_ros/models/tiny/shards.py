@@ -21,7 +21,6 @@ CLIPS = 32  # in a shard
 AHEAD = 10  # shards that may wait unused
 BEHIND = 150  # shards that stay after their use, for a run that is started again
 PATIENCE = 600.0  # seconds
-LIMITS = (0.13, 0.2, 1.0)  # of what a frame recomputes, by clip
 CLIP_SEEDS = TRAIN.start + 500_000_000  # the tower's own stage used the seeds from TRAIN.start on
 
 
@@ -39,7 +38,7 @@ def frames_of(shard: int) -> int:
 def build_shard(eyes: Eyes, first_seed: int, count: int, frames: int) -> dict[str, torch.Tensor]:
     """`count` clips of all profiles in turn: what `make_clip` returns, and `features` and `late`.
 
-    Both bfloat16 [count, T, TOKENS, D]: as the plain tower sees, and as a stream with a limit does.
+    Both bfloat16 [count, T, TOKENS, D]: as the plain tower sees, and as a stream does that reuses features.
     """
     coder = Coder()
     rows, features, late = [], [], []
@@ -47,7 +46,7 @@ def build_shard(eyes: Eyes, first_seed: int, count: int, frames: int) -> dict[st
         pixels, arrays = make_clip(PROFILES[i % len(PROFILES)], first_seed + i, frames, coder)
         rows.append(arrays)
         features.append(eyes.see(pixels))
-        late.append(eyes.see_late(pixels, LIMITS[i // len(PROFILES) % len(LIMITS)]))
+        late.append(eyes.see_late(pixels))
     out = {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in rows[0]}
     return out | {"features": torch.stack(features), "late": torch.stack(late)}
 
