@@ -28,7 +28,8 @@ from stc_ros.models.tiny.stage_language import train_step
 from stc_ros.models.tiny.tokenizer import Coder
 from stc_ros.synthetic.forms import TYPES
 
-ASKED = 16              # questions a clip
+SIZE = 4                # clips of a step
+ASKED = 12              # questions a clip
 TOLD = 0.3              # of the steps also narrate
 DIFFERENCES = 0.3       # of the steps are told in differences, as the `stc` pruner tells a stream
 DIFFERENCE_SHARES = (0.33, 0.5)
@@ -109,10 +110,12 @@ def pick_shard(pool: Path, draw: torch.Generator) -> dict:
 
 
 def draw_clips(projector: Projector, shard: dict, draw: torch.Generator):
-    """A batch of all clips of a shard, whose features carry the projector's gradient, and how far these are off.
+    """A batch of SIZE clips of a shard, whose features carry the projector's gradient, and how far these are off.
 
     The latter is the mean squared difference of objects' tokens from the embedded model's, in units of their spread.
     """
+    some = torch.randperm(len(shard['patches']), generator=draw)[:SIZE]
+    shard = {key: value[some] for key, value in shard.items()}
     tokens = projector(shard['patches'].float())                                    # [B, T, TOKENS, D]
     target, full = shard['target'].float(), shard['covered'].any(1)
     held = ((tokens - target)[full] / target[full].std(0)).pow(2).mean()

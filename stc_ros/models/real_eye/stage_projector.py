@@ -22,6 +22,7 @@ from stc_ros.models.tiny.tokenizer import list_words
 EMPTY_SHARE, EMPTY_WEIGHT = 0.15, 0.3   # of the tokens without an object: how many are learned from, and their weight
 BATCH = 1536            # tokens of a step
 READING = 0.3           # weight of the readings
+DROPPED = 0.1           # of the pooled hidden values, while it learns: worlds are few
 WARM = 30               # steps
 
 
@@ -75,7 +76,7 @@ def run(projector: Projector, shards: list[dict], folder: Path, steps: int, rate
         for group in optimiser.param_groups:
             group['lr'] = rate * min((step + 1) / WARM, (steps - step) / (0.7 * steps), 1.0)
         pick = torch.randint(len(data), (BATCH,))
-        error, reading, right = score(projector, readings, data, pick, spread)
+        error, reading, right = score(projector, readings, data, pick, spread, DROPPED)
         (error + READING * reading).backward()
         nn.utils.clip_grad_norm_(projector.parameters(), 1.0)
         optimiser.step()
@@ -88,10 +89,12 @@ def run(projector: Projector, shards: list[dict], folder: Path, steps: int, rate
     return readings
 
 
-def score(projector: Projector, readings: Readings, data: Tokens, pick: torch.Tensor, spread: torch.Tensor):
+def score(projector: Projector, readings: Readings, data: Tokens, pick: torch.Tensor, spread: torch.Tensor,
+          dropped: float = 0.0):
     """Squared error in units of the targets' spread, the readings' cross-entropy, and which they read right [m, 2]."""
     target, full = data.target[pick].float(), data.full[pick]
-    tokens = projector.linear_3(projector.enter(data.patches[pick].float()).mean(1))
+    hidden = F.dropout(projector.enter(data.patches[pick].float()).mean(1), dropped, dropped > 0)
+    tokens = projector.linear_3(hidden)
     weight = torch.where(full, 1.0, EMPTY_WEIGHT)
     error = (((tokens - target) / spread).pow(2).mean(1) * weight).sum() / weight.sum()
     words = data.words[pick]

@@ -32,7 +32,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--shards', type=int, default=40, help='shards of 8 clips to begin with')
     parser.add_argument('--projector-steps', type=int, default=600, help='steps of 1536 tokens')
     parser.add_argument('--projector-rate', type=float, default=2e-3)
-    parser.add_argument('--language-steps', type=int, default=300, help='steps of 8 clips')
+    parser.add_argument('--language-steps', type=int, default=240, help='steps of 4 clips')
     parser.add_argument('--rate', type=float, default=3e-4, help="of AdamW; Muon's follows")
     return parser.parse_args(arguments)
 
