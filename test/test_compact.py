@@ -1,6 +1,7 @@
 """The compact cacher and the gate: exact where everything is recomputed, bounded and cheap elsewhere."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -9,13 +10,17 @@ from toy_tower import COMPACT, attentive_model, embed, pictures, plain, run
 from transformers import CLIPVisionConfig, CLIPVisionModel
 from worlds import moving_square
 
+from stc_ros.compression.bound import MOST_CHANGE, Bound
 from stc_ros.compression.compact import (
+    WHOLE,
     bucket,
     choose_changed,
     compute_all,
+    compute_rows,
     encode_compact,
     pooled_with,
     replace_patches,
+    run_block,
     similarity,
 )
 from stc_ros.models.random import SIZES, random_model
@@ -29,17 +34,37 @@ def model():
     return attentive_model()
 
 
-@pytest.mark.parametrize('change', [{'refresh_period': 1}, {'refresh_period': 1, 'cache_similarity': 0.0}], ids=str)
-def test_refreshing_everything_is_the_plain_tower(model, change):
-    images = pictures(model, moving_square(5))
-    for image, (y, recomputed) in zip(images, run(model, images, dataclasses.replace(COMPACT, heartbeat=1, **change))):
+EXACT = dataclasses.replace(COMPACT, cache_similarity=1.0, heartbeat=1)
+
+
+def test_where_nothing_may_be_reused_of_what_has_changed_it_is_the_plain_tower(model):
+    images = pictures(model, [frame for frame in moving_square(5) for _ in range(2)])
+    for t, (image, (y, recomputed)) in enumerate(zip(images, run(model, images, EXACT))):
         torch.testing.assert_close(y, plain(model, image), atol=1e-5, rtol=1e-5)
-        assert recomputed.all()
+        assert recomputed.all() == (t % 2 == 0)             # every second one is the same to the last bit
+
+
+def test_one_grey_level_of_one_pixel_is_a_change_where_nothing_may_be_reused(model):
+    first = pictures(model, moving_square(1))[0]
+    second = first.clone()
+    second[0, 0, 9, 9] ^= 1
+    (_, _), (y, recomputed) = run(model, [first, second], EXACT)
+    assert recomputed.all()
+    torch.testing.assert_close(y, plain(model, second), atol=1e-5, rtol=1e-5)
+
+
+def test_a_refresh_is_the_plain_tower_however_much_may_be_reused(model):
+    state = None
+    with torch.inference_mode():
+        for image in pictures(model, moving_square(4)):
+            state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image),
+                                               dataclasses.replace(COMPACT, cache_similarity=0.0), refresh=True)
+            torch.testing.assert_close(state.features, plain(model, image), atol=1e-5, rtol=1e-5)
+            assert recomputed.all()
 
 
 def test_rows_of_everything_equal_the_plain_tower(model):
     """The compact path itself, told to recompute every row over a cache of another picture."""
-    from stc_ros.compression.compact import compute_rows
     first, second = pictures(model, moving_square(1) + moving_square(1, seed=9))
     with torch.inference_mode():
         state = compute_all(model.tower, first, embed(model, first))
@@ -49,13 +74,13 @@ def test_rows_of_everything_equal_the_plain_tower(model):
 
 def test_a_token_attends_to_the_cached_keys_and_values_of_the_others(model):
     """One layer against a softmax written out: queries of the changed, keys and values of all, as last computed."""
-    from stc_ros.compression.compact import run_block
     block, (first, second) = model.tower.blocks[0], pictures(model, moving_square(2, step=9))
     rows = torch.tensor([3, 4, 20])
     with torch.inference_mode():
         x, y = embed(model, first)[0], embed(model, second)[0]
-        _, keys, values = run_block(block, x[None], None, None, None)
-        out, _, _ = run_block(block, y[None, rows], keys, values, rows)
+        _, held = run_block(block, x[None], None, None, None)
+        out, again = run_block(block, y[None, rows], held, rows, None)
+        assert again is held                                        # in place
         mixed_input = block.norm1(torch.where(torch.isin(torch.arange(36), rows)[:, None], y, x))
         k, v, q = block.k(mixed_input), block.v(mixed_input), block.q(mixed_input)
         size = x.shape[1] // block.heads
@@ -75,20 +100,23 @@ def test_only_the_cells_of_what_changed_are_recomputed_and_they_are_whole(model)
     images = pictures(model, moving_square(6))
     state = None
     for image in images:
-        alike = None if state is None else similarity(image, state.image, model.tower.grid)
+        changed = None
+        if state is not None:
+            changed = cells(choose_changed(similarity(image, state.image, model.tower.grid), state.bound, 0.1))
         with torch.inference_mode():
             state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image),
                                                COMPACT)
-        if alike is not None:
-            assert recomputed[cells(alike < 0.9)].all()
-            assert recomputed.sum() == bucket(int(cells(alike < 0.9).sum()) + 3, 36) < 36
+        if changed is not None:
+            assert changed.any() and recomputed[changed].all()
+            work = int(recomputed.sum())
+            assert changed.sum() < work < 36 and work == bucket(work, 36)       # samples, too, and a whole bucket
 
 
 @pytest.mark.parametrize('side', [6, 27, 7])
 def test_no_visual_token_is_left_half_stale(side, monkeypatch):
     """On even and odd grids, as the model itself pools: bilinear, so that an odd grid's cells are no 2 x 2."""
     vision, text = SIZES['toy']
-    monkeypatch.setitem(SIZES, 'odd', (vision | {'image_size': 4 * side}, text))
+    monkeypatch.setitem(SIZES, 'odd', (vision | {'image_size': 4 * side}, text | {'max_position_embeddings': 1000}))
     model = random_model('odd')
     changed = torch.rand(20, side * side, generator=torch.Generator().manual_seed(0)) < 0.02
     for which in changed:
@@ -123,23 +151,24 @@ def test_patches_beyond_a_ragged_edge_do_not_shift():
     assert (alike < 1).nonzero().tolist() == [[26, 13]]
 
 
-def test_every_patch_is_recomputed_within_the_refresh_period(model):
-    images = pictures(model, moving_square(60))
+def test_every_patch_has_its_turn_as_a_sample(model):
+    """In every frame at least one of those that have not changed, however little effort there is."""
+    images = pictures(model, moving_square(100))
     last = torch.zeros(36, dtype=torch.long)
-    for t, (_, recomputed) in enumerate(run(model, images, COMPACT)):
+    for t, (_, recomputed) in enumerate(run(model, images, dataclasses.replace(COMPACT, cache_similarity=0.5))):
         last[recomputed] = t
-        assert t - last.min() <= COMPACT.refresh_period
+        assert t - last.min() <= 36
 
 
-def test_the_error_is_bounded_and_falls_with_similarity(model):
-    images = pictures(model, moving_square(24, step=2))
+def test_the_error_falls_as_more_similarity_is_asked_for(model):
+    images = pictures(model, moving_square(48, step=2))
     errors, shares = [], []
-    for tau in (0.05, 0.8, 0.97):
+    for tau in (0.9, 0.998, 0.9995):
         out = run(model, images, dataclasses.replace(COMPACT, cache_similarity=tau))
         errors.append(np.mean([float((y - plain(model, i)).norm() / plain(model, i).norm()) for i, (y, _) in
                                zip(images, out)]))
         shares.append(np.mean([float(r.float().mean()) for _, r in out]))
-    assert errors[0] > errors[1] > errors[2] and errors[2] < 0.1 and shares[0] < shares[2] < 0.75
+    assert errors[0] > errors[1] > errors[2] and errors[2] < 0.1 and shares[0] < shares[1] < shares[2]
 
 
 def test_a_static_scene_costs_nothing_but_heartbeats(model):
@@ -155,13 +184,14 @@ def test_a_slow_change_does_not_creep_in_unseen(model):
     """Each step is below the threshold; against its own last recompute the sum is not."""
     frame = moving_square(1)[0]
     images = pictures(model, [np.clip(frame.astype(int) + 2 * t, 0, 255).astype(np.uint8) for t in range(30)])
-    state = None
+    state, partial = None, 0
     with torch.inference_mode():
         for image in images:
-            state, _ = encode_compact(model.tower, state, image, lambda image=image: embed(model, image),
-                                      dataclasses.replace(COMPACT, refresh_period=1000))
-            assert (image.float() - state.image.float()).abs().max() <= 0.1 * 64 * 3
-            assert similarity(image, state.image, model.tower.grid).min() >= 0.9
+            state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image),
+                                               dataclasses.replace(COMPACT, cache_similarity=0.0))
+            partial += not recomputed.all()
+            assert similarity(image, state.image, model.tower.grid).min() >= 1 - MOST_CHANGE
+    assert partial > 15
 
 
 def test_much_change_is_a_dense_pass(model):
@@ -172,13 +202,15 @@ def test_much_change_is_a_dense_pass(model):
 
 
 @pytest.mark.parametrize('heartbeat', [2, 8, 64])
-def test_nothing_waits_longer_than_the_refresh_period_however_long_the_picture_rests(model, heartbeat):
+def test_every_patch_has_its_turn_however_long_the_picture_rests(model, heartbeat):
     """Counted in frames that are looked at: between them there is nothing to be late for."""
     images, waited = pictures(model, moving_square(1)) * (heartbeat * 40), torch.zeros(36, dtype=torch.long)
+    looked = 0
     for _, recomputed in run(model, images, dataclasses.replace(COMPACT, heartbeat=heartbeat)):
         if recomputed.any():
-            waited = (waited + 1).masked_fill(recomputed, 0)
-            assert waited.max() < COMPACT.refresh_period
+            waited, looked = (waited + 1).masked_fill(recomputed, 0), looked + 1
+            assert waited.max() < math.ceil(36 / bucket(1, 36)) + 1
+    assert looked > 30
 
 
 def test_buckets_are_few_and_never_too_small():
@@ -187,13 +219,20 @@ def test_buckets_are_few_and_never_too_small():
         assert len(sizes) <= 32 and all(n <= bucket(n, patches) <= patches for n in range(1, patches + 1))
 
 
-def test_choice_is_none_for_all_and_empty_for_nothing(model):
-    first, cut = pictures(model, moving_square(1) + moving_square(1, seed=5))
-    with torch.inference_mode():
-        state = compute_all(model.tower, first, embed(model, first))
-    state.quiet = 2
-    assert len(choose_changed(state, first, model.tower, COMPACT)[0]) == 0
-    assert choose_changed(state, cut, model.tower, COMPACT)[0] is None
+def test_nothing_is_chosen_of_the_same_picture_and_all_of_another(model):
+    first, other = pictures(model, moving_square(1) + moving_square(1, seed=5))
+    for allowed in (0, 0.005, 0.1):
+        assert not choose_changed(similarity(first, first, (6, 6)), Bound(), allowed).any()
+        assert choose_changed(similarity(other, first, (6, 6)), Bound(), allowed).float().mean() > WHOLE
+
+
+def test_more_effort_counts_less_change_as_change_but_not_the_noise_of_a_camera():
+    alike = torch.linspace(0.8, 1, 100)
+    counts = [int(choose_changed(alike, Bound(effort=effort), 0.005).sum()) for effort in (0.5, 1, 2, 4)]
+    assert counts == sorted(counts) and counts[0] < counts[-1]
+    noisy = torch.full((100,), 0.92)
+    noisy[:3] = 0.7
+    assert choose_changed(noisy, Bound(effort=4.0), 0.005).nonzero()[:, 0].tolist() == [0, 1, 2]
 
 
 def test_class_tokens_are_always_recomputed():
@@ -211,14 +250,13 @@ def test_class_tokens_are_always_recomputed():
         x[..., :4, :4] += 1
         state, recomputed = encode_compact(tower, state, image, lambda: tower.embed(x), COMPACT)
     moved = (state.features != before).any(-1)[0]
-    assert moved[0] and recomputed[0] and moved.sum() == 1 + recomputed.sum()
+    assert moved[0] and recomputed[0] and moved[1:][recomputed].all()
 
 
 # -- through the stream ------------------------------------------------------------------------------------------------
 
-def test_stream_with_compact_and_everything_refreshed_equals_the_plain_stream(model):
-    plain, same = Stream(model, Settings(cacher='off', pruner='off')), Stream(
-        model, dataclasses.replace(COMPACT, refresh_period=1, heartbeat=1))
+def test_a_stream_that_may_reuse_nothing_equals_the_plain_stream(model):
+    plain, same = Stream(model, Settings(cacher='off', pruner='off')), Stream(model, EXACT)
     for i, frame in enumerate(moving_square(6)):
         for stream in (plain, same):
             stream.see(frame, i)
@@ -246,7 +284,7 @@ def test_a_standstill_does_not_push_out_what_was_seen(model):
 
 
 def test_projecting_only_what_is_kept_equals_projecting_all(model):
-    """Pooling before the projector's last layer is exact, and so is the cached half of the projector."""
+    """Pooling before the projector's last layer is exact."""
     settings = dataclasses.replace(COMPACT, pruner='stc', prune_ratio=0.5)
     stream = Stream(model, settings)
     with torch.inference_mode():
@@ -257,3 +295,12 @@ def test_projecting_only_what_is_kept_equals_projecting_all(model):
             features = model.tower.finish(stream.vision.compact.features)
             whole = model.pool(model.project_out(model.project_in(features)))[0]
             torch.testing.assert_close(added[0][0][0], whole[added[0][1]], atol=1e-5, rtol=1e-5)
+
+
+def test_a_stream_tells_how_similar_to_what_it_would_be_what_it_reused_is(model):
+    frames = moving_square(20, step=2)
+    assert all(math.isnan(Stream(model, Settings(cacher=c)).see(frames[0], 0).similarity) for c in ('off', 'paper'))
+    stream = Stream(model, COMPACT)
+    told = [stream.see(frame, t).similarity for t, frame in enumerate(frames + [frames[-1]] * 8)]
+    assert told[0] == 1 and 0.5 < min(told) < 1 and max(told) == 1
+    assert told[-1] == told[-2] == stream.vision.compact.similarity      # skipped: as far off as before

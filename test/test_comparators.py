@@ -210,7 +210,7 @@ def test_dtd_keeps_what_differs_from_the_frame_before():
 @torch.inference_mode()
 def test_saliency_is_the_attention_received_in_the_last_layer(cacher):
     model, state = random_model(), VisionState()
-    chosen = Settings(cacher=cacher, cache_interval=1, refresh_period=1, heartbeat=1)
+    chosen = Settings(cacher=cacher, cache_interval=1, cache_similarity=1.0, heartbeat=1)
     for frame in moving_square(3):
         image = model.pixels.resize(frame)
         sight = look(model, state, image, chosen, refresh=False)

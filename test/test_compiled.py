@@ -14,7 +14,7 @@ from stc_ros.stream import Stream
 
 torch.set_num_threads(1)
 OFF = Settings(cacher='off', pruner='off')
-COMPACT = Settings(cacher='compact', refresh_period=8)
+COMPACT = Settings(cacher='compact')
 
 
 def frames(count):
@@ -35,7 +35,7 @@ def seen(model, settings):
     return shares, state.clone(), ''.join(stream.ask('what is moving ?', 4))
 
 
-@pytest.mark.parametrize('settings', [OFF, COMPACT, dataclasses.replace(COMPACT, recompute_limit=0.3)])
+@pytest.mark.parametrize('settings', [OFF, COMPACT, dataclasses.replace(COMPACT, cache_similarity=0.9)])
 def test_compiled_layers_compute_the_same(settings):
     graphs = []
 

@@ -87,7 +87,7 @@ def same_memory(one, two):
 @pytest.mark.parametrize('change', [
     {'cacher': 'paper', 'update_ratio': 1.0}, {'cacher': 'paper', 'cache_interval': 1},
     {'cacher': 'similarity', 'cache_similarity': 1.0}, {'cacher': 'similarity', 'cache_interval': 1},
-    {'cacher': 'compact', 'refresh_period': 1, 'heartbeat': 1},
+    {'cacher': 'compact', 'cache_similarity': 1.0, 'heartbeat': 1},
     {'pruner': 'paper', 'prune_ratio': 0.0}, {'pruner': 'stc', 'prune_ratio': 0.0}], ids=str)
 def test_what_saves_nothing_is_the_plain_model(model, clip, change):
     whole, same = seen(model, PLAIN, clip), seen(model, dataclasses.replace(PLAIN, **change), clip)

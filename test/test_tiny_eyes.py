@@ -53,15 +53,12 @@ def test_training_sees_what_the_plain_tower_sees(eyes, embedded, frames):
     assert distance(eyes.see(frames), plain) < 0.02             # bfloat16
 
 
-@pytest.mark.parametrize('limit', [0.15, 1.0])
-def test_training_sees_late_what_a_stream_under_a_limit_sees_late(eyes, embedded, frames, limit):
-    settings = Settings(recompute_limit=limit, recompute_burst=1.0, pruner='uniform', prune_ratio=0.5)
-    stream = seen(Stream(embedded, settings), frames)
-    late, now = eyes.see_late(frames, limit), eyes.see(frames)
+def test_training_sees_late_what_a_stream_sees_late(eyes, embedded, frames):
+    stream = seen(Stream(embedded, Settings(pruner='uniform', prune_ratio=0.5)), frames)
+    late, now = eyes.see_late(frames), eyes.see(frames)
     assert distance(late, stream) < 0.005                       # rounded to bfloat16
     assert distance(late[[0, 10]], now[[0, 10]]) < 0.02         # the first one and the cut are dense
-    free = eyes.see_late(frames, 1.0)                           # late in what has hardly changed, and only there
-    assert torch.equal(late, free) if limit == 1 else distance(late, now) > distance(free, now) + 0.05
+    assert 0.02 < distance(late, now) < 0.15                    # late in what has hardly changed
 
 
 def test_the_model_is_left_as_it_is(weights):

@@ -8,8 +8,7 @@ from stc_ros.compression.compact import encode_compact
 from stc_ros.models.random import random_model
 from stc_ros.settings import Settings
 
-COMPACT = Settings(cacher='compact', pruner='off', cache_similarity=0.9, refresh_period=16, heartbeat=8,
-                   recompute_burst=1.0)
+COMPACT = Settings(cacher='compact', pruner='off', cache_similarity=0.9, heartbeat=8)
 
 
 def attentive_model():
