@@ -212,7 +212,7 @@ def dev(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
 def test_help_names_every_command():
     said = dev('--help')
     assert said.returncode == 0
-    commands = re.findall(r'^  ([a-z-]+)\) ', (ROOT / 'dev').read_text(), re.MULTILINE) + ['bench']
+    commands = re.findall(r'^  ([a-z-]+)\)(?: |$)', (ROOT / 'dev').read_text(), re.MULTILINE) + ['bench']
     assert {'demo', 'test', 'build', 'train-tiny', 'quality', 'lint', 'run'} <= set(commands)
     assert all(re.search(rf'^  {command}\b', said.stdout, re.MULTILINE) for command in commands)
 
