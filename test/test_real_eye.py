@@ -43,7 +43,7 @@ def test_pooling_is_the_mean_of_two_by_two_patches():
 def test_it_is_a_model_like_any_other(model):
     assert (model.name, model.visual_tokens, model.token_grid) == (REAL_EYE, 49, (7, 7))
     assert model.tower.pooled.shape == (49, 196) and (model.tower.pooled.sum(1) == 4).all()
-    assert 20e6 < sum(p.numel() for p in model.weights.parameters())
+    assert 3e6 < sum(p.numel() for p in model.weights.parameters()) < 50e6
     assert model.frame_counts and model.narration_certainty > 0 and 'real' in model.notes
 
 
@@ -69,7 +69,7 @@ def test_it_answers_about_what_it_sees():
     outcome = measure_all(load_model(off), draw_streams('all', 1, seed=5), shown,
                           [Condition('plain', off), Condition('blank', off, show_blank)])
     right = {name: outcome.right(name).sum() / outcome.asked.sum() for name in ('plain', 'blank')}
-    assert right['plain'] > right['blank'] + 0.25, right
+    assert right['plain'] > max(0.75, right['blank'] + 0.4), right
 
 
 def test_it_says_what_is_missing(monkeypatch, tmp_path):
