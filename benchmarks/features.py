@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def read(arguments: list[str] | None) -> argparse.Namespace:
     """The options, checked; `settings` parsed."""
-    parser = argparse.ArgumentParser(description=__doc__, epilog=worlds_doc,
+    parser = argparse.ArgumentParser(description=sys.modules['__main__'].__doc__ or __doc__, epilog=worlds_doc,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--video', metavar='FILE', action='append', default=[], help='pictures of a video; repeatable')
     parser.add_argument('--world', choices=WORLDS, action='append', default=[],

@@ -2,9 +2,10 @@
 
 The samples of `drift.py` are foretold from each other before they are computed: an estimate, in every frame, of how far
 reused features are from what they would be. It misses what all patches get wrong together, samples included, as they
-attend to stale keys. So now and then a frame is computed whole (an audit) and shows the truth; what it showed beyond the
-estimate is added from then on. Effort, which sets how many samples are taken and how little change counts as change,
-rises while the error is above the bound and falls while it is below.
+attend to stale keys, and what grows with every frame since all was computed. So now and then a frame is computed whole
+(an audit) and shows the truth; what it showed beyond the estimate is added from then on, as far as it has grown. Effort,
+which sets how many samples are taken and how little change counts as change, rises while the error is above the bound
+and falls while it is below.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from dataclasses import dataclass
 SAMPLED = 0.08              # of the patches are samples at effort 1
 CHANGE = 0.1                # difference of pixels that counts as change at effort 1: six grey levels
 MOST_CHANGE = 0.3
-EFFORT = (0.4, 4.0)         # least and most
+EFFORT = (0.4, 4.0)         # least, where the bound is 1 - .99 (lower bounds allow less), and most
 STEP = 0.25                 # power of the error's ratio to the bound by which effort follows it
 SMOOTH = 0.3                # weight of the newest frame in running means
 FAR = 2.0                   # times the bound at which a whole frame is due when effort is at its most
 INTERVALS = (8, 128)        # fewest and most frames from one whole frame to the next
-UNSEEN = (0.0, 5.0)         # least and most that an audit may add, as a multiple of the estimate
+UNSEEN = (0.0, 0.5)         # least and most of `unseen`
 
 
 @dataclass(slots=True)
@@ -29,7 +30,7 @@ class Bound:
 
     effort: float = 1.0
     interval: int = 16              # frames from the last whole frame to the next audit
-    unseen: float = 1.0             # error beyond the estimate, as a multiple of it; learned in audits
+    unseen: float = 0.06            # error beyond the estimate, as a multiple of it for each frame since; from audits
     since: int = 0                  # frames since the last whole frame
     guess: float = 0.0              # running mean of the estimates: reused and moved with the samples
     kept: float = 0.0               # running mean of the samples' error had they been left as they were
@@ -38,7 +39,7 @@ class Bound:
     @property
     def error(self) -> float:
         """Estimated error of what is reused, running mean."""
-        return self.guess * (1 + self.unseen)
+        return self.guess * (1 + self.unseen * self.since)
 
     @property
     def sampled(self) -> float:
@@ -60,14 +61,15 @@ class Bound:
         self.kept += share * (kept - self.kept)
         self.known = True
         ratio = max(self.error, 1e-6) / bound
-        self.effort = min(EFFORT[1], max(EFFORT[0], self.effort * min(2.0, max(0.5, ratio ** STEP))))
+        least = EFFORT[0] * min(1.0, math.sqrt(0.01 / bound))
+        self.effort = min(EFFORT[1], max(least, self.effort * min(2.0, max(0.5, ratio ** STEP))))
 
     def audit(self, truth: float, bound: float) -> None:
         """A whole frame has shown the error of what would have been left as it was: `truth`."""
         if self.known and self.guess > 1e-6:
-            beyond = (truth - self.kept) / self.guess
+            beyond = (truth - self.kept) / (self.guess * self.since)
             self.unseen += 0.5 * (min(UNSEEN[1], max(UNSEEN[0], beyond)) - self.unseen)
-        if truth < bound:
+        if truth < bound / 2:
             self.interval = min(INTERVALS[1], 2 * self.interval)
         elif truth > FAR * bound:
             self.interval = max(INTERVALS[0], self.interval // 2)

