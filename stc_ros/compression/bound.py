@@ -13,14 +13,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-SAMPLED = 0.08              # of the patches are samples at effort 1
-CHANGE = 0.1                # difference of pixels that counts as change at effort 1: six grey levels
+SAMPLED = 0.06              # of the patches are samples at effort 1
+CHANGE = 0.07               # difference of pixels that counts as change at effort 1: four and a half grey levels
 MOST_CHANGE = 0.3
+NOISY = 0.1                 # noise never asks for a larger difference than this
 EFFORT = (0.4, 4.0)         # least, where the bound is 1 - .99 (lower bounds allow less), and most
 STEP = 0.25                 # power of the error's ratio to the bound by which effort follows it
 SMOOTH = 0.3                # weight of the newest frame in running means
 FAR = 2.0                   # times the bound at which a whole frame is due when effort is at its most
-INTERVALS = (8, 128)        # fewest and most frames from one whole frame to the next
+INTERVALS = (8, 32)        # fewest and most frames from one whole frame to the next
 UNSEEN = (0.0, 0.5)         # least and most of `unseen`
 
 
@@ -48,7 +49,7 @@ class Bound:
 
     def change(self, noise: float) -> float:
         """Difference of pixels that counts as change, where `noise` is what a quarter of the patches stays below."""
-        return min(MOST_CHANGE, max(CHANGE / math.sqrt(self.effort), min(CHANGE, 1.5 * noise)))
+        return min(MOST_CHANGE, max(CHANGE / math.sqrt(self.effort), min(NOISY, 1.5 * noise)))
 
     def whole_due(self, bound: float) -> bool:
         """Whether the next frame is to be computed whole."""

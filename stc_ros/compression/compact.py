@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 
 from stc_ros.compression.bound import Bound
-from stc_ros.compression.drift import FEWEST, follow, weigh
+from stc_ros.compression.drift import ENOUGH, FEWEST, follow, weigh
 from stc_ros.models.tower import Block, Tower
 from stc_ros.settings import Settings
 
 SETTLE = 2              # quiet frames that are looked at before others are skipped: rest, too, has to be seen
-LEAST = 0.15            # share of the patches that a frame with any change recomputes: what has not changed are samples
+LEAST = 0.1             # share of the patches that a frame with any change recomputes: what has not changed are samples
 MOST = 0.6              # share of the patches that are recomputed at most while the error is within its bound, but for
 MUCH = 0.3              # those that differ by more than this
 WHOLE = 0.7             # share of the patches from which a whole frame is hardly dearer, and exact
@@ -176,8 +176,10 @@ def compute_rows(tower: Tower, state: CompactState, x: torch.Tensor, patches: to
     """
     first, samples = tower.class_tokens, None
     rows = torch.cat((torch.arange(first, device=patches.device), patches + first))
-    if sampled is not None and int(sampled.sum()) >= FEWEST:
-        samples = weigh(state.features[0], tower.grid, first, rows, sampled.nonzero()[:, 0] + first)
+    at = None if sampled is None else sampled.nonzero()[:, 0]
+    if at is not None and len(at) >= FEWEST:
+        at = at[::-(-len(at) // ENOUGH)]        # to follow more costs more than it tells
+        samples = weigh(state.features[0], tower.grid, first, rows, at + first)
     x, run = x[:, rows], tower.runs(run_block)
     for block, held in zip(tower.blocks, state.held):
         entry = x

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 ALIKE = 0.2         # difference of cosine by which a sample counts e times less
 NEAR = 0.22         # distance, as a share of the picture's side, at which it counts exp(-1/2) times as much
+ENOUGH = 64         # samples that are followed at most
 FEWEST = 8          # samples below which nothing is concluded from them
 
 
