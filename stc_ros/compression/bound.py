@@ -3,9 +3,9 @@
 The samples of `drift.py` are foretold from each other before they are computed: an estimate, in every frame, of how far
 reused features are from what they would be. It misses what all patches get wrong together, samples included, as they
 attend to stale keys, and what grows with every frame since all was computed. So now and then a frame is computed whole
-(an audit) and shows the truth; what it showed beyond the estimate is added from then on, as far as it has grown. Effort,
-which sets how many samples are taken and how little change counts as change, rises while the error is above the bound
-and falls while it is below.
+(an audit) and shows the truth; what it showed beyond the estimate is added from then on, as far as it has grown.
+Effort, which sets how many samples are taken and how little change counts as change, rises while the error is above the
+bound and falls while it is below.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Changed patches are chosen once per frame, from the pixels, each against the picture at its own last recompute. All
 blocks then run on those patches alone, over the cached keys and values of the others, so the cost is k / T of the plain
-tower in every part of it, where the paper's cacher (arXiv 2512.00891, §3.3) computes dense keys in every layer and dense
-frames every N. What did not change follows the drift of a few samples (`drift.py`), which also tell how large the error
-of all that is reused is; a closed loop keeps that under the bound 1 - `cache_similarity` (`bound.py`).
+tower in every part of it, where the paper's cacher (arXiv 2512.00891, §3.3) computes dense keys in every layer and
+dense frames every N. What did not change follows the drift of a few samples (`drift.py`), which also tell how large the
+error of all that is reused is; a closed loop keeps that under the bound 1 - `cache_similarity` (`bound.py`).
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ def compute_rows(tower: Tower, state: CompactState, x: torch.Tensor, patches: to
     """The tower on the patches [k] (and the class tokens) of x [1, T, d]; results are written into `state`.
 
     sampled: bool [k], those among them that did not change: all that is not computed follows their drift. Returns what
-    they were, what they would be had they only followed the others, and what they are: three [s, d], by the last block's
-    output; None when they are too few to tell anything.
+    they were, what they would be had they only followed the others, and what they are: three [s, d], by the last
+    block's output; None when they are too few to tell anything.
     """
     first, samples = tower.class_tokens, None
     rows = torch.cat((torch.arange(first, device=patches.device), patches + first))
@@ -228,7 +228,7 @@ def _renew(tower, state: CompactState, image, embed, which, sampled, allowed: fl
 
 
 def _renew_all(tower, state: CompactState, image, embed, changed, allowed: float) -> CompactState:
-    """A whole frame -> the new state. It also shows how far off what was unchanged has come to be, if any is allowed."""
+    """A whole frame -> the new state. Where errors are allowed, it also shows how far off what was unchanged is."""
     fresh, bound = compute_all(tower, image, embed()), state.bound
     reused = (~changed).nonzero()[:, 0] + tower.class_tokens
     if allowed and len(reused) >= FEWEST:

@@ -1,10 +1,10 @@
-"""Context drift: how the features of patches change that look as they did, because others changed; a few tell it for all.
+"""Context drift: unchanged patches change their features because other patches changed; a few tell it for all.
 
-A patch's features hang on all the others through attention. On a trained tower this drift is large (cosine .74 within nine
-frames of traffic, of patches whose pixels never changed), but it is smooth: what is alike and near drifts alike. So the
-few unchanged patches that are recomputed in a frame anyway, spread over the picture, are samples of it. In every layer the
-keys and values of the others are moved by what their nearest samples moved, and at the end their features, too. How far
-to trust the samples is measured as well: each is foretold from the others, and the gain is the factor at which that
+A patch's features hang on all the others through attention. On a trained tower this drift is large (cosine .74 within
+nine frames of traffic, of patches whose pixels never changed), but it is smooth: what is alike and near drifts alike.
+So a few unchanged patches, spread over the picture, are recomputed in every frame and are samples of it. In every layer
+the keys and values of the others are moved by what their nearest samples moved, and at the end their features, too. How
+far to trust the samples is measured as well: each is foretold from the others, and the gain is the factor at which that
 foretelling fits best (cross-validation); where patches only differ each for itself, it falls to nothing.
 """
 
@@ -32,7 +32,7 @@ class Samples:
 
 
 def weigh(features: torch.Tensor, grid: tuple[int, int], first: int, rows: torch.Tensor, at: torch.Tensor) -> Samples:
-    """`Samples` at the rows `rows[at]`, of features [T, d] whose patches begin at row `first`; `rows` [k] are computed."""
+    """`Samples` at `rows[at]`, of features [T, d] whose patches begin at row `first`; the `rows` [k] are computed."""
     mine = rows[at]
     direction = F.normalize((features - features[first:].mean(0)).float(), dim=-1)
     place = _places(grid, features.device)
