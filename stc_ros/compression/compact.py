@@ -81,7 +81,8 @@ def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor
         return state, none
     state.skipped = 0
     least = LEAST * patches if count else 0
-    computed = bucket(max(count + math.ceil(state.bound.sampled * patches), math.ceil(least)), patches)
+    wanted = max(2 * FEWEST, math.ceil(state.bound.sampled * patches))     # never blind, however small the picture
+    computed = bucket(max(count + wanted, math.ceil(least)), patches)
     exact = allowed == 0 and count > 0
     if refresh or exact or computed >= WHOLE * patches or (allowed > 0 and state.bound.whole_due(allowed)):
         return _renew_all(tower, state, image, embed, changed, 0 if refresh else allowed), ~none
