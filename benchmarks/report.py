@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def main() -> None:
     usual = budget(196, Settings().prune_ratio)
     text = [INTRODUCTION.format(machines='; '.join(machines), fault=FAULT, quiet=round(QUIET * usual),
                                 restless=int(RESTLESS * usual))]
-    text += feature_text(features)
+    text += feature_text(features, chosen.docs)
     lines = [*bars(files, traces), *quality_bars(found)]
     text += ['## The bars\n', table(('what', 'bar', 'measured', '', 'from'), lines)]
     notes = chosen.results / 'notes.md'
@@ -99,8 +100,8 @@ PRUNER_COLUMNS = (('share', 'share', '.3f'), ('moving', 'moving', '.3f'), ('sali
                   ('cosine', 'cosine', '.4f'), ('cosine_moving', 'at moving', '.4f'), ('iou', 'IoU', '.3f'))
 
 
-def feature_text(files: dict) -> list[str]:
-    """The sections of features.py and pruner_features.py, a table for each input."""
+def feature_text(files: dict, docs: Path) -> list[str]:
+    """The sections of features.py and pruner_features.py, a table for each input, and the pictures in DOCS/features."""
     text = [FEATURES] if files else []
     for name, rows in files.items():
         columns, first = (PRUNER_COLUMNS, 'pruner') if name.startswith('pruner') else (FEATURE_COLUMNS, 'mode')
@@ -110,6 +111,9 @@ def feature_text(files: dict) -> list[str]:
             lines = [(row[first], *(number(row.get(key), form) for key, _, form in columns), row.get('settings', ''))
                      for row in rows if row['input'] == given]
             text += [f'### {given}\n', table((first, *(head for _, head, _ in columns), ''), lines)]
+            named = re.sub(r'\W+', '-', given).strip('-')              # as features.py names its pictures
+            text += [f'![{kind} of {given}](features/features-{kind}-{named}.png)\n' for kind in ('along', 'cost')
+                     if first == 'mode' and (docs / 'features' / f'features-{kind}-{named}.png').is_file()]
         if command := rows[0].get('command'):
             text.append(f'    {command}\n')
     return text

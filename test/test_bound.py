@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from worlds import drifting_light
 
 from stc_ros.compression import compact
-from stc_ros.compression.bound import CHANGE, EFFORT, INTERVALS, MOST_CHANGE, UNSEEN, Bound
+from stc_ros.compression.bound import EFFORT, INTERVALS, JUMP, MOST_CHANGE, NOISY, UNSEEN, Bound
 from stc_ros.compression.cacher import CacherState, encode
 from stc_ros.compression.compact import encode_compact
 from stc_ros.models import load_model
@@ -40,6 +40,16 @@ def test_effort_follows_the_error_within_its_range(error, rises):
     assert efforts[-1] == pytest.approx(EFFORT[rises]) and all(EFFORT[0] <= e <= EFFORT[1] for e in efforts)
 
 
+def test_a_jump_of_context_makes_the_next_frame_whole():
+    bound = Bound()
+    bound.note(0.001, 0.9 * JUMP, ALLOWED)
+    assert not bound.whole_due(ALLOWED)
+    bound.note(0.001, 1.1 * JUMP, ALLOWED)
+    assert bound.whole_due(ALLOWED)
+    bound.restart()
+    assert not bound.whole_due(ALLOWED)
+
+
 def test_effort_stays_where_the_error_is_the_bound():
     bound = Bound(unseen=0.0)
     for _ in range(10):
@@ -54,15 +64,15 @@ def test_effort_buys_samples_and_an_eye_for_less_change():
 
 
 def test_noise_that_is_everywhere_is_not_taken_for_change():
-    """Up to what counts as change at effort 1; beyond, it is change whatever its name."""
+    """Up to NOISY; beyond, it is change whatever its name."""
     many = Bound(effort=EFFORT[1])
-    for noise in np.linspace(0, CHANGE / 1.5, 9):
+    for noise in np.linspace(0, NOISY / 1.5, 9):
         assert many.change(noise) >= 1.5 * noise
-    assert many.change(1.0) == CHANGE
+    assert many.change(1.0) == NOISY
 
 
 def test_audits_are_rarer_where_they_find_nothing_and_more_frequent_where_they_find_too_much():
-    bound, found = Bound(), []
+    bound, found = Bound(interval=INTERVALS[0]), []
     for truth in [0.0] * 8 + [10 * ALLOWED] * 8:
         bound.audit(truth, ALLOWED)
         found.append(bound.interval)
@@ -77,7 +87,7 @@ def test_a_whole_frame_is_due_after_the_interval_or_where_effort_does_not_do():
     assert bound.whole_due(ALLOWED)
     bound.restart()
     assert not bound.whole_due(ALLOWED)
-    bound.note(20 * ALLOWED, 20 * ALLOWED, ALLOWED)
+    bound.note(3 * ALLOWED, 3 * ALLOWED, ALLOWED)
     assert not bound.whole_due(ALLOWED)                     # there is more effort to make
     bound.effort = EFFORT[1]
     assert bound.whole_due(ALLOWED)
