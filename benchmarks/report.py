@@ -102,7 +102,10 @@ PRUNER_COLUMNS = (('share', 'share', '.3f'), ('moving', 'moving', '.3f'), ('sali
 
 
 def feature_text(files: dict, docs: Path) -> list[str]:
-    """The sections of features.py and pruner_features.py, a table for each input, and the pictures in DOCS/features."""
+    """The sections of features.py and pruner_features.py, a table for each input, and their pictures.
+
+    Those are in DOCS/NAME, named after the file of rows, or else in DOCS/features.
+    """
     text = [FEATURES] if files else []
     for name, rows in files.items():
         columns, first = (PRUNER_COLUMNS, 'pruner') if name.startswith('pruner') else (FEATURE_COLUMNS, 'mode')
@@ -113,8 +116,9 @@ def feature_text(files: dict, docs: Path) -> list[str]:
                      for row in rows if row['input'] == given]
             text += [f'### {given}\n', table((first, *(head for _, head, _ in columns), ''), lines)]
             named = re.sub(r'\W+', '-', given).strip('-')              # as features.py names its pictures
-            text += [f'![{kind} of {given}](features/features-{kind}-{named}.png)\n' for kind in ('along', 'cost')
-                     if first == 'mode' and (docs / 'features' / f'features-{kind}-{named}.png').is_file()]
+            folder = name if (docs / name).is_dir() else 'features'
+            text += [f'![{kind} of {given}]({folder}/features-{kind}-{named}.png)\n' for kind in ('along', 'cost')
+                     if first == 'mode' and (docs / folder / f'features-{kind}-{named}.png').is_file()]
         if command := rows[0].get('command'):
             text.append(f'    {command}\n')
     return text
