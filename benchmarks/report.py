@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder to write to (docs)')
     chosen = parser.parse_args()
     files = {p.stem: json.loads(p.read_text()) for p in sorted(chosen.results.glob('*.json'))}
-    features = {name: files.pop(name) for name in [n for n in files if 'features-' in n]}
+    features = {name: files.pop(name) for name in [n for n in files if 'features' in n]}
     traces = {name: files.pop(name) for name in [n for n in files if n.startswith('trace-')]}
     measured = chosen.docs / 'quality.json'
     found = json.loads(measured.read_text()) if measured.is_file() else {}
