@@ -22,7 +22,6 @@ from types import SimpleNamespace
 
 import features as instrument
 
-MOVING, MASK = 0.85, 0.4
 COLUMNS = ('input', 'pruner', 'share', 'moving', 'salient', 'cosine', 'cosine_moving', 'iou')
 
 
@@ -70,6 +69,7 @@ class Bench:
         """The rows of one input."""
         import torch
         import torch.nn.functional as F
+        from feature_scores import MOVING
         from tqdm import tqdm
 
         from stc_ros.compression.cacher import CacherState, encode
@@ -109,6 +109,7 @@ class Bench:
         return [{'input': name, 'pruner': n, **tally.row()} for n, tally in tallies.items()]
 
     def mask(self, tokens):
+        from feature_scores import MASK
         return self.head(tokens, self.grid) > MASK
 
 

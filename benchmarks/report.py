@@ -82,9 +82,9 @@ as many as SigLIP has), against the fastest of three plain builds. *cost*: time 
 (*moving*), in the worst frame: with the plain tower's features; *IoU*: of the saliency head's masks; *reused*: true
 cosine of what a frame reused, *stated*: the cacher's own estimate of it, *off by*: how far that is from the truth over
 16 frames. `default` is the default setting, `old default` that of version 0.1 (`cache_similarity` 0.85 as a threshold,
-bursts limited). `hold`, `first frame` and `random rows` are controls; *held*: share of the windows of 16 frames in which
-what was reused kept the similarity asked for, less .01. Settings were chosen on these two clips and on the worlds of
-seed 0. Of seed 1, `light` and `large` showed two faults that were then mended; nothing was chosen on the others.
+bursts limited). `hold`, `first frame` and `random rows` are controls; *held*: share of the windows of 16 frames in
+which what was reused kept the similarity asked for, less .01. Settings were chosen on these two clips and on the worlds
+of seed 0. Of seed 1, `light` and `large` showed two faults that were then mended; nothing was chosen on the others.
 """
 PRUNED = """\
 ## What the pruners send on of a real tower's features

@@ -75,8 +75,8 @@ class Settings:
     # STC-Cacher
     cacher: str = knob('compact', 'How vision features are reused from frame to frame.', choices=CACHERS)
     cache_similarity: float = knob(
-        0.995, 'The least similarity (cosine, mean over a frame) that reused vision features keep to what they would be. '
-               'It is measured in every frame and held by recomputing more or less (cacher: compact); 1 reuses '
+        0.995, 'The least similarity (cosine, mean over a frame) that reused vision features keep to what they would '
+               'be. It is measured in every frame and held by recomputing more or less (cacher: compact); 1 reuses '
                'nothing of a picture that has changed. With the cacher similarity: a token is reused in a layer where '
                'its key is at least this similar to its cached one.', low=0.0, high=1.0)
     update_ratio: float = knob(0.25, 'Share of the vision tokens recomputed in each layer (cacher: paper).',

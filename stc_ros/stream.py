@@ -185,7 +185,8 @@ class Stream:
         report = FrameReport(
             stamp=stamp, index=self._stats.frames, grid=model.tower.grid, token_grid=model.token_grid,
             recomputed=recomputed, kept=kept, tokens=patches, tokens_recomputed=float(recomputed.sum()),
-            similarity=self._similarity(sight), visual_tokens=model.visual_tokens, tokens_kept=len(kept), ms=ms,
+            similarity=math.nan if self.vision.compact is None else self.vision.compact.similarity,
+             visual_tokens=model.visual_tokens, tokens_kept=len(kept), ms=ms,
             scene_change=scene_change, first_stamp=first_stamp, memory_tokens=memory_tokens,
             memory_bytes=self.memory.bytes)
         self._stats.count(report)
@@ -212,8 +213,9 @@ class Stream:
     def ask(self, question: str, max_new_tokens: int | None = None) -> Answer:
         """Ask about what is in the window -> an iterator of text pieces, whose `report` tells what it rests on.
 
-        The memory is not changed: question and answer are forgotten. Raises `NothingSeen` before the first frame and `QuestionError` for an empty or too long
-        question, and what the last frame's prefill raised (overlap). After any other exception `reset` the stream.
+        The memory is not changed: question and answer are forgotten. Raises `NothingSeen` before the first frame and
+        `QuestionError` for an empty or too long question, and what the last frame's prefill raised (overlap). After any
+        other exception `reset` the stream.
         """
         self.settle()
         if not self.memory.frames:
@@ -225,15 +227,10 @@ class Stream:
 
     @torch.inference_mode()
     def newest_tokens(self, room: int) -> torch.Tensor | None:
-        """All visual tokens of the newest frame, [1, n, D], or None: the memory has them, or there is no `room` for n."""
+        """All visual tokens of the newest frame, [1, n, D]; None: the memory has them, or has no `room` for n."""
         if not self.settings.newest_whole or self.model.visual_tokens > room:
             return None
         return self._sight.tokens[None] if self._sight else None
-
-    def _similarity(self, sight: Sight | None) -> float:
-        """Of what this frame reused; a frame that shows nothing new is as far off as the one before it."""
-        compact = self.vision.compact
-        return math.nan if compact is None else compact.similarity if sight is None else sight.similarity
 
     def stats(self) -> StreamStats:
         """Sums since the last reset."""

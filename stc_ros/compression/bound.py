@@ -59,7 +59,8 @@ class Bound:
 
     def whole_due(self, bound: float) -> bool:
         """Whether the next frame is to be computed whole."""
-        return self.jumped or self.since >= self.interval or (self.known and self.error > FAR * bound and self.effort >= EFFORT[1])
+        spent = self.known and self.error > FAR * bound and self.effort >= EFFORT[1]
+        return self.jumped or self.since >= self.interval or spent
 
     def note(self, guess: float, kept: float, bound: float) -> None:
         """Take in one frame's estimates: of the error of what was reused, and of what was left as it was."""

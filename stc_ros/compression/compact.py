@@ -9,6 +9,7 @@ error of all that is reused is; a closed loop keeps that under the bound 1 - `ca
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field
 
@@ -138,6 +139,7 @@ def bucket(count: int, patches: int) -> int:
     return min(patches, math.ceil(count / step) * step)
 
 
+@functools.lru_cache(8)
 def spread_order(grid: tuple[int, int], device) -> torch.Tensor:
     """The patches, int64 [P], so ordered that any stretch is spread over the picture: by an 8 x 8 ordered dither.
 

@@ -10,6 +10,7 @@ foretelling fits best (cross-validation); where patches only differ each for its
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -61,6 +62,7 @@ def follow(held: torch.Tensor, fresh: torch.Tensor, samples: Samples, parts: int
     return was + said * gain
 
 
+@functools.lru_cache(8)
 def _places(grid: tuple[int, int], device) -> torch.Tensor:
     """Row and column of every patch, float32 [P, 2], the picture's longer side being 1."""
     rows, cols = (torch.arange(n, dtype=torch.float32, device=device) for n in grid)

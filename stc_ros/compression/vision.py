@@ -28,15 +28,14 @@ class Sight:
     changed: float32 [n] in [0, 1], the share of each token's patches that the cacher recomputed. From the tower's last
     layer, whose input [1, T, d] is `entry`: keys, [n, head], their mean over the heads; saliency, float32 [n], the
     attention that a token receives, mean over heads and queries. Both are pooled as the tokens are. quiet: how many
-    frames in a row, up to this one, have shown nothing new by their pixels; similarity: estimated cosine of what was
-    reused to what it would be, mean over patches; None when nobody looked (not compact).
+    frames in a row, up to this one, have shown nothing new by their pixels; None when nobody looked (not compact).
     """
 
     def __init__(self, model: VideoModel, features: torch.Tensor, recomputed: torch.Tensor, entry: torch.Tensor,
-                 plain=False, quiet: int | None = None, similarity: float | None = None):
+                 plain=False, quiet: int | None = None):
         self.model, self.features, self.recomputed, self.entry = model, features, recomputed, entry
         self.token_grid = model.token_grid
-        self._plain, self.quiet, self.similarity = plain, quiet, similarity
+        self._plain, self.quiet = plain, quiet
 
     @cached_property
     def hidden(self) -> torch.Tensor:
@@ -102,8 +101,7 @@ def look(model: VideoModel, state: VisionState, image: torch.Tensor, settings: S
     if not recomputed.any():
         return None
     seen = state.compact
-    return Sight(model, tower.finish(seen.features), recomputed.float(), seen.entry, quiet=seen.quiet,
-                 similarity=seen.similarity)
+    return Sight(model, tower.finish(seen.features), recomputed.float(), seen.entry, quiet=seen.quiet)
 
 
 def _embed(model: VideoModel, image: torch.Tensor) -> torch.Tensor:

@@ -86,13 +86,13 @@ class Embeddings(nn.Module):
 
 
 def build_tower(model: nn.Module, grid: tuple[int, int], packed: bool = True) -> Tower:
-    """A `Tower` over a `Dinov2Model` for pictures of `grid` patches; layer scale is folded into the layers before it."""
+    """A `Tower` over a `Dinov2Model` for pictures of `grid` patches; layer scale is folded into what it scales."""
     return Tower(Embeddings(model, grid), None, [_block(layer, packed) for layer in model.encoder.layer], grid,
                  class_tokens=1, drop_class_token=True, after=model.layernorm)
 
 
 def load_tower(side: int, packed: bool = True) -> tuple[Tower, Pixels]:
-    """The tower for pictures of `side` x `side` pixels, a multiple of 14, and what prepares them. Raises `ModelError`."""
+    """The tower for pictures of `side` x `side` pixels, a multiple of 14, and their `Pixels`. Raises `ModelError`."""
     if side % PATCH:
         raise ModelError(f'the tower takes pictures whose side is a multiple of {PATCH} pixels, not {side}')
     model = build_dinov2(read_weights())

@@ -70,7 +70,7 @@ class Tower:
         return x if self.before is None else self.before(x)
 
     def finish(self, x: torch.Tensor) -> torch.Tensor:
-        """[F, T, d] -> [F, T', d]: hidden_states[-1], as LLaVA-OneVision takes it before any last norm, or `after` it."""
+        """[F, T, d] -> [F, T', d]: hidden_states[-1] as LLaVA-OneVision takes it, and behind the norm `after`."""
         x = x[:, self.class_tokens:] if self.drop_class_token else x
         return x if self.after is None else self.after(x)
 

@@ -97,8 +97,8 @@ class Figures:
     def _similarity(self) -> list[str]:
         if not self.similarity:
             return []
-        return [f'similarity  of what was reused: mean {np.mean(self.similarity):.4f}, lowest {min(self.similarity):.4f} '
-                '(estimated)']
+        mean, lowest = np.mean(self.similarity), min(self.similarity)
+        return [f'similarity  of what was reused: mean {mean:.4f}, lowest {lowest:.4f} (estimated)']
 
     def _truth(self) -> list[str]:
         s, known = self.score, [a for a in self.answers if a['truth'] and not a['error_code']]
