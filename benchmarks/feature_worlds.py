@@ -1,5 +1,6 @@
 """Synthetic pictures for features.py, five frames a second, each hard for a cacher in its own way:
 
+rest    a fixed camera with sensor noise before an empty scene
 static  a fixed camera with sensor noise; somebody comes, stands for eight seconds, and goes
 light   exposure and colour temperature drift, a soft shadow crosses the picture; one small mover
 camera  the camera shakes always, and pans from one end to the other with rests between
@@ -64,6 +65,11 @@ def _frames(name: str, seed: int, size: int, place: Place) -> Iterator[np.ndarra
         light = draw(number) + noise
         yield np.clip(light if size == SIZE else scaled(light, size, size), 0, 255).round().astype(np.uint8)
         number += 1
+
+
+def rest(rng, place: Place):
+    ground = window(place.empty, rng)
+    return lambda t: ground
 
 
 def still(rng, place: Place):
@@ -135,7 +141,7 @@ def small(rng, place: Place):
     return draw
 
 
-WORLDS = {'static': still, 'light': light, 'camera': camera, 'large': large, 'small': small}
+WORLDS = {'rest': rest, 'static': still, 'light': light, 'camera': camera, 'large': large, 'small': small}
 
 
 @lru_cache(2)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from worlds import drifting_light
 
 from stc_ros.compression import compact
-from stc_ros.compression.bound import EFFORT, INTERVALS, JUMP, MOST_CHANGE, NOISY, UNSEEN, Bound
+from stc_ros.compression.bound import EFFORT, INTERVALS, JUMP, MOST_CHANGE, NOISY, RESTING, UNSEEN, Bound
 from stc_ros.compression.cacher import CacherState, encode
 from stc_ros.compression.compact import encode_compact
 from stc_ros.models import load_model
@@ -85,6 +85,9 @@ def test_a_whole_frame_is_due_after_the_interval_or_where_effort_does_not_do():
     assert not bound.whole_due(ALLOWED)
     bound.since += 1
     assert bound.whole_due(ALLOWED)
+    assert not bound.whole_due(ALLOWED, resting=True)       # audits are rarer at rest, and come
+    bound.since *= RESTING
+    assert bound.whole_due(ALLOWED, resting=True)
     bound.restart()
     assert not bound.whole_due(ALLOWED)
     bound.note(3 * ALLOWED, 3 * ALLOWED, ALLOWED)
@@ -189,7 +192,7 @@ def cut_loop(monkeypatch):
         self.effort = EFFORT[0]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Bound, 'whole_due', lambda *_: False)
+        patch.setattr(Bound, 'whole_due', lambda *_, **__: False)
         patch.setattr(Bound, 'note', note)
         patch.setattr(compact, 'follow', lambda held, fresh, samples, parts=1: held[samples.rows])
         yield

@@ -22,7 +22,8 @@ STEP = 0.25                 # power of the error's ratio to the bound by which e
 SMOOTH = 0.3                # weight of the newest frame in running means
 JUMP = 0.05                 # error of what was left as it was, in one frame, that shows another context: all is due
 FAR = 2.0                   # times the bound at which a whole frame is due when effort is at its most
-INTERVALS = (8, 32)        # fewest and most frames from one whole frame to the next
+INTERVALS = (8, 32)         # fewest and most frames from one whole frame to the next
+RESTING = 4                 # times as many while no pixel changes: samples see what light does, and nothing else drifts
 UNSEEN = (0.0, 0.5)         # least and most of `unseen`
 
 
@@ -57,10 +58,10 @@ class Bound:
         """Difference of pixels that counts as change, where `noise` is what a quarter of the patches stays below."""
         return min(MOST_CHANGE, max(CHANGE / math.sqrt(self.effort), min(NOISY, 1.5 * noise)))
 
-    def whole_due(self, bound: float) -> bool:
-        """Whether the next frame is to be computed whole."""
+    def whole_due(self, bound: float, resting: bool = False) -> bool:
+        """Whether the next frame is to be computed whole; `resting`: nothing in it has changed for a while."""
         spent = self.known and self.error > FAR * bound and self.effort >= EFFORT[1]
-        return self.jumped or self.since >= self.interval or spent
+        return self.jumped or self.since >= self.interval * (RESTING if resting else 1) or spent
 
     def note(self, guess: float, kept: float, bound: float) -> None:
         """Take in one frame's estimates: of the error of what was reused, and of what was left as it was."""

@@ -44,10 +44,10 @@ class CompactState:
     skipped: int = 0            # frames in a row that were skipped
     quiet: int = 0              # frames in a row that showed nothing new, skipped or not
 
-    def fits(self, tower: Tower, image: torch.Tensor, dtype: torch.dtype) -> bool:
+    def fits(self, tower: Tower, image: torch.Tensor) -> bool:
         """Whether this state is of such pictures and of that tower."""
         return (self.image.shape == image.shape and self.image.device == image.device
-                and self.features.dtype == dtype and self.features.shape[1] == tower.tokens)
+                and self.features.shape[1] == tower.tokens)
 
 
 def similarity(image: torch.Tensor, last: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
@@ -70,7 +70,7 @@ def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor
     """
     patches = tower.grid[0] * tower.grid[1]
     none = torch.zeros(patches, dtype=torch.bool, device=image.device)
-    if state is None or not state.fits(tower, image, state.features.dtype):
+    if state is None or not state.fits(tower, image):
         return compute_all(tower, image, embed()), ~none
     allowed = 1 - settings.cache_similarity
     alike = similarity(image, state.image, tower.grid)
@@ -85,7 +85,8 @@ def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor
     wanted = max(2 * FEWEST, math.ceil(state.bound.sampled * patches))     # never blind, however small the picture
     computed = bucket(max(count + wanted, math.ceil(least)), patches)
     exact = allowed == 0 and count > 0
-    if refresh or exact or computed >= WHOLE * patches or (allowed > 0 and state.bound.whole_due(allowed)):
+    due = allowed > 0 and state.bound.whole_due(allowed, resting=state.quiet > SETTLE)
+    if refresh or exact or due or computed >= WHOLE * patches:
         return _renew_all(tower, state, image, embed, changed, 0 if refresh else allowed), ~none
     sampled = take_samples(state, changed, computed - count)
     _renew(tower, state, image, embed, changed | sampled, sampled, allowed)
