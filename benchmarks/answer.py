@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     from stc_ros.settings import Settings
 
     model = load(chosen)
-    modes = {'plain': Settings(cacher='off', pruner='off'), 'kept only': Settings(newest_whole=False),
+    modes = {'plain': Settings(cacher='off', pruner='off'), 'kept only': Settings(newest_whole='never'),
              'newest whole': Settings()}
     streams = open_streams(model, modes)
     times = Times(model.device)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from stc_ros.memory.window import Recall, Window
+from stc_ros.memory.recall import Recall
+from stc_ros.memory.window import Window
 from stc_ros.models.base import VideoModel
 
 BRIEF = 32          # tokens of an answer for which there is room, or else the newest frame is not read whole
@@ -50,9 +51,10 @@ class AnswerReport:
 class Answer(Iterator[str]):
     """Pieces of text, greedily decoded. It knows the memory as it was when it was asked, whatever is seen meanwhile.
 
-    newest: given how many positions there are for it, the newest frame's tokens, [1, n, D], that are read in place of
-    those that the memory keeps (see `Recall`), or None. `close()` ends it early. Raises `QuestionError` at once,
-    `ModelFailure` while it is read.
+    The question runs through the model at once, in one pass with what waits in the memory. newest: given how many
+    positions there are for it, the newest frame's tokens, [1, n, D], that are read in place of those that the memory
+    keeps (see `Recall`), or None. `close()` ends it early. Raises `QuestionError` at once, `ModelFailure` while it is
+    read.
     """
 
     def __init__(self, model: VideoModel, memory: Window, question: str, max_new_tokens: int,
@@ -67,10 +69,10 @@ class Answer(Iterator[str]):
         self._asked = time.perf_counter()
         with torch.inference_mode():
             whole = newest(room - min(BRIEF, max_new_tokens))
-            recall = Recall(memory, whole)
+            recall = Recall(memory, torch.cat((model.newline[None, None], model.decoder.embed(ids)), 1), whole)
         max_new_tokens = min(room - (0 if whole is None else whole.shape[1]), max_new_tokens)
         self.report = AnswerReport('', memory.frames[0].stamp, memory.frames[-1].stamp, len(memory.frames))
-        self._pieces = self._decode(model, recall, ids, max_new_tokens)
+        self._pieces = self._decode(model, recall, max_new_tokens)
 
     def __next__(self) -> str:
         return next(self._pieces)
@@ -79,9 +81,8 @@ class Answer(Iterator[str]):
         """End the answer; its memory is given back."""
         self._pieces.close()
 
-    def _decode(self, model: VideoModel, recall: Recall, ids: list[int], limit: int) -> Iterator[str]:
-        with torch.inference_mode():            # never across a yield: the caller's code runs there
-            hidden = recall.run(torch.cat((model.newline[None, None], model.decoder.embed(ids)), dim=1))
+    def _decode(self, model: VideoModel, recall: Recall, limit: int) -> Iterator[str]:
+        hidden = recall.hidden
         written: list[int] = []
         while True:
             token, chance = self._next_token(model, hidden)
@@ -94,7 +95,7 @@ class Answer(Iterator[str]):
             self.report.chances.append((len(self.report.text), chance))
             if len(written) == limit:
                 break
-            with torch.inference_mode():
+            with torch.inference_mode():        # never across a yield: the caller's code runs there
                 hidden = recall.run(model.decoder.embed([token]))
         yield from self._say(model.words.decode(written))
 

@@ -97,17 +97,25 @@ class Settings:
                                 unit='frames', low=1, high=256)
     compact_positions: bool = knob(False, 'Renumber kept tokens without gaps instead of keeping their original '
                                           'positions.')
-    newest_whole: bool = knob(True, 'Questions read all visual tokens of the newest frame instead of those kept: what '
-                                    'is to be seen now does not suffer from pruning. Each question then prefills that '
-                                    'frame, too.')
+    newest_whole: str = knob(
+        'auto', 'Whether a question reads all visual tokens of the newest frame instead of those kept: what is to be '
+                'seen now then does not suffer from pruning, and the first word comes later. auto: where that costs '
+                'little, on a GPU or with a small model.', choices=('auto', 'always', 'never'))
     # memory
+    prefill_batch: int = knob(
+        -1, 'Kept visual tokens wait until so many do, or until a question, and are then prefilled in one pass, which '
+            'reads the weights once. 0 prefills every frame at once; -1 is as many as a pass takes along for little '
+            'more time: 256 on a GPU, on a CPU fewer the larger the model.', unit='tokens', low=-1, high=4096,
+        live=False)
+    prefill_wait: float = knob(0.5, 'Longest time that kept tokens wait for others.', unit='s', low=0.0, high=3600.0)
     overlap: bool = knob(False, "Prefill a frame while the next one's vision is under way: more frames in a second "
                                 'where cores or a GPU stand idle. Its prefill time is reported with the next frame.')
     memory_tokens: int = knob(
         6272, "Visual tokens that the language model keeps, a whole frame's at least; the model's own range may allow "
               'fewer.', unit='tokens', low=16, high=1_000_000, live=False)
-    memory_mib: int = knob(4096, 'Hard limit of the memory of keys and values.', unit='MiB', low=1, high=1_000_000,
-                           live=False)
+    memory_mib: int = knob(
+        4096, "Hard limit of what a stream keeps: the language model's keys and values, an answer's copy of them, and "
+              'the vision features that the cacher reuses.', unit='MiB', low=1, high=1_000_000, live=False)
     # the scene
     scene_change: float = knob(0.6, 'A frame whose picture differs from the last by more than this share of its '
                                     'contrast is a new scene: caches refresh, narration is due.', low=0.05, high=1.0)

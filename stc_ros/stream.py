@@ -21,7 +21,7 @@ import torch
 from stc_ros.answer import Answer, NothingSeen, QuestionError, StreamError
 from stc_ros.compression.pruner import make_pruner
 from stc_ros.compression.scene import is_cut, thumbnail
-from stc_ros.compression.vision import Sight, VisionState, look
+from stc_ros.compression.vision import Sight, VisionState, look, most_bytes
 from stc_ros.lane import Lane
 from stc_ros.memory.window import Window
 from stc_ros.models.base import VideoModel
@@ -52,7 +52,8 @@ class FrameReport:
     scene_change: bool
     first_stamp: int                # ns: the oldest frame in the window (overlap: before this frame)
     memory_tokens: int              # visual tokens in the window (overlap: before this frame)
-    memory_bytes: int
+    tokens_waiting: int             # of them, not prefilled yet
+    memory_bytes: int               # of keys, values, what waits, and the vision features held
 
 
 @dataclass(slots=True)
@@ -103,13 +104,15 @@ class Stream:
         self._lane, self._prefill_ms = Lane(model.device), {}       # for prefill, where that overlaps
         with torch.inference_mode():
             try:
+                batch, vision = self.settings.prefill_batch, most_bytes(model)
                 self.memory = Window(model.decoder, model.words.head(), self.settings.memory_tokens,
-                                     self.settings.memory_mib << 20, model.dtype)
+                                     (self.settings.memory_mib << 20) - vision, model.dtype,
+                                     model.decoder.spare_tokens if batch < 0 else batch)
             except ValueError as error:
-                raise SettingError(str(error)) from None
-        if self.memory.room < model.visual_tokens:
+                raise SettingError(f'{error}; the vision features that are reused may take {vision} of them') from None
+        if self.memory.capacity < model.visual_tokens:
             raise SettingError(f'a frame of this model has {model.visual_tokens} visual tokens, more than the '
-                               f'{self.memory.room} of the memory: raise memory_tokens or memory_mib')
+                               f'{self.memory.capacity} of the memory: raise memory_tokens or memory_mib')
         self.reset()
 
     @torch.inference_mode()
@@ -172,12 +175,12 @@ class Stream:
 
         self.settle()
         if settings.overlap:
-            memory_tokens, first_stamp = self.memory.tokens, self.memory.first_stamp(stamp)
+            remembered = self._remembered(stamp)
             self._lane.put(functools.partial(self._remember, chosen, settings, stamp))
             ms = watch.read() | self._prefill_ms
         else:
             ms = self._remember(chosen, settings, stamp, watch)
-            memory_tokens, first_stamp = self.memory.tokens, self.memory.first_stamp(stamp)
+            remembered = self._remembered(stamp)
 
         patches = model.tower.grid[0] * model.tower.grid[1]
         recomputed = np.zeros(patches, np.float32) if sight is None else sight.recomputed.cpu().numpy()
@@ -186,15 +189,29 @@ class Stream:
             stamp=stamp, index=self._stats.frames, grid=model.tower.grid, token_grid=model.token_grid,
             recomputed=recomputed, kept=kept, tokens=patches, tokens_recomputed=float(recomputed.sum()),
             similarity=math.nan if self.vision.compact is None else self.vision.compact.similarity,
-             visual_tokens=model.visual_tokens, tokens_kept=len(kept), ms=ms,
-            scene_change=scene_change, first_stamp=first_stamp, memory_tokens=memory_tokens,
-            memory_bytes=self.memory.bytes)
+            visual_tokens=model.visual_tokens, tokens_kept=len(kept), ms=ms, scene_change=scene_change, **remembered)
         self._stats.count(report)
         return report
 
     def settle(self) -> None:
         """Wait until the newest frame is in the memory (overlap). Raises what its prefill raised."""
         self._prefill_ms = self._lane.settle() or self._prefill_ms
+
+    @property
+    def tokens_waiting(self) -> int:
+        """Visual tokens that have not been prefilled yet (overlap: or 0 while one is under way)."""
+        return self.memory.tokens_waiting
+
+    @torch.inference_mode()
+    def prefill(self) -> None:
+        """Prefill what waits for more, as when there is nothing else to do."""
+        self.settle()
+        self.memory.prefill()
+
+    def _remembered(self, stamp: int) -> dict[str, int]:
+        """What a frame's report says of the memory."""
+        return {'memory_tokens': self.memory.tokens, 'first_stamp': self.memory.first_stamp(stamp),
+                'tokens_waiting': self.memory.tokens_waiting, 'memory_bytes': self.memory.bytes + self.vision.bytes}
 
     def _remember(self, chosen, settings: Settings, stamp: int, watch: Stopwatch | None = None) -> dict[str, float]:
         """Prefill the tokens chosen of a frame, or none -> milliseconds by stage."""
@@ -207,6 +224,8 @@ class Stream:
                             len(chosen.index), stamp)
         else:
             self.memory.add(chosen.tokens[None], chosen.index, places, stamp)
+        if stamp - self.memory.waiting_since(stamp) >= settings.prefill_wait * 1e9:
+            self.memory.prefill()
         watch.mark('prefill')
         return watch.read()
 
@@ -228,7 +247,8 @@ class Stream:
     @torch.inference_mode()
     def newest_tokens(self, room: int) -> torch.Tensor | None:
         """All visual tokens of the newest frame, [1, n, D]; None: the memory has them, or has no `room` for n."""
-        if not self.settings.newest_whole or self.model.visual_tokens > room:
+        n, wanted = self.model.visual_tokens, self.settings.newest_whole
+        if n > room or wanted == 'never' or (wanted == 'auto' and n > self.model.decoder.spare_tokens):
             return None
         return self._sight.tokens[None] if self._sight else None
 

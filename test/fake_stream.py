@@ -34,6 +34,7 @@ class FakeStream:
         self.remembers = 0                      # newest frames in the window; 0: all
         self.stamps: list[int] = []
         self.closed = 0
+        self.tokens_waiting = 0
 
     def _step(self, name: str) -> None:
         self.threads.add(threading.get_ident())
@@ -53,7 +54,12 @@ class FakeStream:
             similarity=0.99, visual_tokens=4,
             tokens_kept=len(kept), ms={'gate': 1.0, 'vision': 2.0, 'prune': 3.0, 'prefill': 4.0},
             scene_change=self.scene_change, first_stamp=self.stamps[-self.remembers:][0],
-            memory_tokens=4, memory_bytes=64)
+            memory_tokens=4, tokens_waiting=0, memory_bytes=64)
+
+    def prefill(self) -> None:
+        self.log.append(('prefill',))
+        self._step('prefill')
+        self.tokens_waiting = 0
 
     def ask(self, question: str, max_new_tokens: int | None = None) -> 'FakeAnswer':
         self.log.append(('ask', question))

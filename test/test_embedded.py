@@ -6,10 +6,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from memories import kept
 from transformers import LlavaOnevisionForConditionalGeneration
 
 from stc_ros.compression.cacher import CacherState, compute, encode
-from stc_ros.memory.window import Recall, Window
+from stc_ros.memory.recall import Recall
+from stc_ros.memory.window import Window
 from stc_ros.models import TINY, load_model
 from stc_ros.models.tiny.export import PROMPTS
 from stc_ros.settings import Settings
@@ -79,9 +81,7 @@ def seen(model, settings, clip):
 
 
 def same_memory(one, two):
-    n = int(one.memory.filled.sum())
-    torch.testing.assert_close(two.memory.keys[:, :, :, :n], one.memory.keys[:, :, :, :n], **CLOSE)
-    torch.testing.assert_close(two.memory.values[:, :, :, :n], one.memory.values[:, :, :, :n], **CLOSE)
+    torch.testing.assert_close(kept(two), kept(one), **CLOSE)
 
 
 @pytest.mark.parametrize('change', [
@@ -135,7 +135,7 @@ def test_two_streams_in_turn_equal_each_alone(model, clip):
     for i, (x, y) in enumerate(zip(clip, other)):
         a.see(x, i)
         b.see(y, i)
-    assert torch.equal(a.memory.keys, alone[0].memory.keys) and torch.equal(b.memory.keys, alone[1].memory.keys)
+    assert all(map(torch.equal, (*kept(a), *kept(b)), (*kept(alone[0]), *kept(alone[1]))))
 
 
 @torch.inference_mode()
@@ -152,6 +152,6 @@ def test_prefill_in_chunks_equals_prefill_at_once(model):
 
 def test_asking_changes_nothing(model, clip):
     stream = seen(model, Settings(device='cpu'), clip)
-    before = stream.memory.keys.clone(), stream.memory.values.clone()
+    before = kept(stream)
     assert ''.join(stream.ask(QUESTION)) == ''.join(stream.ask(QUESTION)) != ''
-    assert torch.equal(stream.memory.keys, before[0]) and torch.equal(stream.memory.values, before[1])
+    assert all(map(torch.equal, kept(stream), before))

@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+from memories import kept
 from worlds import moving_square
 
 from stc_ros.lane import Lane
@@ -29,7 +30,7 @@ def pair(model):
 
 
 def memory(stream):
-    return [t.clone() for t in (stream.memory.keys, stream.memory.values, stream.memory.places, stream.memory.filled)]
+    return kept(stream)
 
 
 def equal(ours, theirs):

@@ -72,7 +72,7 @@ def test_the_cheapest_settings_that_lose_little_are_recommended():
     assert (others[CHEAPEST].pruner, others[CHEAPEST].cacher) == ('stc', 'paper')
     paper = others['paper, N=2']
     assert (paper.update_ratio, paper.cache_interval, paper.prune_ratio) == (0.25, 2, 0.67)
-    assert not others[CHEAPEST].newest_whole and not paper.newest_whole         # as they were measured
+    assert others[CHEAPEST].newest_whole == paper.newest_whole == 'never'         # as they were measured
     assert not paper.compact_positions and others['paper, N=4, compacted'].compact_positions
 
 

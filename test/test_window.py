@@ -1,12 +1,16 @@
 """The memory: chunks, eviction, positions, and answers that leave it alone."""
 
+import random
+
 import pytest
 import torch
 
-from stc_ros.memory.window import IDLE_FRAMES, Recall, Window
+from stc_ros.memory.recall import Recall
+from stc_ros.memory.window import IDLE_FRAMES, SPARE, Window
 from stc_ros.models.random import random_model, random_weights
 
 GIB = 1 << 30
+CLOSE = {'atol': 1e-5, 'rtol': 1e-5}
 
 
 @pytest.fixture(scope='module')
@@ -14,9 +18,9 @@ def model():
     return random_model()
 
 
-def window(model, tokens=200, budget=GIB):
+def window(model, tokens=200, budget=GIB, batch=0):
     with torch.inference_mode():
-        return Window(model.decoder, model.words.head(), tokens, budget, torch.float32)
+        return Window(model.decoder, model.words.head(), tokens, budget, torch.float32, batch)
 
 
 @torch.inference_mode()
@@ -51,7 +55,7 @@ def test_many_chunks_equal_one(model):
     one.add(x, torch.arange(12), 12, 0)
     for start in range(0, 12, 3):
         many.add(x[:, start:start + 3], torch.arange(3), 3, 0)
-    n = one.sinks + 12
+    n = 12
     torch.testing.assert_close(one.keys[:, :, :, :n], many.keys[:, :, :, :n], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(one.values[:, :, :, :n], many.values[:, :, :, :n], atol=1e-5, rtol=1e-5)
     question = torch.randn(1, 4, 48)
@@ -89,13 +93,12 @@ def test_old_frames_leave_and_positions_stay_in_range_however_long_the_stream(mo
     keys = memory.keys.data_ptr()
     for i in range(700):
         fill_one(memory, i, kept=(i * 5) % 9 + 1)
-        assert memory.tokens <= 50 and memory.end <= memory.position_limit
-        places = memory.places[memory.order()]
-        assert torch.equal(places, places.sort().values) and places[-1] < memory.next_place
-        assert memory.next_place - places[0] == memory.end
+        assert memory.tokens == sum(f.tokens for f in memory.frames) <= 50 and memory.end <= memory.position_limit
+        assert memory.tokens_waiting == 0 and memory.stored - memory.front <= memory.keys.shape[3]
+        assert memory.end == memory.next_position - memory.frames[0].start + memory.sinks
         assert [f.stamp for f in memory.frames] == list(range(i + 1 - len(memory.frames), i + 1))
-    assert memory.next_place > model.decoder.max_positions * 10
-    assert memory.keys.data_ptr() == keys and memory.filled.sum() == memory.sinks + memory.tokens
+    assert memory.next_position > model.decoder.max_positions * 10
+    assert memory.keys.data_ptr() == keys
 
 
 @torch.inference_mode()
@@ -103,37 +106,92 @@ def fill_one(memory, stamp, kept):
     memory.add(torch.randn(1, kept, 48), torch.arange(9)[:kept], 9, stamp)
 
 
-def test_positions_limit_the_window_where_tokens_do_not(model):
-    """Attention reads hardly more slots than are kept, and the answer is that of a window that never moved them."""
-    memory, fixed = window(model, tokens=10_000), window(model, tokens=10_000)
-    fixed._move_to_front = lambda: None
-    for i in range(100):
-        torch.manual_seed(i)
-        fill_one(memory, i, kept=i % 3)
-        torch.manual_seed(i)
-        fill_one(fixed, i, kept=i % 3)
-        assert memory.used - memory.sinks <= 2 * memory.tokens + 4
-    assert memory.end <= memory.position_limit < memory.end + 9 and memory.tokens < 40 < fixed.used - fixed.sinks
+@torch.inference_mode()
+def test_moving_what_is_kept_to_the_front_changes_nothing(model):
+    """A narrow buffer, moved to its front again and again, and one so wide that it never is."""
+    narrow, wide = window(model, tokens=40), window(model, tokens=40)
+    wide.keys, wide.values = (t.new_zeros(*t.shape[:3], 1000, t.shape[4]) for t in (wide.keys, wide.values))
+    for memory in (narrow, wide):
+        generator = torch.Generator().manual_seed(5)
+        for i in range(80):
+            memory.add(torch.randn(1, i % 8 + 1, 48, generator=generator), torch.arange(i % 8 + 1), 9, i)
+    assert wide.front == 0 < narrow.front
     question = torch.randn(1, 3, 48)
-    with torch.inference_mode():
-        torch.testing.assert_close(Recall(memory).run(question), Recall(fixed).run(question), atol=1e-5, rtol=1e-5)
+    assert torch.equal(Recall(narrow).run(question), Recall(wide).run(question))
+
+
+def test_positions_limit_the_window_where_tokens_do_not(model):
+    memory = window(model, tokens=10_000)
+    for i in range(100):
+        fill_one(memory, i, kept=i % 3)
+    assert memory.end <= memory.position_limit < memory.end + 9 and memory.tokens < 40 < memory.capacity
+
+
+# -- waiting -----------------------------------------------------------------------------------------------------------
+
+@torch.inference_mode()
+@pytest.mark.parametrize('seed', range(5))
+def test_frames_in_one_pass_equal_frame_by_frame(model, seed):
+    """Random frames, batches, questions, standstills and resets; frames are evicted, in the midst of a batch too."""
+    draw = random.Random(seed)
+    tokens = draw.choice((20, 40, 90))
+    one, many = window(model, tokens), window(model, tokens, batch=draw.choice((5, 20, tokens)))
+    waited = evicted_while_waiting = 0
+    for i in range(120):
+        kind, count = draw.random(), draw.randint(1, 9)
+        x, offsets = torch.randn(1, count, 48), torch.tensor(sorted(draw.sample(range(9), count)))
+        before = many.frames[0] if many.frames else None
+        for memory in (one, many):
+            if kind < 0.1:
+                memory.pass_time(9, i)
+            elif kind < 0.12:
+                memory.clear()
+            else:
+                memory.add(x, offsets, 9, i)
+        assert one.frames == many.frames and many.tokens_waiting <= many.batch and one.tokens_waiting == 0
+        waited = max(waited, len(many.waiting))
+        evicted_while_waiting += bool(many.waiting) and before is not None and many.frames[0] is not before
+        if kind > 0.85 and many.frames:
+            question, newest = torch.randn(1, 5, 48), torch.randn(1, 9, 48) if kind > 0.93 else None
+            theirs, ours = Recall(one, question, newest), Recall(many, question, newest)
+            torch.testing.assert_close(ours.hidden, theirs.hidden, **CLOSE)
+            torch.testing.assert_close(ours.run(question[:, :1]), theirs.run(question[:, :1]), **CLOSE)
+    assert waited > 1 and evicted_while_waiting
+    many.prefill()
+    kept = [m.keys[:, :, :, m.stored - m.front - m.tokens:m.stored - m.front] for m in (one, many)]
+    torch.testing.assert_close(*kept, **CLOSE)
+    assert kept[0].shape[3] == one.tokens
 
 
 @torch.inference_mode()
-def test_what_remains_in_the_ring_is_what_was_written(model):
-    """After the ring has gone round, an answer equals that of a copy whose slots stand in order."""
-    memory = fill(window(model, tokens=40), 9, tokens=7)
-    question = torch.randn(1, 3, 48)
-    order = memory.order()
-    assert not torch.equal(order, order.sort().values)          # it has gone round
-    straight = window(model, tokens=40)
-    n = len(order)
-    straight.keys[:, :, :, :n] = memory.keys[:, :, :, order]
-    straight.values[:, :, :, :n] = memory.values[:, :, :, order]
-    straight.places[:n], straight.filled[:n] = memory.places[order], True
-    straight.frames, straight.next_place = memory.frames.copy(), memory.next_place
-    straight.next_slot = straight.used = n
-    torch.testing.assert_close(Recall(memory).run(question), Recall(straight).run(question), atol=1e-6, rtol=1e-6)
+def test_the_question_runs_in_one_pass_with_what_waits(model, monkeypatch):
+    memory = fill(window(model, batch=60), 6)
+    passes, run = [], model.decoder.run
+    monkeypatch.setattr(model.decoder, 'run', lambda x, *given: passes.append(x.shape[1]) or run(x, *given))
+    assert memory.tokens_waiting == 54 and memory.waiting_since(9) == 0
+    recall = Recall(memory, torch.randn(1, 5, 48))
+    assert passes == [59] and recall.hidden.shape[1] == 5
+    assert memory.tokens_waiting == 0 and memory.tokens == 54 and memory.waiting_since(9) == 9
+    assert Recall(memory).hidden is None and passes == [59]
+
+
+def test_what_waits_is_bounded_and_counted(model):
+    memory, most = window(model, tokens=80, batch=20), 0
+    empty = memory.bytes
+    for i in range(50):
+        fill_one(memory, i, kept=i % 9 + 1)
+        most = max(most, memory.tokens_waiting)
+        assert memory.bytes == empty + memory.tokens_waiting * 48 * 4
+    assert 9 < most <= 20
+    memory.clear()
+    assert memory.bytes == empty and memory.tokens_waiting == 0
+
+
+@torch.inference_mode()
+def test_a_question_asked_before_anything_was_kept(model):
+    memory, question = window(model), torch.randn(1, 4, 48)
+    memory.pass_time(9, 0)
+    torch.testing.assert_close(Recall(memory, question).hidden, Recall(memory).run(question), **CLOSE)
 
 
 @torch.inference_mode()
@@ -142,9 +200,9 @@ def test_where_in_the_stream_it_happens_does_not_matter(model):
     question, answers = torch.randn(1, 3, 48), []
     for elapsed in (0, 10_000_019):
         memory = window(model, tokens=40)
-        memory.next_place += elapsed
+        memory.next_position += elapsed
         answers.append(Recall(fill(memory, 9, tokens=7)).run(question))
-    assert memory.next_place > 10_000_000 and memory.places[0] > 10_000_000
+    assert memory.next_position > 10_000_000
     torch.testing.assert_close(*answers, atol=1e-4, rtol=1e-4)
 
 
@@ -161,8 +219,10 @@ def test_a_recall_does_not_see_later_frames(model):
 def test_the_budget_in_bytes_is_kept_and_a_hopeless_one_refused(model):
     memory = window(model, tokens=10_000, budget=200_000)
     recall = Recall(fill(memory, 40))
-    used = sum(t.numel() * t.element_size() for t in (memory.keys, memory.values, recall.keys, recall.values))
-    assert used <= 200_000 and memory.bytes == memory.keys.numel() * 4 * 2
+    held = (memory.keys, memory.values, memory.sink_keys, memory.sink_values)
+    assert memory.bytes == sum(t.nbytes for t in held)
+    assert 150_000 < memory.bytes + recall.keys.nbytes + recall.values.nbytes <= 200_000
+    assert memory.capacity // SPARE <= memory.spare
     with pytest.raises(ValueError, match='memory_mib'):
         window(model, budget=1000)
 
@@ -201,7 +261,7 @@ def test_the_newest_frame_read_whole_equals_a_window_that_keeps_it_whole(model, 
     else:
         pruned.add(newest[:, kept], kept, 9, frames)
     whole.add(newest, torch.arange(9), 9, frames + 2)
-    recall = Recall(pruned, newest)
+    recall = Recall(pruned, newest=newest)
     torch.testing.assert_close(recall.run(question), Recall(whole).run(question), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(recall.run(question), Recall(whole).run(torch.cat((question, question), 1))[:, 4:],
                                atol=1e-5, rtol=1e-5)

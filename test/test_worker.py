@@ -107,6 +107,27 @@ def test_questions_without_end_do_not_starve_frames(bench):
     assert names[:last_ask].count('see') >= 5
 
 
+def test_what_waits_for_its_prefill_is_prefilled_when_nothing_else_comes(bench):
+    b = bench()
+    b.worker.configure(Settings(prefill_wait=0.2)).result(5)
+    b.stream.tokens_waiting, began = 7, time.monotonic()
+    b.see(SECOND)
+    assert until(lambda: 'prefill' in b.stream.names()) and time.monotonic() - began >= 0.19
+    time.sleep(0.3)
+    assert b.stream.names().count('prefill') == 1           # nothing waits: no turn is taken
+
+
+def test_a_failing_prefill_is_reported_and_the_worker_goes_on(bench):
+    b = bench()
+    b.stream.faults, reset = {'prefill': [RuntimeError('no prefill today')]}, b.stream.reset
+    b.stream.reset = lambda: (setattr(b.stream, 'tokens_waiting', 0), reset())
+    b.stream.tokens_waiting = 7
+    b.see(SECOND)
+    assert until(lambda: b.notes.resets) and 'no prefill today' in b.notes.resets[0]
+    b.see(2 * SECOND)
+    assert b.stream.stamps == [2 * SECOND] and [where for where, _ in b.notes.failures] == ['prefilling']
+
+
 def test_the_slowest_rate_that_a_float_can_name_does_not_end_the_worker(bench):
     b = bench()
     b.see(SECOND)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 
 import torch
@@ -19,6 +19,23 @@ class VisionState:
 
     layers: CacherState = field(default_factory=CacherState)        # paper, similarity
     compact: CompactState | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the features and the picture that are held."""
+        if self.compact is not None:
+            held = (self.compact.image, self.compact.held, self.compact.entry, self.compact.features)
+        else:
+            held = [getattr(r, f.name) for r in self.layers.references for f in fields(r)]
+            held += [self.layers.entry] if self.layers.entry is not None else []
+        return sum(tensor.nbytes for tensor in held)
+
+
+def most_bytes(model: VideoModel) -> int:
+    """`VisionState.bytes` at most, whichever the cacher: four things of each token in every layer, and its ends."""
+    tokens, layers = model.tower.tokens, len(model.tower.blocks)
+    width = model.tower.blocks[0].q.in_features
+    return (4 * layers + 2) * tokens * width * model.dtype.itemsize + 3 * model.pixels.height * model.pixels.width
 
 
 class Sight:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from stc_ros.memory.window import Recall
+from stc_ros.memory.recall import Recall
+from stc_ros.models.attention import Piece
 from stc_ros.models.decoder import rotate
 from stc_ros.stream import Stream
 
@@ -17,8 +18,6 @@ class SharedRecall:
     """What a recall knows, and behind it several questions that do not see each other."""
 
     def __init__(self, recall: Recall):
-        if recall.newest is not None:
-            recall.run(recall.newest[:, :0])
         self.decoder = recall.decoder
         self.position = recall.position
         self.keys = list(recall.keys[:, :, :, :recall.length])          # by layer, [1, key heads, T, head]
@@ -34,12 +33,14 @@ class SharedRecall:
         positions = self.position + places
         cos, sin = self.decoder.rotation(positions)
 
-        def write(layer: int, keys: torch.Tensor, values: torch.Tensor):
+        added = self.decoder.mask(mask, embeddings.dtype)
+
+        def write(layer: int, keys: torch.Tensor, values: torch.Tensor) -> list[Piece]:
             self.keys[layer] = torch.cat((self.keys[layer], rotate(keys, cos, sin)), dim=2)
             self.values[layer] = torch.cat((self.values[layer], values), dim=2)
-            return self.keys[layer], self.values[layer]
+            return [Piece(self.keys[layer], self.values[layer], added)]
 
-        return self.decoder.run(embeddings, positions, write, mask)
+        return self.decoder.run(embeddings, positions, write)
 
 
 @torch.inference_mode()
@@ -51,7 +52,7 @@ def answer_all(stream: Stream, questions: list[str], limit: int) -> list[str]:
     model, device = stream.model, stream.model.device
     tails = [model.words.tail(question.strip()) for question in questions]
     room = stream.memory.reserve - 1 - max(map(len, tails)) - limit
-    recall = SharedRecall(Recall(stream.memory, stream.newest_tokens(room)))
+    recall = SharedRecall(Recall(stream.memory, newest=stream.newest_tokens(room)))
     lengths = torch.tensor([1 + len(tail) for tail in tails], device=device)
     newline = model.newline[None, None]
     embeddings = torch.cat([part for tail in tails for part in (newline, model.decoder.embed(tail))], dim=1)

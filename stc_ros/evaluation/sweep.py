@@ -42,7 +42,7 @@ class Point:
 
 def bare(settings: Settings) -> Settings:
     """No compression, answers that read no more than was kept."""
-    return replace(plain(settings), newest_whole=False)
+    return replace(plain(settings), newest_whole='never')
 
 
 def points() -> list[Point]:
@@ -61,7 +61,7 @@ def points() -> list[Point]:
     for ratio in (0.5, 0.67, 0.8, 0.9):
         for pruner in ('paper', 'stc', *CHANCE):
             found.append(Point('kept', pruner, f'{ratio:g}', {'pruner': pruner, 'prune_ratio': ratio}))
-        change = {'pruner': 'stc', 'prune_ratio': ratio, 'newest_whole': True}
+        change = {'pruner': 'stc', 'prune_ratio': ratio, 'newest_whole': 'always'}
         found.append(Point('kept', 'stc, newest whole', f'{ratio:g}', change))
         change = {'pruner': 'paper', 'prune_ratio': ratio, 'compact_positions': True}
         found.append(Point('kept', 'paper, compacted positions', f'{ratio:g}', change))
@@ -124,7 +124,7 @@ def choose_others(settings: Settings, swept: dict) -> dict[str, Settings]:
     and with narrations of which nothing is left out.
     """
     off = bare(settings)
-    others = {'newest frame pruned': replace(settings, newest_whole=False),
+    others = {'newest frame pruned': replace(settings, newest_whole='never'),
               'all told': replace(settings, narration_certainty=0.0)}
     two, four = (replace(off, **PAPER, cache_interval=n) for n in (2, 4))
     return {CHEAPEST: replace(off, **recommend(swept)), 'paper, N=2': two, 'paper, N=4': four,

@@ -1,8 +1,12 @@
-"""What the language model keeps of the past: the prompt's sinks and a window of the newest frames, in a ring.
+"""What the language model keeps of the past: the prompt's sinks and a window of the newest frames, in order.
 
-A key is rotated once, to its token's place in the stream. Attention knows only differences of places, and these stay in
-the trained range because old frames leave; the sinks move on with the oldest frame and stand right before it
-(StreamingLLM, arXiv 2309.17453; ReKV, arXiv 2503.00540). Nothing is allocated after the first frame.
+A key is rotated once, to its token's position in the stream. Attention knows only differences of positions, and these
+stay in the trained range because old frames are evicted; the sinks move on with the oldest frame and stand right before
+it (StreamingLLM, arXiv 2309.17453; ReKV, arXiv 2503.00540). Nothing is allocated after the first frame but what waits.
+
+Prefill is lazy: a frame's tokens wait until `batch` tokens do, or until somebody asks, and then run through the model
+in one pass, which reads the weights once. Each frame sees just what it would have seen alone: what was evicted between
+the frames of a pass, and sinks that moved on meanwhile, are masked for those that may not see them.
 """
 
 from __future__ import annotations
@@ -12,9 +16,11 @@ from dataclasses import dataclass
 
 import torch
 
+from stc_ros.models.attention import Piece
 from stc_ros.models.decoder import Decoder, rotate
 
 IDLE_FRAMES = 4         # a standstill takes no more positions than this many frames, or it would push out what was seen
+SPARE = 8               # an eighth of the window is spare, so that it is moved to the buffer's front only now and then
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,207 +29,246 @@ class FrameSpan:
 
     stamp: int
     tokens: int
+    first: int          # number of its first token among all that were ever kept
     start: int          # position of its first token, counted from the beginning of the stream
     extent: int
 
 
-class Window:
-    """Keys and values of one stream, [layers, 1, key heads, slots, head]. Slots: first the sinks, then a ring.
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Tokens on their way through the language model: a frame's, or a question's, which are not kept.
 
-    `tokens` is the most visual tokens kept, `budget` the most bytes, an answer's copy included. Raises `ValueError`
-    when the budget does not hold even one token beside the sinks.
+    They see the sinks as they stood, the kept tokens with numbers in [oldest, until), and themselves, causally.
     """
 
-    def __init__(self, decoder: Decoder, head: list[int], tokens: int, budget: int, dtype: torch.dtype):
+    embeddings: torch.Tensor    # [1, t, D]
+    positions: torch.Tensor     # int64 [t]
+    oldest: int
+    until: int
+    slide: int                  # how far the sinks have moved on
+    stamp: int = 0              # ns
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a pass gives of the chunk that is not kept."""
+
+    hidden: torch.Tensor        # [1, t, D]
+    keys: torch.Tensor          # [layers, 1, G, t, head], rotated
+    values: torch.Tensor        # the same
+
+
+class Window:
+    """Keys and values of one stream, [layers, 1, key heads, slots, head], the oldest first.
+
+    `tokens` is the most visual tokens kept, `budget` the most bytes, an answer's copy and what waits included, `batch`
+    how many tokens wait at most to be prefilled in one pass (0: none). Raises `ValueError` when the budget does not
+    hold even one token beside the sinks.
+    """
+
+    def __init__(self, decoder: Decoder, head: list[int], tokens: int, budget: int, dtype: torch.dtype, batch: int = 0):
         self.decoder = decoder
         self.sinks = len(head)
         self.reserve = min(decoder.max_positions // 5, 4096)            # positions for a question and its answer
         self.position_limit = decoder.max_positions - self.reserve
         self.token_bytes = 2 * decoder.layers * decoder.key_heads * decoder.head_size * dtype.itemsize
-        affordable = (budget // self.token_bytes - self.reserve) // 2   # the window, and an answer's copy of it
-        self.capacity = min(self.sinks + tokens, affordable, self.position_limit)
-        if self.capacity <= self.sinks:
+        affordable = budget // self.token_bytes - self.reserve - 2 * self.sinks
+        # the window and an answer's copy of it; what is spare, and as much again for what waits there
+        self.capacity = min(tokens, self.position_limit - self.sinks, affordable * SPARE // (2 * SPARE + 2))
+        if self.capacity < 1:
             raise ValueError(f'a memory of {budget} bytes holds no visual token; this model needs '
                              f'{self.token_bytes} bytes a token: raise memory_mib')
-        shape = (decoder.layers, 1, decoder.key_heads, self.capacity, decoder.head_size)
-        device = decoder.device
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.places = torch.zeros(self.capacity, dtype=torch.long, device=device)   # position in the stream, by slot
-        self.filled = torch.zeros(self.capacity, dtype=torch.bool, device=device)
+        usual = max(1, self.capacity // SPARE)
+        spare = max(usual, min(batch, self.capacity))
+        self.spare = spare if 2 * (self.capacity + spare) <= affordable else usual
+        self.batch = min(batch, self.spare)
+        shape = (decoder.layers, 1, decoder.key_heads, self.capacity + self.spare, decoder.head_size)
+        self.keys = torch.zeros(shape, dtype=dtype, device=decoder.device)
+        self.values = torch.zeros_like(self.keys)
         self.frames: deque[FrameSpan] = deque()
-        self.next_slot = self.next_place = self.used = 0                # `used`: slots ever filled
-        sinks = torch.arange(self.sinks, device=device)
-        self._prefill(decoder.embed(head), sinks, sinks)
-        self.next_slot = self.next_place = self.sinks
-        self.sink_keys = self.keys[:, :, :, :self.sinks].clone()        # at places 0, 1, ...
-        self.slid = 0                                                   # how far the sinks have moved on
-
-    @property
-    def room(self) -> int:
-        """Most visual tokens that may be kept."""
-        return self.capacity - self.sinks
+        self.waiting: list[Chunk] = []
+        self.front = 0                                                  # number of the token in the first slot
+        self.stored = 0                                                 # tokens ever kept that were prefilled,
+        self.kept = 0                                                   # and all: the number of the next one
+        self.next_position = self.sinks
+        read = self._read_sinks(decoder.embed(head))
+        self.sink_keys, self.sink_values = read.keys, read.values       # at positions 0, 1, ...
 
     @property
     def tokens(self) -> int:
-        """Visual tokens kept now."""
-        return sum(f.tokens for f in self.frames)
+        """Visual tokens kept now, those that wait included."""
+        return self.kept - self._oldest
+
+    @property
+    def tokens_waiting(self) -> int:
+        """Visual tokens that have not run through the language model yet."""
+        return self.kept - self.stored
+
+    def waiting_since(self, otherwise: int) -> int:
+        """When the oldest frame that waits was, in ns; `otherwise` when none does."""
+        return self.waiting[0].stamp if self.waiting else otherwise
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the window's keys and values, full or not, and of what waits."""
+        slots = self.keys.shape[3] + self.sinks
+        return slots * self.token_bytes + sum(c.embeddings.nbytes for c in self.waiting)
+
+    @property
+    def end(self) -> int:
+        """How far the stream reaches, counted from the sinks: the first position behind the newest frame."""
+        return self.next_position - self._slide
 
     def first_stamp(self, otherwise: int) -> int:
         """When the oldest frame kept was, in ns; `otherwise` when there is none."""
         return self.frames[0].stamp if self.frames else otherwise
 
-    @property
-    def bytes(self) -> int:
-        """Bytes that the window's keys and values take, full or not."""
-        return self.capacity * self.token_bytes
-
     def clear(self) -> None:
         """Forget every frame."""
         self.frames.clear()
-        self.filled[self.sinks:] = False
-        self.next_slot = self.next_place = self.used = self.sinks
-        self._slide_sinks()
+        self.waiting.clear()
+        self.front = self.stored = self.kept = 0
+        self.next_position = self.sinks
 
     def add(self, embeddings: torch.Tensor, offsets: torch.Tensor, extent: int, stamp: int) -> None:
-        """Prefill one frame.
+        """Keep one frame; it waits for its prefill unless more than `batch` tokens do.
 
-        embeddings [1, b, D] in raster order; offsets [b] ascending, each token's place inside the frame; extent: how
-        many positions the frame takes. The oldest frames leave when tokens or positions run out. Raises `ValueError`
-        for a frame larger than the whole window.
+        embeddings [1, b, D] in raster order; offsets [b] ascending, each token's position inside the frame; extent: how
+        many positions the frame takes. The oldest frames are evicted when tokens or positions run out. Raises
+        `ValueError` for a frame larger than the whole window.
         """
-        count, ring = len(offsets), self.room
-        if count > ring or extent > self.position_limit - self.sinks:
-            raise ValueError(f'a frame of {count} tokens does not fit a window of {ring}: raise memory_tokens or '
-                             'memory_mib, or prune more')
-        while self.tokens + count > ring or self.end + extent > self.position_limit:
-            self._forget_oldest()
-        self._move_to_front()
-        self.frames.append(FrameSpan(stamp, count, self.next_place, extent))
-        self._slide_sinks()
+        count = len(offsets)
+        if count > self.capacity or extent > self.position_limit - self.sinks:
+            raise ValueError(f'a frame of {count} tokens does not fit a window of {self.capacity}: raise memory_tokens '
+                             'or memory_mib, or prune more')
+        if self.waiting and self.tokens_waiting + count > self.spare:
+            self.prefill()
+        while self.tokens + count > self.capacity or self.end + extent > self.position_limit:
+            self.frames.popleft()
+        number, start = self.kept, self.next_position
+        self.frames.append(FrameSpan(stamp, count, number, start, extent))
+        self.next_position += extent
+        self.kept += count
         if count:
-            slots = self.sinks + (self.next_slot - self.sinks + torch.arange(count, device=offsets.device)) % ring
-            self._prefill(embeddings, slots, self.next_place + offsets)
-        self.next_slot = self.sinks + (self.next_slot - self.sinks + count) % ring
-        self.next_place += extent
+            self.waiting.append(Chunk(embeddings, start + offsets, self._oldest, number, self._slide,
+                                      stamp))
+        if self.tokens_waiting > self.batch:
+            self.prefill()
 
     def pass_time(self, extent: int, stamp: int) -> None:
         """A frame that showed nothing new: no tokens, but its time, and positions for up to four such in a row."""
         if self.frames and self.frames[-1].tokens == 0:
             last = self.frames.pop()
-            self.next_place = last.start
+            self.next_position = last.start
             extent = min(last.extent + extent, IDLE_FRAMES * extent)
-        self.add(self.keys.new_empty(1, 0, 0), self.places[:0], extent, stamp)
+        self.add(self.keys.new_empty(1, 0, 0), torch.empty(0, dtype=torch.long, device=self.keys.device), extent, stamp)
 
-    def order(self) -> torch.Tensor:
-        """Slots of everything kept, oldest first: sinks, then frames. [n]"""
-        return torch.cat([torch.arange(*span, device=self.places.device) for span in self.spans(self.tokens)])
+    def question(self, embeddings: torch.Tensor, position: int, until: int | None = None) -> Chunk:
+        """What is to be read behind the window, [1, t, D] from `position` on; it sees the kept tokens < `until`."""
+        positions = torch.arange(position, position + embeddings.shape[1], device=embeddings.device)
+        return Chunk(embeddings, positions, self._oldest, self.kept if until is None else until, self._slide)
 
-    def spans(self, oldest: int) -> list[tuple[int, int]]:
-        """Slots of the sinks and the `oldest` visual tokens, oldest first: first slot and the one after the last."""
-        ring = self.room
-        first = (self.next_slot - self.sinks - self.tokens) % ring
-        before_end = min(oldest, ring - first)
-        start = self.sinks + first
-        return [(0, self.sinks), (start, start + before_end), (self.sinks, self.sinks + oldest - before_end)]
+    def prefill(self, question: Chunk | None = None) -> Read | None:
+        """Run what waits through the model, in one pass, and behind it a `question`, which is not kept."""
+        chunks = self.waiting if question is None else [*self.waiting, question]
+        if not chunks:
+            return None
+        kept, shared = self.tokens_waiting, self._seen_by_all(chunks)
+        self._make_room(chunks[0].oldest, kept)
+        first = chunks[0].oldest
+        before, behind = self._slots(first, shared.start), self._slots(shared.stop, self.stored)
+        old, new = self._slots(shared.start, shared.stop), self._slots(self.stored, self.stored + kept)
+        slides = list(dict.fromkeys(c.slide for c in chunks))
+        sinks = self._sinks_at(slides)
+        numbers = [*range(first, shared.start), *range(shared.stop, self.stored)]
+        mask = self.decoder.mask(self._tail_mask(chunks, slides, numbers), self.keys.dtype)
+        positions = torch.cat([c.positions for c in chunks])
+        cos_sin = self.decoder.rotation(positions)
+        read: tuple[list, list] = [], []
+
+        def write(layer: int, keys: torch.Tensor, values: torch.Tensor) -> list[Piece]:
+            tail, fresh = [], (rotate(keys, *cos_sin), values)
+            for kind, held in enumerate((self.keys[layer], self.values[layer])):
+                held[:, :, new] = fresh[kind][:, :, :kept]
+                read[kind].append(fresh[kind][:, :, kept:])
+                tail.append(torch.cat((sinks[kind][layer], held[:, :, before], held[:, :, behind], fresh[kind]), 2))
+            pieces = [Piece(*tail, mask)]
+            if shared:
+                pieces.append(Piece(self.keys[layer][:, :, old], self.values[layer][:, :, old]))
+            return pieces
+
+        hidden = self.decoder.run(torch.cat([c.embeddings for c in chunks], 1), positions, write)
+        self.stored += kept
+        self.waiting = []
+        return None if question is None else Read(hidden[:, kept:], *map(torch.stack, read))
+
+    def copy_to(self, keys: torch.Tensor, values: torch.Tensor, until: int) -> int:
+        """Write the sinks and what is kept of tokens with numbers < `until` to the front of other slots -> how many."""
+        kept = self._slots(self._oldest, max(self._oldest, until))
+        length = self.sinks + kept.stop - kept.start
+        for target, sinks, held in zip((keys, values), self._sinks_at([self._slide]), (self.keys, self.values)):
+            target[:, :, :, :self.sinks] = sinks
+            target[:, :, :, self.sinks:length] = held[:, :, :, kept]
+        return length
 
     @property
-    def end(self) -> int:
-        """How far the stream reaches, counted from the sinks: the first position behind the newest frame."""
-        return self.next_place - self._slide
+    def _oldest(self) -> int:
+        """Number of the oldest token kept."""
+        return self.frames[0].first if self.frames else self.kept
 
     @property
     def _slide(self) -> int:
-        """How far the oldest frame slides so that it stands right behind the sinks."""
-        return (self.frames[0].start if self.frames else self.next_place) - self.sinks
+        """How far the sinks move on so that they stand right before the oldest frame."""
+        return (self.frames[0].start if self.frames else self.next_position) - self.sinks
 
-    def _forget_oldest(self) -> None:
-        oldest = self.order()[self.sinks:self.sinks + self.frames[0].tokens]
-        self.filled[oldest] = False
-        self.frames.popleft()
+    def _slots(self, first: int, behind: int) -> slice:
+        """Where the tokens with numbers in [first, behind) lie in the buffer."""
+        first = max(first, self.front)
+        return slice(first - self.front, max(first, behind) - self.front)
 
-    def _move_to_front(self) -> None:
-        """Bring what is kept to the ring's beginning, if it fits into what is free there.
+    def _seen_by_all(self, chunks: list[Chunk]) -> range:
+        """Numbers of the tokens in the buffer that every chunk sees."""
+        oldest = min(self.stored, max(c.oldest for c in chunks))
+        return range(oldest, max(oldest, min(self.stored, *(c.until for c in chunks))))
 
-        Attention reads all slots up to the last that was filled: so these are not many more than are kept, where
-        positions or a standstill bound the window before its tokens do.
-        """
-        _, (start, stop), (_, behind) = self.spans(self.tokens)
-        count = stop - start
-        if behind > self.sinks or start - self.sinks < max(count, 1):
-            return                                                      # it goes round, or would be written over
-        front = slice(self.sinks, self.sinks + count)
-        for kept in (self.keys, self.values):
-            kept[:, :, :, front] = kept[:, :, :, start:stop]
-        self.places[front] = self.places[start:stop]
-        self.filled[self.sinks:] = False
-        self.filled[front] = True
-        self.next_slot = self.used = front.stop
+    def _tail_mask(self, chunks: list[Chunk], slides: list[int], numbers: list[int]) -> torch.Tensor:
+        """Which keys behind no shared piece each new token sees, bool [t, S]: sinks by slide, `numbers`, new ones."""
+        device = self.keys.device
+        counts = torch.tensor([len(c.positions) for c in chunks])
+        owner = torch.arange(len(chunks)).repeat_interleave(counts)                                     # [t]
+        slide, oldest, until = (torch.tensor([getattr(c, name) for c in chunks])[owner, None]
+                                for name in ('slide', 'oldest', 'until'))
+        sinks = slide == torch.tensor(slides).repeat_interleave(self.sinks)
+        number, fresh = torch.tensor(numbers, dtype=torch.long), self.stored + torch.arange(len(owner))
+        old = (number >= oldest) & (number < until)
+        causal = fresh <= fresh[:, None]
+        new = causal & ((owner == owner[:, None]) | ((fresh >= oldest) & (fresh < until)))
+        return torch.cat((sinks, old, new), 1).to(device)
 
-    def _slide_sinks(self) -> None:
-        if self._slide != self.slid:
-            self.slid = self._slide
-            turn = self.decoder.rotation(torch.tensor([self.slid], device=self.places.device))
-            self.keys[:, :, :, :self.sinks] = rotate(self.sink_keys, *turn)
-            self.places[:self.sinks] = self.slid + torch.arange(self.sinks, device=self.places.device)
+    def _sinks_at(self, slides: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of the sinks, moved on by each of `slides`, [layers, 1, G, sinks * slides, head]."""
+        turns = torch.tensor(slides, device=self.keys.device).repeat_interleave(self.sinks)
+        times = (1, 1, 1, len(slides), 1)
+        return (rotate(self.sink_keys.repeat(times), *self.decoder.rotation(turns)), self.sink_values.repeat(times))
 
-    def _prefill(self, embeddings: torch.Tensor, slots: torch.Tensor, places: torch.Tensor) -> None:
-        """Run the model on new tokens over all that is kept, and write their keys and values into `slots`."""
-        self.places[slots] = places
-        self.filled[slots] = True
-        self.used = used = max(self.used, min(self.capacity, self.next_slot + len(slots)))
-        turn = self.decoder.rotation(places)
-        mask = self.filled[:used] & (self.places[:used] <= places[:, None])         # [b, used]: causal by place
+    def _make_room(self, oldest: int, count: int) -> None:
+        """Forget what is older than the token numbered `oldest`, if there is no room for `count` more behind it."""
+        if self.stored + count - self.front <= self.keys.shape[3]:
+            return
+        kept = self._slots(min(oldest, self.stored), self.stored)
+        for layers in (self.keys, self.values):
+            for layer in layers:
+                layer[:, :, :kept.stop - kept.start] = layer[:, :, kept].clone()
+        self.front = self.stored - (kept.stop - kept.start)
 
-        def write(layer: int, keys: torch.Tensor, values: torch.Tensor):
-            self.keys[layer].index_copy_(2, slots, rotate(keys, *turn))
-            self.values[layer].index_copy_(2, slots, values)
-            return self.keys[layer][:, :, :used], self.values[layer][:, :, :used]
+    def _read_sinks(self, embeddings: torch.Tensor) -> Read:
+        """The prompt's beginning by itself."""
+        positions = torch.arange(self.sinks, device=self.keys.device)
+        cos_sin, read = self.decoder.rotation(positions), ([], [])
+        mask = self.decoder.mask(positions <= positions[:, None], self.keys.dtype)
 
-        self.decoder.run(embeddings, places, write, mask)
+        def write(layer: int, keys: torch.Tensor, values: torch.Tensor) -> list[Piece]:
+            read[0].append(rotate(keys, *cos_sin)), read[1].append(values)
+            return [Piece(read[0][-1], values, mask)]
 
-
-class Recall:
-    """A copy of a window for one answer, with room for question and answer.
-
-    The window goes on; the answer knows what was there when it was asked. newest: all visual tokens of the newest
-    frame, [1, n, D]; they are read in place of those that the window keeps of it, in one pass with the question.
-    """
-
-    def __init__(self, window: Window, newest: torch.Tensor | None = None):
-        self.decoder = window.decoder
-        self.newest = newest
-        left_out = 0 if newest is None else window.frames[-1].tokens
-        spans = window.spans(window.tokens - left_out)
-        self.length = sum(stop - start for start, stop in spans)
-        shape = list(window.keys.shape)
-        shape[3] = self.length + window.reserve
-        self.keys, self.values = window.keys.new_empty(shape), window.values.new_empty(shape)
-        at = 0
-        for start, stop in spans:
-            self.keys[:, :, :, at:at + stop - start] = window.keys[:, :, :, start:stop]
-            self.values[:, :, :, at:at + stop - start] = window.values[:, :, :, start:stop]
-            at += stop - start
-        self.position = window.next_place
-        if newest is not None:      # after a standstill its picture stands where that ends
-            self.position = max(window.frames[-1].start, window.next_place - newest.shape[1])
-
-    def run(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Append `embeddings` [1, t, D] behind all that is known -> hidden states [1, t, D]."""
-        asked = embeddings.shape[1]
-        if self.newest is not None:
-            embeddings, self.newest = torch.cat((self.newest, embeddings), dim=1), None
-        count = embeddings.shape[1]
-        start, end = self.length, self.length + count
-        positions = torch.arange(self.position, self.position + count, device=embeddings.device)
-        turn = self.decoder.rotation(positions)
-        mask = None if count == 1 else torch.ones(count, end, dtype=torch.bool, device=embeddings.device).tril(start)
-
-        def write(layer: int, keys: torch.Tensor, values: torch.Tensor):
-            self.keys[layer][:, :, start:end] = rotate(keys, *turn)
-            self.values[layer][:, :, start:end] = values
-            return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
-
-        hidden = self.decoder.run(embeddings, positions, write, mask)
-        self.length, self.position = end, self.position + count
-        return hidden[:, count - asked:]
+        return Read(self.decoder.run(embeddings, positions, write), *map(torch.stack, read))

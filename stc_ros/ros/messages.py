@@ -53,7 +53,8 @@ def stats(seen: Seen, worker, now: int) -> StreamStats:
         queue_ms=seen.queue_ms, gate_ms=report.ms['gate'], vision_ms=report.ms['vision'],
         prune_ms=report.ms['prune'], prefill_ms=report.ms['prefill'], total_ms=seen.total_ms,
         frame_age=(now - seen.frame.stamp) / 1e9,
-        memory_tokens=report.memory_tokens, memory_bytes=report.memory_bytes,
+        memory_tokens=report.memory_tokens, tokens_waiting=report.tokens_waiting,
+        memory_bytes=report.memory_bytes,
         memory_budget=settings.memory_mib << 20,
         cacher=settings.cacher, pruner=settings.pruner, cache_similarity=settings.cache_similarity,
         prune_ratio=settings.prune_ratio, asks_waiting=worker.waiting)

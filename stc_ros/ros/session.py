@@ -125,6 +125,21 @@ class Session:
         self.look_s, self.talk_s = time.monotonic() - self.looked_at, 0.0
 
     @property
+    def prefill_in(self) -> float | None:
+        """Seconds until what waits for its prefill has waited for long enough; None while nothing waits."""
+        if not (self.stream and self.stream.tokens_waiting):
+            return None
+        return max(0.0, self.looked_at + self.settings.prefill_wait - time.monotonic())
+
+    def prefill(self) -> None:
+        """Prefill what waits: nothing else came in time."""
+        try:
+            self.stream.prefill()
+        except Exception as error:
+            self._fail('prefilling', error)
+            self._recover(error, f'it failed at a prefill: {describe(error)}')
+
+    @property
     def narrating(self) -> bool:
         """Whether the question in work is the node's own."""
         return self._telling is not None

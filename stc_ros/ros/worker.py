@@ -1,7 +1,8 @@
 """The thread that alone touches the model and its stream, and the order of its turns. Knows nothing of ROS.
 
-Jobs (load, settings, reset) go first, then answers, frames, and narration. While an answer is in work frames
-go on being seen: each side gets about half of the time, so that neither starves the other.
+Jobs (load, settings, reset) go first, then answers, frames, and narration, then the prefill of what has waited long
+enough. While an answer is in work frames go on being seen: each side gets about half of the time, so that neither
+starves the other.
 """
 
 from __future__ import annotations
@@ -170,7 +171,10 @@ class Worker:
                     return self.session.see
                 if talk:
                     return talk
-                self._wake.wait(frame_in and min(frame_in, LONGEST_WAIT_S))
+                prefill_in = self.session.prefill_in
+                if prefill_in == 0:
+                    return self.session.prefill
+                self._wake.wait(min(s for s in (frame_in, prefill_in, LONGEST_WAIT_S) if s is not None))
         return None
 
     def _next_talk(self) -> Callable[[], None] | None:
