@@ -25,6 +25,7 @@ from stc_ros.compression.vision import Sight, VisionState, look, most_bytes
 from stc_ros.lane import Lane
 from stc_ros.memory.window import Window
 from stc_ros.models.base import VideoModel
+from stc_ros.picture import Picture
 from stc_ros.settings import SettingError, Settings
 from stc_ros.timing import Stopwatch
 
@@ -149,8 +150,8 @@ class Stream:
         self.settings = settings
 
     @torch.inference_mode()
-    def see(self, frame: np.ndarray, stamp: int) -> FrameReport:
-        """Take in a frame, uint8 RGB [H, W, 3], of time `stamp` in nanoseconds.
+    def see(self, frame: np.ndarray | Picture, stamp: int) -> FrameReport:
+        """Take in a frame, uint8 RGB [H, W, 3] or a `Picture`, of time `stamp` in nanoseconds.
 
         Raises `ValueError` for another shape or type; the stream is then as it was. After any other exception (out of
         memory, say) `reset` it; with `overlap`, it may be the last frame's.

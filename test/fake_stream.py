@@ -9,6 +9,7 @@ import numpy as np
 
 from stc_ros.answer import AnswerReport, NothingSeen, QuestionError
 from stc_ros.models.base import VideoModel
+from stc_ros.picture import Picture
 from stc_ros.settings import Settings
 from stc_ros.stream import FrameReport
 
@@ -41,10 +42,11 @@ class FakeStream:
         if self.faults.get(name):
             raise self.faults[name].pop(0)
 
-    def see(self, frame: np.ndarray, stamp: int) -> FrameReport:
+    def see(self, frame: np.ndarray | Picture, stamp: int) -> FrameReport:
         self.log.append(('see', stamp))
         time.sleep(self.see_s)
         self._step('see')
+        frame = frame.array() if isinstance(frame, Picture) else frame
         assert frame.dtype == np.uint8 and frame.ndim == 3
         self.stamps.append(stamp)
         kept = np.arange(round(4 * (1 - self.settings.prune_ratio)))

@@ -1,13 +1,25 @@
 """Messages become RGB: each encoding by its colours, and each broken message refused with a reason."""
 
 import io
+import struct
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from stc_ros.ros.frames import ENCODINGS, FrameRefused, check_converter, stamp_of, to_rgb
+from stc_ros.models.pixels import Pixels
+from stc_ros.ros.frames import (
+    ENCODINGS,
+    FrameRefused,
+    check_converter,
+    read,
+    stamp_of,
+    to_picture,
+    to_rgb,
+)
+from stc_ros.ros.serialized import read_image
 
 RED, GREEN, BLUE, GREY = (200, 20, 30), (20, 190, 40), (30, 20, 210), (128, 128, 128)
 COLOURS = {'red': RED, 'green': GREEN, 'blue': BLUE, 'grey': GREY}
@@ -185,3 +197,90 @@ def test_a_missing_converter_is_named_before_the_first_frame(monkeypatch):
     monkeypatch.setitem(sys.modules, 'cv_bridge', None)
     with pytest.raises(ImportError, match='pip install'):
         check_converter()
+
+
+# -- resized before its colours are put right --------------------------------------------------------------------------
+
+SMALL = Pixels(48, 48)
+
+
+def scene(height=360, width=640):
+    """Something to see: stripes of all widths, a disc, noise; uint8 [height, width, 3]."""
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    stripes = 128 + 90 * np.sin(x * 40 / width)[..., None] * np.array((1, 0.5, -0.7))
+    disc = ((x - 400) ** 2 + (y - 150) ** 2 < 90 ** 2)[..., None] * np.array((60, -40, 30))
+    noise = np.random.default_rng(0).normal(0, 6, (height, width, 3))
+    return np.clip(stripes + disc + noise, 16, 235).astype(np.uint8)
+
+
+def image_of(encoding, pixels, padding):
+    rows = np.ascontiguousarray(pixels).view(np.uint8).reshape(len(pixels), -1)
+    rows = np.hstack((rows, np.full((len(pixels), padding), 0xEE, np.uint8)))
+    return SimpleNamespace(encoding=encoding, height=len(pixels), width=640, step=rows.shape[1], is_bigendian=0,
+                           data=rows.tobytes(), header=None)
+
+
+@pytest.mark.parametrize('padding', [0, 12])
+@pytest.mark.parametrize('encoding', ENCODERS)
+def test_the_shorter_way_in_shows_the_model_the_same_picture(encoding, padding):
+    message = image_of(encoding, ENCODERS[encoding](scene()), padding)
+    exact = SMALL.resize(np.array(to_rgb(message))).int()
+    picture = to_picture(message)
+    assert torch.equal(SMALL.resize(picture).int(), exact) and exact.float().std() > 20
+    assert np.array_equal(picture.array(), to_rgb(message))
+
+
+@pytest.mark.parametrize('quality', [75, 95])
+def test_a_large_jpeg_is_decoded_in_part(quality, monkeypatch):
+    message = compressed(Image.fromarray(scene(1080, 1920)), 'JPEG', quality=quality)
+    decoded, convert = [], Image.Image.convert
+    monkeypatch.setattr(Image.Image, 'convert', lambda self, *a: decoded.append(self.size) or convert(self, *a))
+    exact = SMALL.resize(to_rgb(message)).int()
+    error = (SMALL.resize(to_picture(message)).int() - exact).abs()
+    assert decoded == [(1920, 1080), (240, 135)]
+    assert error.max() <= 2 and (error > 1).float().mean() < 0.001 and error.float().mean() < 0.3
+    assert to_picture(message).array(800).shape == (1080, 1920, 3)       # half would be too low
+    assert to_picture(message).array(500).shape == (540, 960, 3)
+
+
+def test_a_broken_jpeg_is_refused_when_it_is_resized():
+    with pytest.raises(FrameRefused, match='neither jpeg nor png'):
+        SMALL.resize(to_picture(SimpleNamespace(format='jpeg', data=b'no picture')))
+
+
+def test_a_picture_leaves_its_message_as_it_was_and_keeps_nothing_of_it():
+    message = image_of('bgr8', scene(), 0)
+    before, frame = bytes(message.data), SMALL.resize(to_picture(message))
+    frame.zero_()
+    assert message.data == before
+    whole = Pixels(360, 640).resize(to_picture(message))                 # nothing to resize
+    whole.zero_()
+    assert message.data == before
+
+
+@pytest.mark.parametrize('frame_id', ['', 'front', 'a longer name'], ids=len)
+def test_messages_are_read_as_rclpy_reads_them_and_their_data_is_not_copied(frame_id):
+    serialization, kinds = pytest.importorskip('rclpy.serialization'), pytest.importorskip('sensor_msgs.msg')
+    sent = kinds.Image(height=2, width=4, encoding='bgr8', step=12, is_bigendian=1, data=bytes(range(24)))
+    sent.header.stamp.sec, sent.header.stamp.nanosec, sent.header.frame_id = -3, 4_000_000_000, frame_id
+    serialized = serialization.serialize_message(sent)
+    got = read(serialized, kinds.Image)
+    for name in ('height', 'width', 'encoding', 'step', 'is_bigendian'):
+        assert getattr(got, name) == getattr(sent, name)
+    assert bytes(got.data) == bytes(range(24)) and np.shares_memory(got.data, np.frombuffer(serialized, np.uint8))
+    assert (got.header.stamp.sec, got.header.stamp.nanosec, got.header.frame_id) == (-3, 4_000_000_000, frame_id)
+    jpeg = serialization.serialize_message(kinds.CompressedImage(header=sent.header, format='jpeg', data=b'abc'))
+    got = read(jpeg, kinds.CompressedImage)
+    assert got.format == 'jpeg' and bytes(got.data) == b'abc' and got.header.frame_id == frame_id
+    for cut in range(4, len(jpeg) - 3):
+        with pytest.raises(FrameRefused, match='the message'):
+            read(jpeg[:cut], kinds.CompressedImage)
+
+
+def test_what_is_not_plain_cdr_is_read_by_rclpy():
+    serialization, kinds = pytest.importorskip('rclpy.serialization'), pytest.importorskip('sensor_msgs.msg')
+    serialized = serialization.serialize_message(kinds.Image(encoding='mono8'))
+    assert read_image(b'\x00\x07' + serialized[2:], compressed=False) is None
+    big = b'\x00\x00\0\0' + struct.pack('>iII', 7, 8, 1) + b'\0' + b'\0' * 3 + struct.pack('>I', 5) + b'jpeg\0'
+    got = read(big + b'\0' * 3 + struct.pack('>I', 2) + b'hi', kinds.CompressedImage)
+    assert got.header.stamp.sec == 7 and got.format == 'jpeg' and bytes(got.data) == b'hi'

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 from fake_stream import FakeStream, until
 
+from stc_ros.picture import Picture
 from stc_ros.ros.questions import Question
 from stc_ros.ros.records import Frame, Outputs
 from stc_ros.ros.worker import Worker
@@ -58,7 +59,7 @@ class Bench:
     def decode(message):
         if isinstance(message, Exception):
             raise message
-        return Frame(SimpleNamespace(stamp=message), message, IMAGE)
+        return Frame(SimpleNamespace(stamp=message), message, Picture(IMAGE, (0, 1, 2), lambda: IMAGE))
 
     def see(self, *messages):
         """Put frames one after the other, each after the one before is done with."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+
+from stc_ros.picture import Picture, resize
 
 RESAMPLE = {2: 'bilinear', 3: 'bicubic'}    # Pillow's numbers, as processors' configurations write them
 SIGLIP = {'image_mean': (0.5, 0.5, 0.5), 'image_std': (0.5, 0.5, 0.5)}
@@ -64,16 +65,16 @@ class Pixels:
             divisor = 1 / factor
         return cls(*sides, mean, std, RESAMPLE[3 if resample is None else resample], divisor)
 
-    def resize(self, frame: np.ndarray) -> torch.Tensor:
-        """uint8 [H, W, 3] -> uint8 [1, 3, height, width] on the CPU. Raises `ValueError` for another shape or type."""
+    def resize(self, frame: np.ndarray | Picture) -> torch.Tensor:
+        """uint8 [H, W, 3] or `Picture` -> uint8 [1, 3, height, width] on the CPU, with memory of its own.
+
+        Raises `ValueError` for another shape or type, and what the picture raises.
+        """
+        if isinstance(frame, Picture):
+            return frame.resize(self.height, self.width, self.resample)
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
             raise ValueError(f'a frame must be uint8 [H, W, 3], not {frame.dtype} {list(frame.shape)}')
-        if not frame.flags.writeable or any(s < 0 for s in frame.strides):
-            frame = frame.copy()
-        image = torch.from_numpy(frame).permute(2, 0, 1)[None]
-        if image.shape[2:] == (self.height, self.width):
-            return image.clone()        # the caller may write into its frame
-        return F.interpolate(image, (self.height, self.width), mode=self.resample, antialias=True)
+        return resize(frame, self.height, self.width, self.resample)
 
     def normalise(self, image: torch.Tensor, device, dtype) -> torch.Tensor:
         """uint8 [F, 3, h, w] -> `dtype` [F, 3, h, w] on `device`."""

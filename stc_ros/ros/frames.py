@@ -1,4 +1,4 @@
-"""The one place where an image message becomes RGB. Works on anything shaped like Image or CompressedImage."""
+"""The one place where an image message becomes a picture. Works on anything shaped like Image or CompressedImage."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import io
 from types import SimpleNamespace
 
 import numpy as np
-from PIL import Image as Picture
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from stc_ros.picture import Picture, resize
+from stc_ros.ros.serialized import read_image
 
 # Bytes per pixel of the encodings of sensor_msgs/Image that can be converted.
 ENCODINGS = {
@@ -17,6 +19,10 @@ ENCODINGS = {
     'uyvy': 2, 'yuv422': 2, 'yuyv': 2, 'yuv422_yuy2': 2,
 }
 ALIASES = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8'}     # what OpenCV means by them
+# Encodings that are resized as they are; which channel is red, green, blue.
+CHANNELS = {'rgb8': (0, 1, 2), 'bgr8': (2, 1, 0), 'rgba8': (0, 1, 2), 'bgra8': (2, 1, 0), '8UC3': (2, 1, 0),
+            '8UC4': (2, 1, 0)}
+JPEG_SPARE = 2      # times the size asked for, in which a jpeg is decoded at least: a grey level off, but for fine stripes
 ENCODINGS_NEEDING_EVEN_WIDTH = ('uyvy', 'yuv422', 'yuyv', 'yuv422_yuy2')
 
 
@@ -33,12 +39,52 @@ def check_converter() -> None:
     _converter()
 
 
+def read(serialized: bytes, kind):
+    """A serialized Image or CompressedImage, `kind`, its data not copied. Raises `FrameRefused` when it is cut off."""
+    try:
+        message = read_image(serialized, compressed=kind.__name__ == 'CompressedImage')
+    except ValueError as error:
+        raise FrameRefused('cut off', str(error)) from None
+    if message is None:
+        from rclpy.serialization import deserialize_message
+        message = deserialize_message(serialized, kind)
+    return message
+
+
+def to_picture(message) -> Picture:
+    """sensor_msgs Image or CompressedImage -> `Picture`, as a rule on the message's own memory.
+
+    Raises `FrameRefused`; what is compressed may raise it when it is resized.
+    """
+    if hasattr(message, 'format'):
+        return Compressed(message)
+    rows = _rows(message)
+    if channels := CHANNELS.get(message.encoding):
+        return Picture(_pixels(rows, ENCODINGS[message.encoding]), channels, lambda: _convert(message, rows))
+    array = _convert(message, rows)
+    return Picture(array, (0, 1, 2), lambda: array)
+
+
 def to_rgb(message) -> np.ndarray:
     """sensor_msgs Image or CompressedImage -> uint8 [H, W, 3], RGB, contiguous, perhaps on the message's own memory.
 
     Raises `FrameRefused`.
     """
-    return _decompress(message) if hasattr(message, 'format') else _convert(message)
+    return _decompress(message) if hasattr(message, 'format') else _convert(message, _rows(message))
+
+
+class Compressed(Picture):
+    """A CompressedImage. Of a large jpeg only as much is decoded as the size asked for needs."""
+
+    def __init__(self, message):
+        self.message = message
+
+    def resize(self, height: int, width: int, mode: str):
+        """uint8 tensor [1, 3, height, width]. Raises `FrameRefused`."""
+        return resize(_decompress(self.message, (JPEG_SPARE * width, JPEG_SPARE * height)), height, width, mode)
+
+    def array(self, least: int | None = None) -> np.ndarray:
+        return _decompress(self.message, least and (least, least))
 
 
 def stamp_of(header) -> int:
@@ -49,7 +95,8 @@ def stamp_of(header) -> int:
     return stamp
 
 
-def _convert(message) -> np.ndarray:
+def _rows(message) -> np.ndarray:
+    """A checked message's bytes without each row's padding, uint8 [H, bytes], not copied. Raises `FrameRefused`."""
     encoding, height, width = message.encoding, message.height, message.width
     if encoding not in ENCODINGS:
         raise FrameRefused(f'encoding {encoding}', f'encoding {encoding!r} cannot be converted to RGB; supported are '
@@ -65,9 +112,19 @@ def _convert(message) -> np.ndarray:
                                    f'{message.step * height}')
     if encoding in ENCODINGS_NEEDING_EVEN_WIDTH and width % 2:
         raise FrameRefused('size', f'{encoding} shares colour between two pixels, but the width is {width}')
-    tight = np.ascontiguousarray(data.reshape(height, message.step)[:, :row])   # drops the padding of each row
-    plain = SimpleNamespace(encoding=ALIASES.get(encoding, encoding), height=height, width=width, step=row,
-                            is_bigendian=message.is_bigendian, data=tight, header=message.header)
+    return data.reshape(height, message.step)[:, :row]
+
+
+def _pixels(rows: np.ndarray, channels: int) -> np.ndarray:
+    """uint8 [H, bytes] -> [H, bytes / channels, channels] on the same memory."""
+    return np.lib.stride_tricks.as_strided(rows, (len(rows), rows.shape[1] // channels, channels),
+                                           (rows.strides[0], channels, 1), writeable=False)
+
+
+def _convert(message, rows: np.ndarray) -> np.ndarray:
+    plain = SimpleNamespace(encoding=ALIASES.get(message.encoding, message.encoding), height=message.height,
+                            width=message.width, step=rows.shape[1], is_bigendian=message.is_bigendian,
+                            data=np.ascontiguousarray(rows), header=message.header)
     return np.ascontiguousarray(_converter()(plain))
 
 
@@ -86,15 +143,18 @@ def _converter():
                           'that has cv_bridge') from None
 
 
-def _decompress(message) -> np.ndarray:
+def _decompress(message, least: tuple[int, int] | None = None) -> np.ndarray:
+    """uint8 [H, W, 3]. least: width and height that suffice of a jpeg; it is then decoded at 1/2, 1/4 or 1/8."""
     if 'compressedDepth' in message.format:
         raise FrameRefused('compressedDepth', f'{message.format!r} is a depth picture; a colour picture is needed')
     try:
-        picture = Picture.open(io.BytesIO(message.data), formats=('JPEG', 'PNG'))
+        picture = Image.open(io.BytesIO(message.data), formats=('JPEG', 'PNG'))
         if picture.mode.startswith('I'):        # 16 bits per pixel: keep the upper 8
             return np.repeat((np.asarray(picture, np.uint32) >> 8).astype(np.uint8)[..., None], 3, axis=2)
-        return np.ascontiguousarray(picture.convert('RGB'))
+        if least and picture.format == 'JPEG':
+            picture.draft(None, least)
+        return np.ascontiguousarray(picture if picture.mode == 'RGB' else picture.convert('RGB'))
     except UnidentifiedImageError:
         raise FrameRefused('compressed format', f'{message.format!r} data is neither jpeg nor png') from None
-    except (OSError, SyntaxError, ValueError, Picture.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise FrameRefused('compressed data', f'the {message.format} data cannot be decoded: {error}') from None

@@ -50,7 +50,7 @@ class Publishers(Outputs):
         rate, now = seen.settings.overlay_rate, time.monotonic()
         if rate and now - self._overlay_at >= 1 / rate and self._overlay.get_subscription_count():
             self._overlay_at = now
-            picture = overlay.to_jpeg(overlay.draw(seen.frame.image, seen.report))
+            picture = overlay.to_jpeg(overlay.draw(seen.frame.picture.array(overlay.LONGEST_SIDE), seen.report))
             self._overlay.publish(CompressedImage(header=seen.frame.header, format='jpeg', data=picture))
 
     def told(self, telling: Telling, reply: Reply) -> None:

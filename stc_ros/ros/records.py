@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from stc_ros.picture import Picture
 from stc_ros.ros.frames import FrameRefused
 from stc_ros.ros.questions import Reply
 from stc_ros.settings import Settings
@@ -14,11 +13,11 @@ from stc_ros.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A message turned into RGB: its header, header.stamp in ns, and uint8 [H, W, 3]."""
+    """What a message holds: its header, header.stamp in ns, and the picture."""
 
     header: Any
     stamp: int
-    image: np.ndarray
+    picture: Picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ class Session:
         try:
             frame = self._decode(message)
             self._check_order(frame)
-            report = self.stream.see(frame.image, frame.stamp)
+            report = self.stream.see(frame.picture, frame.stamp)
         except FrameRefused as refusal:
             self.mailbox.refused()
             self.outputs.refused(refusal)

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any
 
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
@@ -242,8 +242,10 @@ class StreamNode(LifecycleNode):
         self.worker.put(serialized)
 
     def _decode(self, serialized: bytes) -> Frame:
-        message = deserialize_message(serialized, self._image_type)
-        return Frame(message.header, frames.stamp_of(message.header), frames.to_rgb(message))
+        message = frames.read(serialized, self._image_type)
+        stamp = frames.stamp_of(message.header)
+        time = Time(sec=message.header.stamp.sec, nanosec=message.header.stamp.nanosec)
+        return Frame(Header(stamp=time, frame_id=message.header.frame_id), stamp, frames.to_picture(message))
 
     def _apply(self, settings: Settings) -> None:
         """Settings have changed; the worker takes them between two frames."""
