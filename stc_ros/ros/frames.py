@@ -22,7 +22,8 @@ ALIASES = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8'}     # what OpenCV m
 # Encodings that are resized as they are; which channel is red, green, blue.
 CHANNELS = {'rgb8': (0, 1, 2), 'bgr8': (2, 1, 0), 'rgba8': (0, 1, 2), 'bgra8': (2, 1, 0), '8UC3': (2, 1, 0),
             '8UC4': (2, 1, 0)}
-JPEG_SPARE = 2      # times the size asked for, in which a jpeg is decoded at least: a grey level off, but for fine stripes
+# A jpeg is decoded in no less than this many times the size asked for: a grey level off, or at fine stripes more.
+JPEG_SPARE = 2
 ENCODINGS_NEEDING_EVEN_WIDTH = ('uyvy', 'yuv422', 'yuyv', 'yuv422_yuy2')
 
 
