@@ -25,8 +25,6 @@ def load_model(settings: Settings):
 
     from stc_ros.models.base import ModelError
     from stc_ros.models.compiled import Compiler
-    from stc_ros.models.llava_onevision import load
-
     device = pick_device(settings.device)
     if settings.dtype == 'auto':
         dtype = torch.float32 if device.type == 'cpu' else torch.bfloat16
@@ -36,8 +34,14 @@ def load_model(settings: Settings):
         from stc_ros.models import real_eye
 
         model = real_eye.load(device, dtype)
-    elif settings.model or (TINY / 'model.safetensors').is_file():
-        model = load(settings.model or str(TINY), device, dtype, notes='' if settings.model else TINY_NOTES)
+    elif settings.model:
+        from stc_ros.models import llava_onevision
+
+        model = llava_onevision.load(settings.model, device, dtype)
+    elif (TINY / 'model.safetensors').is_file():
+        from stc_ros.models import embedded
+
+        model = embedded.load(TINY, device, dtype, TINY_NOTES)
     else:
         raise ModelError(f'the embedded model is missing from {TINY}: train it with ./dev train-tiny, or name a model')
     if settings.compile:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import copy
 import re
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import LlavaOnevisionConfig
 
 from stc_ros.models.base import ModelError
 from stc_ros.models.checkpoint import AGAIN, EXAMPLE, first_line
+
+if TYPE_CHECKING:         # else imported where it is needed: it takes seconds
+    from transformers import LlavaOnevisionConfig
 
 FAMILY, TOWERS, TEXTS = 'llava_onevision', ('siglip_vision_model', 'clip_vision_model'), ('qwen2',)
 ROTATIONS = ('default', 'linear', 'yarn', 'llama3')     # whose frequencies do not change with the length
@@ -40,6 +43,7 @@ def parse_config(name: str, content: dict) -> LlavaOnevisionConfig:
         if content.get(key) not in (None, trained):
             raise ModelError(f'{name} was trained with {key} {content[key]!r}, as LLaVA-Video is; only {trained!r}, '
                              f'as LLaVA-OneVision has it, is supported: take another checkpoint, such as {EXAMPLE}')
+    from transformers import LlavaOnevisionConfig
     try:
         content = copy.deepcopy(content)
         content.pop('transformers_weights', None)       # names other files than those that were checked

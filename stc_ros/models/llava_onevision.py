@@ -7,8 +7,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration
-from transformers.utils import logging
 
 from stc_ros.models import own_words
 from stc_ros.models.base import ModelError, VideoModel
@@ -45,6 +43,9 @@ def load(source: str, device: torch.device, dtype: torch.dtype, notes: str = '')
     Raises `ModelError`, which says what is wrong and what to do, for a model that would not run as it was trained:
     of another family, incomplete, damaged, contradicting itself, or with code of its own, which is never executed.
     """
+    from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration  # seconds: only where it is needed
+    from transformers.utils import logging
+
     folder = find_folder(source)
     content = read_files(folder)
     config = parse_config(source, content)
@@ -78,9 +79,9 @@ def load(source: str, device: torch.device, dtype: torch.dtype, notes: str = '')
                  template=_read_template(folder))
 
 
-def build(weights: LlavaOnevisionForConditionalGeneration, tokenizer, pixels: Pixels | dict | None = None, *,
+def build(weights: torch.nn.Module, tokenizer, pixels: Pixels | dict | None = None, *,
           name: str, own: dict | None = None, notes: str = '', template: str | None = None) -> VideoModel:
-    """A `VideoModel` around loaded weights, which are changed: the language model's rotation moves out of them.
+    """A `VideoModel` around loaded weights, a `LlavaOnevisionForConditionalGeneration` or what has its parts.
 
     pixels: what prepares frames, or a processor's configuration; None is what is usual for the tower. own: stc.json's
     content, checked. template: the model's own chat template, where the tokenizer's is another. Raises `ModelError`

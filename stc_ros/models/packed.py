@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from transformers.activations import GELUActivation, GELUTanh
 
-GELUS = {GELUTanh: 'tanh', GELUActivation: 'none'}
+GELUS = {'GELUTanh': 'tanh', 'GELUActivation': 'none'}      # transformers' classes, by name: importing them is slow
 SMALLEST = 1 << 19      # weights; below this a layer fits the caches, and plain products are as fast
 ROWS = 64               # the layout suits such products best; others are right, too
 
@@ -39,7 +38,7 @@ def pack(body: nn.Module, smallest: int = SMALLEST) -> None:
     for parent in list(body.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Linear and child.weight.numel() >= smallest and can_pack(child.weight):
-                gelu = GELUS.get(type(getattr(parent, 'activation_fn', None)), '') if name == 'fc1' else ''
+                gelu = GELUS.get(type(getattr(parent, 'activation_fn', None)).__name__, '') if name == 'fc1' else ''
                 setattr(parent, name, PackedLinear(child, gelu))
                 if gelu:
                     parent.activation_fn = nn.Identity()
