@@ -133,7 +133,7 @@ def _block(layer: nn.Module, packed: bool) -> Block:
     body.out = _scaled(out, layer.layer_scale1.lambda1)
     body.q, body.k, body.v = q, k, v
     if packed:
-        pack(body)
+        pack(body, many_rows=True)
     return Block(layer.norm1, body.q, body.k, body.v, body.out, layer.norm2, body.mlp, HEADS)
 
 

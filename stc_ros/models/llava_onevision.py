@@ -28,7 +28,7 @@ from stc_ros.models.checkpoint_check import (
     parse_config,
 )
 from stc_ros.models.decoder import Decoder
-from stc_ros.models.packed import pack
+from stc_ros.models.packed import pack_model
 from stc_ros.models.pixels import Pixels
 from stc_ros.models.tower import build_tower
 from stc_ros.models.words import make_words
@@ -74,7 +74,7 @@ def load(source: str, device: torch.device, dtype: torch.dtype, notes: str = '')
         notes = f'{notes} {LLAVA_VIDEO_NOTE}'
     if processor is None:
         notes = f'{notes} {NO_PROCESSOR_NOTE}'
-    pack(weights.model)
+    pack_model(weights.model)
     return build(weights, tokenizer, pixels, name=source, own=own, notes=f'{notes} {left_out}'.strip(),
                  template=_read_template(folder))
 

@@ -8,7 +8,7 @@ from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGener
 
 from stc_ros.models.base import VideoModel
 from stc_ros.models.llava_onevision import build
-from stc_ros.models.packed import pack
+from stc_ros.models.packed import pack_model
 
 SO400M = {'hidden_size': 1152, 'intermediate_size': 4304, 'num_attention_heads': 16, 'num_hidden_layers': 26,
           'image_size': 384, 'patch_size': 14}
@@ -63,5 +63,5 @@ def random_model(size: str = 'toy', seed: int = 0, device='cpu', dtype=torch.flo
     """
     weights = random_weights(size, seed, device, dtype)
     if packed:
-        pack(weights.model, smallest=0)
+        pack_model(weights.model, smallest=0)
     return build(weights, random_tokenizer(), name=f'random {size}')
