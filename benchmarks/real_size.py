@@ -300,7 +300,8 @@ def read_retention(mode: str) -> float | None:
     if mode == 'plain' or not file.is_file():
         return 1.0 if mode == 'plain' else None
     found = json.loads(file.read_text())
-    return found['costs'].get('paper, N=4', {}).get('retention') if mode == 'paper' else found['in_question']['retention']
+    of_mode = found['costs'].get('paper, N=4', {}) if mode == 'paper' else found['in_question']
+    return of_mode.get('retention')
 
 
 def print_table(rows: list[dict]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from measure import FAULT
+from report_table import input_text, roofline_text, table_text
 
 from stc_ros.compression.delta import QUIET, RESTLESS
 from stc_ros.compression.pruner import budget
@@ -29,12 +30,10 @@ nothing here says anything about one.
 
 Modes take turns on the same frames, each with a state of its own, after a frame of warm-up. *share* is the share of
 tokens recomputed or kept, *of plain* the typical time as a share of the plain path's (same dtype, same attention
-kernel, same packed weights), *ideal* what the count of floating-point operations allows; the benchmarks flag a row
+kernel), *ideal* what the count of floating-point operations allows; the benchmarks flag a row
 below {fault} of it as a fault. Weights of the so400m tower and of Qwen2 are random: what a token costs does not depend
-on them. Which patches are recomputed is chosen by the real frames' pixels; how many tokens the `stc` pruner tells of
-them depends on features, and a trained tower may tell more: from {quiet} to {restless} of 196 at the default
-`prune_ratio`, as `prefill-*` has it for 0.8 and 0.5, and none at a standstill. p99 is raw, other
-programs' interference included.
+on them. How many tokens the `stc` pruner keeps depends on features: from {quiet} to {restless} of 196 at the default
+`prune_ratio`, and none at a standstill. p99 is raw, other programs' interference included.
 """
 
 
@@ -46,6 +45,8 @@ def main() -> None:
     files = {p.stem: json.loads(p.read_text()) for p in sorted(chosen.results.glob('*.json'))}
     features = {name: files.pop(name) for name in [n for n in files if 'features' in n]}
     traces = {name: files.pop(name) for name in [n for n in files if n.startswith('trace-')]}
+    files.pop('decisions', None)
+    sized, way_in = files.pop('real-size', []), files.pop('input', [])
     measured = chosen.docs / 'quality.json'
     found = json.loads(measured.read_text()) if measured.is_file() else {}
     chosen.docs.mkdir(parents=True, exist_ok=True)
@@ -54,8 +55,10 @@ def main() -> None:
     usual = budget(196, Settings().prune_ratio)
     text = [INTRODUCTION.format(machines='; '.join(machines), fault=FAULT, quiet=round(QUIET * usual),
                                 restless=int(RESTLESS * usual))]
+    text += table_text(sized, table) if sized else []
     text += feature_text(features, chosen.docs)
-    lines = [*bars(files, traces), *quality_bars(found)]
+    text += roofline_text() + (input_text(way_in, table) if way_in else [])
+    lines = [*bars(files, traces), *step_bars(files, way_in), *quality_bars(found)]
     text += ['## The bars\n', table(('what', 'bar', 'measured', '', 'from'), lines)]
     notes = chosen.results / 'notes.md'
     if notes.is_file():
@@ -211,6 +214,24 @@ def bars(files: dict, traces: dict) -> list:
                 at_most(what, 1.5, np.percentile(times, 99) / np.median(times), name)
         plain = np.median([s['plain']['vision'] for s in trace[1:] if 'plain' in s])
         at_most("gate, selection and pruner, of the plain frame's vision", 0.05, overhead / plain, name, '.2%')
+    return lines
+
+
+def step_bars(files: dict, way_in: list[dict]) -> list:
+    """Lines as those of `bars`, of prefill in batches, the first token, and the way in."""
+    lines = []
+    for file, bar in (('prefill-float32', 0.8), ('prefill-embedded', 0.6)):
+        if (four := find(files, file, 'batch of 4')) and (dense := find(files, file, 'dense mask')):
+            value = four['ratio_to_plain'] / dense['ratio_to_plain']
+            lines.append(('batches of 4 frames, of the dense mask frame by frame', f'≤ {bar:.2f}', f'{value:.2f}',
+                          met(value <= bar), file))
+    if row := find(files, 'answer-float32', 'default'):
+        lines.append(("first token, of plain's", '≤ 1.50', f'{row["ratio_to_plain"]:.2f}',
+                      met(row['ratio_to_plain'] <= 1.5), 'answer-float32'))
+    for row in way_in:
+        if row['size'] == '4K' and row['encoding'] in ('bgr8', 'jpeg'):
+            lines.append((f'4K {row["encoding"]}, ms of CPU', '≤ 12.0', f'{row["node_ms"]:.1f}',
+                          met(row['node_ms'] <= 12), 'input'))
     return lines
 
 
