@@ -9,6 +9,7 @@ import pytest
 from stc_ros.evaluation.controls import CONTROLS
 from stc_ros.evaluation.measure import TYPE_OF, Outcome, Tally
 from stc_ros.evaluation.quality import read_arguments
+from stc_ros.evaluation.summary import summarise, to_json
 from stc_ros.evaluation.sweep import CHEAPEST, choose_others, points, read_sweep, recommend, sweep_conditions
 from stc_ros.settings import Settings
 from stc_ros.synthetic import PROFILES
@@ -90,11 +91,13 @@ def test_the_document_holds_what_was_measured(tmp_path):
     swept = read_sweep(outcome({}, {'compact 0.9': 0.1}))
     others = choose_others(Settings(), swept)
     measured = outcome({**dict.fromkeys(others, 0.9), 'paper, N=4': 0.65}, {'paper, N=4': 0.44})
+    other = {**to_json(summarise(measured), 'busy', Settings(model='real-eye'), 5), 'retention': 0.987}
+    (tmp_path / 'quality-real-eye.json').write_text(json.dumps(other))
     write_document(tmp_path, './dev quality --sweep', 'a model, 8 streams', Settings(), measured, swept, others,
                    {'profile': 'all', 'seed': 3})
     text = (tmp_path / 'quality.md').read_text()
     for part in ('| appearance | 160 | 0.90', 'does not test this', '| paper, N=4 | 0.65', '| compact 0.9 | 10%',
-                 './dev quality'):
+                 './dev quality', '## real-eye', '`./dev quality --model real-eye`, seed 5', 'retention 0.987'):
         assert part in text
     assert '44%' in text and 'nan' not in text
     found = json.loads((tmp_path / 'quality.json').read_text())

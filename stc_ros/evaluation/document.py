@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from stc_ros.evaluation.controls import DESTROYERS
@@ -11,7 +12,7 @@ from stc_ros.evaluation.pictures import draw
 from stc_ros.evaluation.report import HEADER, LEGEND, about, as_markdown, number, scores, table, verdict
 from stc_ros.evaluation.summary import Summary, summarise, to_json
 from stc_ros.evaluation.sweep import CHEAPEST, GOOD_ENOUGH, points
-from stc_ros.settings import Settings
+from stc_ros.settings import KNOBS, Settings
 from stc_ros.synthetic.forms import FORMS, TYPES
 
 CACHER_KNOBS = {'paper': ('update_ratio', 'cache_interval'),
@@ -106,13 +107,32 @@ def write_document(folder: Path, command: str, made: str, settings: Settings, ou
         good_enough=GOOD_ENOUGH,
         swept_types=', '.join(swept['tested']) or 'all types', swept_streams=swept['streams'],
         recomputed=as_markdown(sweep_rows(swept, 'recomputed')), kept=as_markdown(sweep_rows(swept, 'kept')))
-    (folder / 'quality.md').write_text(text)
+    (folder / 'quality.md').write_text(text + others_measured(folder))
     everything = {
         'made': made, 'in_question': found, 'sweep': swept,
         'profiles': {name: to_json(s, name, settings, found['seed']) for name, s in by_profile.items()},
         'costs': {name: to_json(s, found['profile'], extras.get(name, settings), found['seed'])
                   for name, s in costs.items()}}
     (folder / 'quality.json').write_text(json.dumps(everything, indent=1) + '\n')
+
+
+def others_measured(folder: Path) -> str:
+    """Sections of the other measurements in `folder`: quality-NAME.json, as `--json` writes them."""
+    text = ''
+    for file in sorted(folder.glob('quality-*.json')):
+        found = json.loads(file.read_text())
+        asked = ' '.join(f'--{name.replace("_", "-")} {value}' for name, value in found['settings'].items()
+                         if name in KNOBS and value != KNOBS[name].default)
+        rows = [['type', 'n', 'plain', 'with settings', 'retention', *DESTROYERS, 'held']]
+        for kind, f in found['types'].items():
+            controls = [number(f['controls'].get(name, math.nan)) for name in (*DESTROYERS, 'held')]
+            rows.append([kind, str(f['n']), number(f['plain']), number(f['with_settings']),
+                         about(f['retention'], f['interval']), *controls])
+        name = file.stem.removeprefix('quality-')
+        text += (f'\n## {name}\n\n`./dev quality {asked}`, seed {found["seed"]}, profiles: {found["profile"]}; '
+                 f'retention {found["retention"]:.3f} over the types that test it.\n\n'
+                 f'{as_markdown(rows)}\n')
+    return text
 
 
 def words(settings: Settings) -> str:
