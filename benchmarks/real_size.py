@@ -31,6 +31,11 @@ INPUTS = {      # what moves: video or world, frames a second (or the world's se
 }
 ROWS = (32, 64, 96, 128, 192, 256, 384, 512)        # patches recomputed, at which time is measured
 KEPT = (1, 12, 25, 49, 74, 98, 196)                 # visual tokens prefilled
+LEGEND = """\
+frame: mean milliseconds from picture to memory; of plain: its share of plain's, and of the vision alone; 1st word: wait
+for it; frames: in the window of the memory; stale: share of the patches reused though their pixels changed; error: 1 -
+cosine of the features, of all and of what moves; answers: share of the plain model's right answers that is kept
+(embedded model)"""
 RESULTS = Path(__file__).parent / 'results'
 
 
@@ -46,9 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
     decided = json.loads(chosen.decisions.read_text()) if chosen.decisions.is_file() else {}
     with torch.inference_mode():
         for name in chosen.only:
-            if name not in decided:
-                decided[name] = decide(name, chosen.most)
-                chosen.decisions.write_text(to_text(decided))
+            for mode in MODES[1:]:
+                if mode not in decided.get(name, {}):
+                    title, made = decide(name, mode, chosen.most)
+                    decided[name] = {**decided.get(name, {}), 'input': title, mode: made}
+                    chosen.decisions.write_text(to_text(decided))
         costs = Costs(chosen)
     rows = [row_of(name, mode, decided[name], costs, chosen) for name in chosen.only for mode in MODES]
     print_table(rows)
@@ -59,8 +66,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def to_text(decided: dict) -> str:
     """JSON, a mode's frames in a line."""
-    return '{\n' + ',\n'.join(f' {json.dumps(name)}: {{"input": {json.dumps(d["input"])},\n' + ',\n'.join(
-        f'  "{mode}": {json.dumps(d[mode])}' for mode in MODES[1:]) + '}' for name, d in decided.items()) + '\n}\n'
+    inputs = []
+    for name, given in decided.items():
+        lines = [f'  "{mode}": {json.dumps(given[mode])}' for mode in MODES[1:] if mode in given]
+        inputs.append(f' {json.dumps(name)}: {{"input": {json.dumps(given["input"])},\n' + ',\n'.join(lines) + '}')
+    return '{\n' + ',\n'.join(inputs) + '\n}\n'
 
 
 def settings_of(mode: str):
@@ -72,26 +82,33 @@ def settings_of(mode: str):
 
 # -- decisions ---------------------------------------------------------------------------------------------------------
 
-def decide(name: str, most: int) -> dict:
-    """By mode, each frame's patches recomputed and visual tokens kept, [[k, b], ...]."""
+def decide(name: str, mode: str, most: int) -> tuple[str, list]:
+    """The input's title, and each frame's patches recomputed, visual tokens kept, and patches that are stale.
+
+    Stale: reused, though their pixels differ by more than CHANGE from those of their last recompute (`ours` only).
+    """
     from tqdm import tqdm
 
+    from stc_ros.compression.bound import CHANGE
+    from stc_ros.compression.compact import similarity
     from stc_ros.compression.pruner import make_pruner
     from stc_ros.compression.scene import is_cut, thumbnail
     from stc_ros.compression.vision import VisionState, look
-    model = eye()
+    model, settings = eye(), settings_of(mode)
+    state, pruner = VisionState(), make_pruner(settings.pruner)
     frames, title = frames_of(name, most)
-    modes = {mode: (settings_of(mode), VisionState(), make_pruner(settings_of(mode).pruner)) for mode in MODES[1:]}
-    made, last = {mode: [] for mode in modes}, None
-    for frame in tqdm(frames, desc=name, disable=None):
+    made, last = [], None
+    for frame in tqdm(frames, desc=f'{name}, {mode}', disable=None):
         image = model.pixels.resize(frame)
         thumb = thumbnail(image)
-        for mode, (settings, state, pruner) in modes.items():
-            sight = look(model, state, image, settings, is_cut(thumb, last, settings))
-            kept = 0 if sight is None else len(pruner.select(sight, settings).index)
-            made[mode].append([0 if sight is None else round(float(sight.recomputed.sum())), kept])
+        sight = look(model, state, image, settings, is_cut(thumb, last, settings))
         last = thumb
-    return {'input': title, **made}
+        kept = 0 if sight is None else len(pruner.select(sight, settings).index)
+        work = [0 if sight is None else round(float(sight.recomputed.sum())), kept]
+        if state.compact is not None:
+            work.append(int((1 - similarity(image, state.compact.image, model.tower.grid) > CHANGE).sum()))
+        made.append(work)
+    return title, made
 
 
 def frames_of(name: str, most: int) -> tuple[Iterator[np.ndarray], str]:
@@ -259,22 +276,24 @@ def row_of(name: str, mode: str, decided: dict, costs: Costs, chosen) -> dict:
 
     from stc_ros.compression.vision import most_bytes
     works = decided[mode][1:] if mode != 'plain' else [[729, 196]] * (len(decided['ours']) - 1)
-    ms = np.array([costs.frame(mode, *work) for work in works])
+    ms = np.array([costs.frame(mode, *work[:2]) for work in works])
+    stale = float(np.mean([work[2] for work in works])) / 729 if mode == 'ours' else 0.0 if mode == 'plain' else None
     plain = costs.frame('plain', 729, 196)
-    kept = float(np.mean([b for _, b in works]))
+    kept = float(np.mean([work[1] for work in works]))
     limit = costs.model.decoder.max_positions * 4 // 5 // 196
     vision = {'plain': 0, 'paper': most_bytes(costs.model)}.get(mode, most_bytes(costs.model) // 2)
     error = read_error(decided['input'], mode)
     return {
         'what': name, 'input': decided['input'], 'mode': mode, 'frames': len(works),
-        'recomputed': round(float(np.mean([k for k, _ in works])) / 729, 4), 'kept': round(kept / 196, 4),
+        'recomputed': round(float(np.mean([work[0] for work in works])) / 729, 4), 'kept': round(kept / 196, 4),
         'frame_ms': round(float(ms.mean()), 1), 'p50_ms': round(float(np.median(ms)), 1),
         'p99_ms': round(float(np.percentile(ms, 99)), 1), 'cost': round(float(ms.mean()) / plain, 4),
-        'vision_cost': round(float(np.mean([costs.vision_of(mode, k) for k, _ in works])) / costs.plain, 4),
+        'vision_cost': round(float(np.mean([costs.vision_of(mode, work[0]) for work in works])) / costs.plain, 4),
         'first_token_ms': round(costs.first_token, 1), 'tokens_per_second': round(1e3 / costs.token, 2),
         'memory_mib': round((costs.window_bytes + vision) / 2 ** 20),
         'remembers_frames': round(min(costs.window_tokens / max(kept, 1e-9), limit)),
-        **error, 'retention': read_retention(mode), 'plain_builds': costs.plain_builds,
+        'stale': stale if stale is None else round(stale, 4), **error, 'retention': read_retention(mode),
+        'plain_builds': costs.plain_builds,
         'machine': machine(chosen, torch.device('cpu')),
         'command': ' '.join(['python', 'benchmarks/real_size.py', *sys.argv[1:]])}
 
@@ -308,17 +327,16 @@ def print_table(rows: list[dict]) -> None:
     builds = ', '.join(f'{name} {ms:.0f} ms' for name, ms in rows[0]['plain_builds'].items())
     print(f'\n{rows[0]["machine"]}; plain vision is the fastest of {builds}\n'
           f'{"":<26}{"mode":<7}{"frame":>9}{"p99":>9}{"of plain":>9}{"vision":>8}{"1st word":>9}'
-          f'{"words/s":>8}{"MiB":>6}{"frames":>8}{"error":>8}{"moving":>8}{"answers":>9}')
+          f'{"words/s":>8}{"MiB":>6}{"frames":>8}{"stale":>8}{"error":>8}{"moving":>8}{"answers":>9}')
     for row in rows:
-        numbers = [f'{row[key]:.4f}' if row[key] is not None else '' for key in ('error', 'error_moving')]
+        numbers = [f'{row[key]:.4f}' if row[key] is not None else '' for key in ('stale', 'error', 'error_moving')]
         kept = '' if row['retention'] is None else f'{row["retention"]:.3f}'
         print(f'{row["what"] if row["mode"] == "plain" else "":<26}{row["mode"]:<7}{row["frame_ms"]:>7.0f}ms'
               f'{row["p99_ms"]:>7.0f}ms{row["cost"]:>9.3f}{row["vision_cost"]:>8.3f}{row["first_token_ms"]:>7.0f}ms'
               f'{row["tokens_per_second"]:>8.1f}{row["memory_mib"]:>6}{row["remembers_frames"]:>8}{numbers[0]:>8}'
-              f'{numbers[1]:>8}{kept:>9}')
-    print("frame: mean milliseconds from picture to memory; of plain: its share of plain's, and of the vision alone; "
-          '1st word:\nwait for it; frames: in the window of the memory; error: 1 - cosine of the features, of all and '
-          "of what moves;\nanswers: share of the plain model's right answers that is kept (embedded model)")
+              f'{numbers[1]:>8}{numbers[2]:>8}{kept:>9}')
+    print(LEGEND)
+
 
 
 if __name__ == '__main__':

@@ -15,12 +15,13 @@ worlds what is recomputed and kept; each kind of work was timed at real size, an
 *plain* is the best plain build: {builds}. *paper*: N=4, a quarter updated, pruned as much.
 
 *frame*: mean from picture to memory; *of plain*: the whole frame, and the vision alone; *p99* of a frame; *window*: how
-many frames the memory spans; *error*: 1 - cosine with the plain tower's features, of all patches and of those that move
-(`features.py` on the same input); *answers*: what the embedded model's answers keep of the plain model's, over all
+many frames the memory spans; *stale*: share of the patches that are reused though their pixels changed by more than
+4.5 grey levels (the paper's cacher does not look at pixels); *error*: 1 - cosine with the plain tower's features, of
+all patches and of those that move (`features.py` on the same input); *answers*: what the embedded model's answers keep of the plain model's, over all
 profiles of [quality.md](quality.md).
 """
 COLUMNS = ('', 'mode', 'frame s', 'p99 s', 'of plain', 'vision', 'recomputed', 'kept', 'first word s', 'words/s',
-           'memory MiB', 'window', 'error', 'moving', 'answers')
+           'memory MiB', 'window', 'stale', 'error', 'moving', 'answers')
 REREAD = """\
 ### Streaming, or reading the last frames at each question?
 
@@ -49,7 +50,7 @@ def table_text(rows: list[dict], table) -> list[str]:
     builds = ', '.join(f'{name} {ms / 1e3:.1f} s' for name, ms in rows[0]['plain_builds'].items())
     lines = []
     for row in rows:
-        error = [f'{row[key]:.4f}' if row[key] is not None else '' for key in ('error', 'error_moving')]
+        error = [f'{row[key]:.4f}' if row[key] is not None else '' for key in ('stale', 'error', 'error_moving')]
         lines.append((f'{row["what"]} ({row["input"]}, {row["frames"]})' if row['mode'] == 'plain' else '', row['mode'],
                       f'{row["frame_ms"] / 1e3:.2f}', f'{row["p99_ms"] / 1e3:.2f}', f'{row["cost"]:.3f}',
                       f'{row["vision_cost"]:.3f}', f'{row["recomputed"]:.0%}', f'{row["kept"]:.0%}',

@@ -103,7 +103,7 @@ def test_a_table_at_real_size_charges_each_frame_for_its_work():
     assert costs.frame('paper', 729, 98) == 165.0 and costs.frame('paper', 182, 98) == 95.0
     assert costs.frame('ours', 729, 0) == 105.0 and costs.frame('ours', 0, 0) == 1.0
     assert costs.frame('ours', 150, 49) == 25.0 + 25.0 + 2.5
-    decided = {'a': {'input': 'b', 'paper': [[1, 2]], 'ours': [[3, 4]]}}
+    decided = {'a': {'input': 'b', 'paper': [[1, 2]], 'ours': [[3, 4, 0]]}}
     assert json.loads(to_text(decided)) == decided
 
 
