@@ -40,7 +40,7 @@ RESULTS = Path(__file__).parent / 'results'
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = options(__doc__, ('0.5b', 'toy'), frames=5, quick=3)
+    parser = options(__doc__, ('0.5b',), frames=5, quick=3)
     parser.add_argument('--only', nargs='+', choices=INPUTS, default=list(INPUTS), metavar='INPUT',
                         help=f'these inputs ({", ".join(INPUTS)})')
     parser.add_argument('--most', type=int, default=10_000, help='frames of an input at most (all)')

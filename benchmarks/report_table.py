@@ -17,8 +17,8 @@ worlds what is recomputed and kept; each kind of work was timed at real size, an
 *frame*: mean from picture to memory; *of plain*: the whole frame, and the vision alone; *p99* of a frame; *window*: how
 many frames the memory spans; *stale*: share of the patches that are reused though their pixels changed by more than
 4.5 grey levels (the paper's cacher does not look at pixels); *error*: 1 - cosine with the plain tower's features, of
-all patches and of those that move (`features.py` on the same input); *answers*: what the embedded model's answers keep of the plain model's, over all
-profiles of [quality.md](quality.md).
+all patches and of those that move (`features.py` on the same input); *answers*: what
+the embedded model's answers keep of the plain model's, over all profiles of [quality.md](quality.md).
 """
 COLUMNS = ('', 'mode', 'frame s', 'p99 s', 'of plain', 'vision', 'recomputed', 'kept', 'first word s', 'words/s',
            'memory MiB', 'window', 'stale', 'error', 'moving', 'answers')

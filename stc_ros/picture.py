@@ -32,15 +32,17 @@ def resize(pixels: np.ndarray, height: int, width: int, mode: str):
     if any(stride < 0 for stride in pixels.strides):
         pixels = pixels.copy()
     if not pixels.flags.writeable:          # torch warns of what nobody does: nothing here writes into a picture
-        pixels = _writeable(pixels)
+        pixels = np.asarray(_Writeable(pixels))
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     if image.shape[2:] == (height, width):
         return image.clone()
     return torch.nn.functional.interpolate(image, (height, width), mode=mode, antialias=True)
 
 
-def _writeable(pixels: np.ndarray) -> np.ndarray:
+class _Writeable:
     """The same memory, said to be writeable."""
-    about = dict(pixels.__array_interface__, data=(pixels.__array_interface__['data'][0], False))
-    holder = type('Memory', (), {'__array_interface__': about, 'owner': pixels})()
-    return np.asarray(holder)
+
+    def __init__(self, pixels: np.ndarray):
+        about = pixels.__array_interface__
+        self.__array_interface__ = {**about, 'data': (about['data'][0], False)}
+        self.owner = pixels                 # the array made of this keeps it, and so the memory

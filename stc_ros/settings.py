@@ -105,7 +105,7 @@ class Settings:
     prefill_batch: int = knob(
         -1, 'Kept visual tokens wait until so many do, or until a question, and are then prefilled in one pass, which '
             'reads the weights once. 0 prefills every frame at once; -1 is as many as a pass takes along for little '
-            'more time: 256 on a GPU, on a CPU fewer the larger the model.', unit='tokens', low=-1, high=4096,
+            'more time: 256 on a GPU, on a CPU fewer the larger the model.', unit='tokens', low=-1, high=1024,
         live=False)
     prefill_wait: float = knob(0.5, 'Longest time that kept tokens wait for others.', unit='s', low=0.0, high=3600.0)
     overlap: bool = knob(False, "Prefill a frame while the next one's vision is under way: more frames in a second "

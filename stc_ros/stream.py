@@ -106,11 +106,14 @@ class Stream:
         with torch.inference_mode():
             try:
                 batch, vision = self.settings.prefill_batch, most_bytes(model)
+                if vision >= self.settings.memory_mib << 20:
+                    raise ValueError(f'memory_mib {self.settings.memory_mib} is too little')
                 self.memory = Window(model.decoder, model.words.head(), self.settings.memory_tokens,
                                      (self.settings.memory_mib << 20) - vision, model.dtype,
                                      model.decoder.spare_tokens if batch < 0 else batch)
             except ValueError as error:
-                raise SettingError(f'{error}; the vision features that are reused may take {vision} of them') from None
+                raise SettingError(f'{error}; the vision features that this model reuses take up to '
+                                   f'{vision / 2 ** 20:.0f} MiB: raise memory_mib') from None
         if self.memory.capacity < model.visual_tokens:
             raise SettingError(f'a frame of this model has {model.visual_tokens} visual tokens, more than the '
                                f'{self.memory.capacity} of the memory: raise memory_tokens or memory_mib')

@@ -243,9 +243,13 @@ def test_a_large_jpeg_is_decoded_in_part(quality, monkeypatch):
     assert to_picture(message).array(500).shape == (540, 960, 3)
 
 
-def test_a_broken_jpeg_is_refused_when_it_is_resized():
+def test_what_is_no_picture_is_refused_at_once_and_a_broken_jpeg_when_it_is_resized():
     with pytest.raises(FrameRefused, match='neither jpeg nor png'):
-        SMALL.resize(to_picture(SimpleNamespace(format='jpeg', data=b'no picture')))
+        to_picture(SimpleNamespace(format='jpeg', data=b'no picture'))
+    whole = compressed(Image.fromarray(scene()), 'JPEG')
+    broken = to_picture(SimpleNamespace(format='jpeg', data=whole.data[:len(whole.data) // 2]))
+    with pytest.raises(FrameRefused, match='cannot be decoded'):
+        SMALL.resize(broken)
 
 
 def test_a_picture_leaves_its_message_as_it_was_and_keeps_nothing_of_it():

@@ -79,6 +79,7 @@ CASES = {       # what is done to a good checkpoint: words of the cause, words o
                                'layer_types': None}), 'sliding_attention', 'only full_attention'),
     'linear attention': (of(edit, text={'layer_types': ['linear_attention'] + ['full_attention'] * 2}),
                          'linear_attention', 'only full_attention'),
+    'another activation': (of(edit, text={'hidden_act': 'gelu'}), "'gelu'", 'only silu'),
     'dynamic rotation': (of(edit, text={'rope_parameters': {'rope_type': 'dynamic', 'rope_theta': 1e4, 'factor': 2.0}}),
                          "rope_type 'dynamic'", 'another checkpoint'),
     'quantised': (of(edit, quantization_config={'quant_method': 'awq', 'bits': 4}), 'quantised .awq.', 'bfloat16'),

@@ -190,7 +190,8 @@ class Window:
             tail, fresh = [], (rotate(keys, *cos_sin), values)
             for kind, held in enumerate((self.keys[layer], self.values[layer])):
                 held[:, :, new] = fresh[kind][:, :, :kept]
-                read[kind].append(fresh[kind][:, :, kept:])
+                if question is not None:
+                    read[kind].append(fresh[kind][:, :, kept:])
                 tail.append(torch.cat((sinks[kind][layer], held[:, :, before], held[:, :, behind], fresh[kind]), 2))
             pieces = [Piece(*tail, mask)]
             if shared:
@@ -198,6 +199,9 @@ class Window:
             return pieces
 
         hidden = self.decoder.run(torch.cat([c.embeddings for c in chunks], 1), positions, write)
+        for chunk in self.waiting:          # a pass may run on another CUDA stream than that which made them
+            if chunk.embeddings.is_cuda:
+                chunk.embeddings.record_stream(torch.cuda.current_stream(chunk.embeddings.device))
         self.stored += kept
         self.waiting = []
         return None if question is None else Read(hidden[:, kept:], *map(torch.stack, read))

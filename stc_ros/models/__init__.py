@@ -19,7 +19,8 @@ def load_model(settings: Settings):
 
     Raises `stc_ros.models.base.ModelError`, with the remedy, when it cannot be had.
     """
-    if missing := [name for name in ('torch', 'transformers') if importlib.util.find_spec(name) is None]:
+    needed = ('torch', 'transformers' if settings.model else 'tokenizers', 'safetensors')
+    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
         raise ImportError(f'{" and ".join(missing)} not installed in this Python: run ./dev build')
     import torch
 

@@ -45,20 +45,23 @@ def attend_to(query: torch.Tensor, piece: Piece, scale: float) -> tuple[torch.Te
     kernels = torch.ops.aten
     if query.device.type == 'cpu':
         return kernels._scaled_dot_product_flash_attention_for_cpu(query, keys, values, attn_mask=mask, scale=scale)[:2]
-    if query.device.type == 'cuda' and mask is None:
-        if query.dtype in (torch.float16, torch.bfloat16) and torch.cuda.get_device_capability(query.device) >= (8, 0):
-            mixed, weight = kernels._scaled_dot_product_flash_attention(query, keys, values, scale=scale)[:2]
-        else:
-            mixed, weight = kernels._scaled_dot_product_efficient_attention(query, keys, values, None, True,
-                                                                            scale=scale)[:2]
-        return mixed, weight[..., :query.shape[2]].float()              # the kernel pads its rows
-    return attend_plainly(query, piece, scale)
+    if query.device.type != 'cuda' or mask is not None:
+        return attend_plainly(query, piece, scale)
+    half, ampere = query.dtype != torch.float32, torch.cuda.get_device_capability(query.device) >= (8, 0)
+    if half and ampere and query.shape[-1] % 8 == 0 and torch.backends.cuda.is_flash_attention_available():
+        mixed, weight = kernels._scaled_dot_product_flash_attention(query, keys, values, scale=scale)[:2]
+    elif query.dtype != torch.bfloat16 or ampere:
+        efficient = kernels._scaled_dot_product_efficient_attention
+        mixed, weight = efficient(query, keys, values, None, True, scale=scale)[:2]
+    else:                                                               # no kernel computes it
+        return attend_plainly(query, piece, scale)
+    return mixed, weight[..., :query.shape[2]].float()                  # the kernel pads its rows
 
 
 def attend_plainly(query: torch.Tensor, piece: Piece, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """`attend_to` on any device, all scores at once: for small pieces."""
-    scores = (query @ piece.keys.transpose(-1, -2)).float() * scale
+    """`attend_to` on any device, all scores at once, in float32: for small pieces."""
+    scores = query.float() @ piece.keys.float().transpose(-1, -2) * scale
     if piece.mask is not None:
         scores = scores + piece.mask
     weight = scores.logsumexp(-1)
-    return (scores - weight[..., None]).exp().to(query.dtype) @ piece.values, weight
+    return ((scores - weight[..., None]).exp() @ piece.values.float()).to(query.dtype), weight

@@ -156,6 +156,9 @@ def _check_layers(name: str, config: LlavaOnevisionConfig) -> None:
         raise ModelError(f'{name} has layers of {" and ".join(others)} in its language model (layer_types or '
                          'use_sliding_window in config.json); only full_attention is supported: take another '
                          f'checkpoint, such as {EXAMPLE}')
+    if text.hidden_act != 'silu':
+        raise ModelError(f'{name}: hidden_act of its language model is {text.hidden_act!r} in config.json; only silu, '
+                         'with which Qwen2 was trained, is supported: correct it, or take another checkpoint')
     rotation = (text.rope_parameters or {}).get('rope_type', 'default')
     if rotation not in ROTATIONS:
         raise ModelError(f'{name} turns its positions by rope_type {rotation!r}; supported are {", ".join(ROTATIONS)}: '

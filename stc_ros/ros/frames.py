@@ -69,7 +69,7 @@ def to_picture(message) -> Picture:
 def to_rgb(message) -> np.ndarray:
     """sensor_msgs Image or CompressedImage -> uint8 [H, W, 3], RGB, contiguous, perhaps on the message's own memory.
 
-    Raises `FrameRefused`.
+    The plain way, with which the node's is compared: `to_picture`. Raises `FrameRefused`.
     """
     return _decompress(message) if hasattr(message, 'format') else _convert(message, _rows(message))
 
@@ -79,6 +79,7 @@ class Compressed(Picture):
 
     def __init__(self, message):
         self.message = message
+        _open(message)                  # reads the header only: what is no picture at all is refused before it counts
 
     def resize(self, height: int, width: int, mode: str):
         """uint8 tensor [1, 3, height, width]. Raises `FrameRefused`."""
@@ -144,18 +145,30 @@ def _converter():
                           'that has cv_bridge') from None
 
 
-def _decompress(message, least: tuple[int, int] | None = None) -> np.ndarray:
-    """uint8 [H, W, 3]. least: width and height that suffice of a jpeg; it is then decoded at 1/2, 1/4 or 1/8."""
+def _open(message) -> Image.Image:
+    """The picture of a CompressedImage, not decoded yet. Raises `FrameRefused`."""
     if 'compressedDepth' in message.format:
         raise FrameRefused('compressedDepth', f'{message.format!r} is a depth picture; a colour picture is needed')
     try:
-        picture = Image.open(io.BytesIO(message.data), formats=('JPEG', 'PNG'))
+        return Image.open(io.BytesIO(message.data), formats=('JPEG', 'PNG'))
+    except UnidentifiedImageError:
+        raise FrameRefused('compressed format', f'{message.format!r} data is neither jpeg nor png') from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _undecodable(message, error) from None
+
+
+def _decompress(message, least: tuple[int, int] | None = None) -> np.ndarray:
+    """uint8 [H, W, 3]. least: width and height that suffice of a jpeg; it is then decoded at 1/2, 1/4 or 1/8."""
+    picture = _open(message)
+    try:
         if picture.mode.startswith('I'):        # 16 bits per pixel: keep the upper 8
             return np.repeat((np.asarray(picture, np.uint32) >> 8).astype(np.uint8)[..., None], 3, axis=2)
         if least and picture.format == 'JPEG':
             picture.draft(None, least)
         return np.ascontiguousarray(picture if picture.mode == 'RGB' else picture.convert('RGB'))
-    except UnidentifiedImageError:
-        raise FrameRefused('compressed format', f'{message.format!r} data is neither jpeg nor png') from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise FrameRefused('compressed data', f'the {message.format} data cannot be decoded: {error}') from None
+        raise _undecodable(message, error) from None
+
+
+def _undecodable(message, error: Exception) -> FrameRefused:
+    return FrameRefused('compressed data', f'the {message.format} data cannot be decoded: {error}')
