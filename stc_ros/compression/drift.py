@@ -5,7 +5,8 @@ nine frames of traffic, of patches whose pixels never changed), but it is smooth
 So a few unchanged patches, spread over the picture, are recomputed in every frame and are samples of it. In every layer
 the keys and values of the others are moved by what their nearest samples moved, and at the end their features, too. How
 far to trust the samples is measured as well: each is foretold from the others, and the gain is the factor at which that
-foretelling fits best (cross-validation); where patches only differ each for itself, it falls to nothing.
+foretelling fits best (cross-validation), less where it fits no better than chance: where patches differ only each for
+itself, by their pixels' noise, it falls to nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 
 ALIKE = 0.2         # difference of cosine by which a sample counts e times less
 NEAR = 0.22         # distance, as a share of the picture's side, at which it counts exp(-1/2) times as much
+CHANCE = 0.1        # cosine by which samples that only differ by their pixels' noise foretell each other now and then
 ENOUGH = 64         # samples that are followed at most
 FEWEST = 8          # samples below which nothing is concluded from them
 
@@ -56,7 +58,9 @@ def follow(held: torch.Tensor, fresh: torch.Tensor, samples: Samples, parts: int
     drift = fresh[samples.at] - was
     said = samples.others @ drift
     a, b = said.float().unflatten(1, (parts, -1)), drift.float().unflatten(1, (parts, -1))
-    gain = ((a * b).sum((0, 2)) / (a * a).sum((0, 2)).clamp(min=1e-12)).clamp(0, 1)          # [parts]
+    ab, aa, bb = ((x * y).sum((0, 2)).clamp(min=1e-12) for x, y in ((a, b), (a, a), (b, b)))       # [parts]
+    explained = ab ** 2 / (aa * bb)                                     # squared cosine of what was said and what is
+    gain = (ab / aa).clamp(max=1) * explained / (explained + CHANCE ** 2)
     gain = gain.repeat_interleave(held.shape[1] // parts).to(held.dtype)
     held.addmm_(samples.weights, drift * gain)
     return was + said * gain
