@@ -12,7 +12,8 @@ TABLE = """\
 What a frame, the wait for an answer's first word and a second of words cost at the size of LLaVA-OneVision 0.5B (so400m
 tower, Qwen2 0.5B, float32) on this CPU, and how good it stays. A real, trained tower decided over whole clips and
 worlds what is recomputed and kept; each kind of work was timed at real size, and every frame is charged for its own.
-*plain* is the best plain build: {builds}. *paper*: N=4, a quarter updated, pruned as much.
+*plain* is the best plain build of {builds}.
+*paper*: N=4, a quarter updated, pruned as much.
 
 *frame*: mean from picture to memory; *of plain*: the whole frame, and the vision alone; *p99* of a frame; *window*: how
 many frames the memory spans; *stale*: share of the patches that are reused though their pixels changed by more than
@@ -28,6 +29,7 @@ REREAD = """\
 Reading the {frames} frames that a plain window of 6272 tokens holds anew at every question costs {once:.0f} s here, all
 of it while the question waits. Streaming costs, for each frame that passes, the share *of plain* above. So streaming is
 the cheaper way when fewer frames pass between two questions than
+
 {lines}
 With more, re-reading costs less in all, and the first word comes {once:.0f} s later. Where a robot asks itself all the
 time (narration every two seconds, watches) streaming is cheaper always.
