@@ -151,10 +151,13 @@ def machine(chosen: argparse.Namespace, device) -> str:
 
 
 class Times:
-    """Milliseconds of each mode's calls. On a GPU a call ends when its work is done."""
+    """Milliseconds of each mode's calls. On a GPU a call ends when its work is done.
 
-    def __init__(self, device):
-        self.device, self.all = device, {}
+    bursts: a call may do the work of earlier ones, too, as prefill in batches does.
+    """
+
+    def __init__(self, device, bursts: bool = False):
+        self.device, self.bursts, self.all = device, bursts, {}
 
     def run(self, mode: str, call: Callable[[], float], keep: bool = True) -> None:
         """Time one call, which returns the share of the tokens that it worked on; `keep=False` while things warm up."""
@@ -182,8 +185,10 @@ class Times:
         """Mean milliseconds of a frame, each frame counted as the median of those with the same work.
 
         So dear and cheap frames count as often as they came, and a moment in which the machine did something else
-        does not.
+        does not. The plain mean where work comes in bursts.
         """
+        if self.bursts:
+            return float(np.mean([ms for _, ms in self.all[mode]]))
         return sum(float(np.median(ms)) * len(ms) for ms in self.by_work(mode)) / len(self.all[mode])
 
     def by_work(self, mode: str) -> list[list[float]]:

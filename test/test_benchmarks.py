@@ -37,6 +37,15 @@ def test_a_hiccup_of_the_machine_is_in_the_p99_and_not_in_the_ratio():
     assert figures['ratio_to_plain'] == pytest.approx(0.5) and figures['p99_ms'] > 4000
 
 
+def test_work_that_comes_in_bursts_is_counted_whole():
+    import torch
+    found = Times(torch.device('cpu'), bursts=True)
+    for mode, calls in (('plain', [10, 10, 10, 10]), ('batches', [0, 0, 0, 20])):
+        for ms in calls:
+            found.add(mode, 1.0, ms)
+    assert found.figures('batches')['ratio_to_plain'] == pytest.approx(0.5)
+
+
 def test_faster_than_the_operations_allow_is_a_fault():
     row = Row('m', 'i', 'compact', '', 0.25, 1, 1, ratio_to_plain=0.2, ideal_ratio=0.25, frames=9, machine='x')
     assert row.fault
