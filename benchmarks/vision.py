@@ -88,12 +88,21 @@ class Mode:
         return sum(shares) / len(shares)
 
 
+def stock_tower(model):
+    """transformers' own tower of that model, which the embedded one is loaded without."""
+    tower = model.weights.model.vision_tower
+    if type(tower).__module__.startswith('transformers'):
+        return tower
+    from stc_ros.models import TINY, llava_onevision
+    return llava_onevision.load(str(TINY), model.device, model.dtype).weights.model.vision_tower
+
+
 class Stock(Mode):
     """transformers' own tower, as a check that our plain one is no straw man."""
 
     def __init__(self, model, compiled: bool = False):
         super().__init__(model, 'plain', 'transformers' + ', compiled' * compiled)
-        tower = model.weights.model.vision_tower
+        tower = stock_tower(model)
         if compiled:
             import torch
             tower = torch.compile(tower)
