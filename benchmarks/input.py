@@ -8,11 +8,10 @@ percentile. The picture is of a video, tiled, so that it has a large picture's d
 from __future__ import annotations
 
 import io
-import json
 import sys
 
 import numpy as np
-from measure import machine, options, pictures, read
+from measure import command, machine, median_ms, options, pictures, read, write_rows
 
 SIZES = {'1080p': (1920, 1080), '4K': (3840, 2160)}
 ENCODINGS = ('bgr8', 'rgb8', 'bgra8', 'mono8', 'yuyv', 'jpeg')
@@ -35,20 +34,20 @@ def main(arguments: list[str] | None = None) -> int:
             serialized, kind = make(picture, encoding)
             ways = {'exact': lambda s=serialized, k=kind: exact(s, k, pixels),
                     'node': lambda s=serialized, k=kind: node(s, k, pixels)}
-            ms = {way: time(call) for way, call in ways.items()}
+            ms = {way: round(median_ms(call, REPEATS), 2) for way, call in ways.items()}
             off = (ways['node']().int() - ways['exact']().int()).abs().float().flatten()
             rows.append({'size': name, 'encoding': encoding, 'exact_ms': ms['exact'], 'node_ms': ms['node'],
                          'off_mean': round(float(off.mean()), 3),
                          'off_p999': float(off.kthvalue(round(0.999 * len(off))).values),
                          'machine': machine(chosen, torch.device('cpu')),
-                         'command': ' '.join(['python', 'benchmarks/input.py', *sys.argv[1:]])})
+                         'command': command()})
     print(f'{rows[0]["machine"]}; to {chosen.side} x {chosen.side}; median of {REPEATS}\n'
           f'{"picture":<16}{"exact":>10}{"node":>10}{"times":>8}   off by (mean, p99.9)')
     for row in rows:
         print(f'{row["size"] + " " + row["encoding"]:<16}{row["exact_ms"]:>8.1f}ms{row["node_ms"]:>8.1f}ms'
               f'{row["exact_ms"] / row["node_ms"]:>7.1f}x   {row["off_mean"]:.3f}, {row["off_p999"]:g}')
     if chosen.json:
-        chosen.json.write_text(json.dumps(rows, indent=1) + '\n')
+        write_rows(chosen.json, rows)
     return 0
 
 
@@ -77,7 +76,7 @@ def make(picture: np.ndarray, encoding: str):
              'mono8': picture[..., 1]}.get(encoding)
     if encoding == 'yuyv':
         yuv = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV)
-        coded = np.stack((yuv[..., 0], np.repeat(yuv[:, ::2, 1:].reshape(len(yuv), -1), 1, 1)), 2)
+        coded = np.stack((yuv[..., 0], yuv[:, ::2, 1:].reshape(len(yuv), -1)), 2)
     data = np.ascontiguousarray(coded)
     height, width = picture.shape[:2]
     message = Image(height=height, width=width, encoding=encoding, step=data[0].size)
@@ -96,18 +95,6 @@ def node(serialized: bytes, kind, pixels):
     from stc_ros.ros.frames import read as read_message
     from stc_ros.ros.frames import to_picture
     return pixels.resize(to_picture(read_message(serialized, kind)))
-
-
-def time(call) -> float:
-    """Median milliseconds."""
-    from stc_ros import timing
-    call()
-    spent = []
-    for _ in range(REPEATS):
-        start = timing.now()
-        call()
-        spent.append((timing.now() - start) * 1e3)
-    return round(float(np.median(spent)), 2)
 
 
 if __name__ == '__main__':

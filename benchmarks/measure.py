@@ -150,6 +150,18 @@ def machine(chosen: argparse.Namespace, device) -> str:
     return f'{name}, {chosen.threads} threads{clock}, torch {torch.__version__}'
 
 
+def median_ms(call: Callable[[], object], repeats: int) -> float:
+    """Median milliseconds of a call, warm."""
+    from stc_ros import timing
+    call()
+    spent = []
+    for _ in range(repeats):
+        start = timing.now()
+        call()
+        spent.append((timing.now() - start) * 1e3)
+    return float(np.median(spent))
+
+
 class Times:
     """Milliseconds of each mode's calls. On a GPU a call ends when its work is done.
 
@@ -218,8 +230,20 @@ def report(rows: list[Row], chosen: argparse.Namespace) -> int:
     if faults:
         print(f'faster than the floating-point operations allow, so not to be believed: {", ".join(faults)}')
     for row in rows:
-        row.command = ' '.join(['python', f'benchmarks/{Path(sys.argv[0]).name}', *sys.argv[1:]])
+        row.command = command()
     if chosen.json:
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        chosen.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + '\n')
+        write_rows(chosen.json, [asdict(row) for row in rows])
     return bool(faults)
+
+
+def command() -> str:
+    """What was typed, for the rows."""
+    return ' '.join(['python', f'benchmarks/{Path(sys.argv[0]).name}', *sys.argv[1:]])
+
+
+def write_rows(file: Path, rows: list[dict]) -> None:
+    """All or nothing: a reader never finds half a file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f'{file.name}.{os.getpid()}.part')
+    part.write_text(json.dumps(rows, indent=1) + '\n')
+    part.replace(file)

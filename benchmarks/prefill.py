@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from measure import Row, Times, load, machine, options, read, report
+from measure import Row, Times, in_turn, load, machine, options, read, report
 
 KEPT = (0.25, 0.5)          # shares of a frame's tokens; the first is the floor of the pruner `stc`
 BATCHES = (2, 4)            # frames
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         x = torch.randn(1, places, len(model.newline), device=device, dtype=model.dtype)
         times = Times(device)
         for number in tqdm(range(chosen.frames + 1), desc='rounds', disable=None):
-            for name in list(modes)[number % len(modes):] + list(modes)[:number % len(modes)]:
+            for name in in_turn(modes, number):
                 window, share, frames = modes[name]
                 kept = spread(places, share, device)
 
@@ -91,10 +91,9 @@ def dense_window():
 
     class DenseWindow(Window):
         def prefill(self, question=None):
-            chunks = self.waiting
-            if not chunks:
-                return
-            (chunk,), count = chunks, self.tokens_waiting
+            if question is not None or not self.waiting:
+                return super().prefill(question)
+            (chunk,), count = self.waiting, self.tokens_waiting
             self._make_room(chunk.oldest, count)
             new, seen = self._slots(self.stored, self.stored + count), self._slots(chunk.oldest, self.stored + count)
             cos_sin = self.decoder.rotation(chunk.positions)

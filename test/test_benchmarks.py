@@ -103,7 +103,8 @@ def test_the_way_in_is_measured_against_the_exact_one(tmp_path):
 
 
 def test_a_table_at_real_size_charges_each_frame_for_its_work():
-    from real_size import Costs, to_text
+    from costs import Costs
+    from decisions import to_text
     costs = Costs.__new__(Costs)
     costs.plain, costs.paper, costs.whole, costs.still = 100.0, (110.0, 40.0), 105.0, 1.0
     costs.rows = {100: 20.0, 200: 30.0}

@@ -1,7 +1,6 @@
 """The whole pipeline against transformers' own model, and the rules of a stream."""
 
 import dataclasses
-import random
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from worlds import moving_square
 
 from stc_ros.memory.recall import Recall
 from stc_ros.models.random import SIZES, WORDS, random_model, random_weights
-from stc_ros.settings import PRUNERS, SettingError, Settings
+from stc_ros.settings import SettingError, Settings
 from stc_ros.stream import NothingSeen, QuestionError, Stream
 
 PLAIN = Settings(cacher='off', pruner='off')
@@ -216,49 +215,6 @@ def test_a_cut_is_a_new_scene_and_motion_is_not(model):
     assert cut.scene_change and cut.tokens_recomputed == 36
     dimmed = stream.see((other * 0.8).astype(np.uint8), 0)
     assert not dimmed.scene_change
-
-
-@pytest.mark.parametrize('cacher', ['off', 'compact'])
-@pytest.mark.parametrize('pruner', PRUNERS)
-def test_frames_that_wait_for_each_other_say_and_keep_what_frame_by_frame_does(model, pruner, cacher):
-    """Frames that move and rest, a window that evicts, questions, a scene cut, a reset; batches of any size."""
-    draw = random.Random(f'{pruner}/{cacher}')
-    settings = Settings(cacher=cacher, pruner=pruner, prune_ratio=0.5, memory_tokens=draw.choice((30, 64)), heartbeat=4)
-    one, many = (Stream(model, dataclasses.replace(settings, prefill_batch=batch))
-                 for batch in (0, draw.choice((10, 30))))
-    frames = moving_square(8) + [moving_square(8)[-1]] * 5 + moving_square(6, seed=4)
-    waited, said = 0, set()
-    for i, frame in enumerate(frames):
-        reports = [stream.see(frame, i) for stream in (one, many)]
-        assert reports[0].kept.tolist() == reports[1].kept.tolist()
-        assert reports[0].memory_tokens == reports[1].memory_tokens and reports[0].tokens_waiting == 0
-        waited = max(waited, reports[1].tokens_waiting)
-        if draw.random() < 0.3:
-            answers = [''.join(stream.ask('what is moving ?', 8)) for stream in (one, many)]
-            assert answers[0] == answers[1]
-            said.add(answers[0])
-        if i == 14:
-            one.reset(), many.reset()
-    torch.testing.assert_close(kept(many), kept(one), atol=1e-5, rtol=1e-4)
-    assert waited > 0 and said
-
-
-def test_what_waits_is_prefilled_when_its_time_is_up_by_the_stamps(model):
-    stream = Stream(model, dataclasses.replace(STC, prefill_batch=30, prefill_wait=0.5))
-    waiting = [stream.see(frame, i * 200_000_000).tokens_waiting for i, frame in enumerate(moving_square(6))]
-    assert waiting[1] > waiting[0] > 0 and waiting[3] == 0 < waiting[4]         # 0.6 s after the first
-    stream.prefill()
-    assert stream.tokens_waiting == 0 and stream.memory.tokens > 0
-
-
-@torch.inference_mode()
-def test_what_a_stream_keeps_stays_within_memory_mib_vision_included(model):
-    stream = Stream(model, Settings(cacher='paper', memory_mib=1, memory_tokens=100_000, prefill_batch=64))
-    watch(stream, moving_square(40))
-    recall = Recall(stream.memory)
-    held = stream.memory.bytes + stream.vision.bytes
-    assert stream.vision.bytes > 0 and held + recall.keys.nbytes + recall.values.nbytes <= 1 << 20
-    assert stream.see(moving_square(41)[-1], 99).memory_bytes == stream.memory.bytes + stream.vision.bytes
 
 
 def test_compact_positions_take_less_room(model):

@@ -91,7 +91,9 @@ class Window:
         self.stored = 0                                                 # tokens ever kept that were prefilled,
         self.kept = 0                                                   # and all: the number of the next one
         self.next_position = self.sinks
-        read = self._read_sinks(decoder.embed(head))
+        self.sink_keys = self.sink_values = self.keys[:, :, :, :0]
+        positions = torch.arange(self.sinks, device=decoder.device)
+        read = self.prefill(Chunk(decoder.embed(head), positions, oldest=0, until=0, slide=0))
         self.sink_keys, self.sink_values = read.keys, read.values       # at positions 0, 1, ...
 
     @property
@@ -150,8 +152,7 @@ class Window:
         self.next_position += extent
         self.kept += count
         if count:
-            self.waiting.append(Chunk(embeddings, start + offsets, self._oldest, number, self._slide,
-                                      stamp))
+            self.waiting.append(Chunk(embeddings, start + offsets, self._oldest, number, self._slide, stamp))
         if self.tokens_waiting > self.batch:
             self.prefill()
 
@@ -173,11 +174,10 @@ class Window:
         chunks = self.waiting if question is None else [*self.waiting, question]
         if not chunks:
             return None
-        kept, shared = self.tokens_waiting, self._seen_by_all(chunks)
-        self._make_room(chunks[0].oldest, kept)
-        first = chunks[0].oldest
+        first, count, shared = chunks[0].oldest, self.tokens_waiting, self._seen_by_all(chunks)
+        self._make_room(first, count)
         before, behind = self._slots(first, shared.start), self._slots(shared.stop, self.stored)
-        old, new = self._slots(shared.start, shared.stop), self._slots(self.stored, self.stored + kept)
+        old, new = self._slots(shared.start, shared.stop), self._slots(self.stored, self.stored + count)
         slides = list(dict.fromkeys(c.slide for c in chunks))
         sinks = self._sinks_at(slides)
         numbers = [*range(first, shared.start), *range(shared.stop, self.stored)]
@@ -189,9 +189,9 @@ class Window:
         def write(layer: int, keys: torch.Tensor, values: torch.Tensor) -> list[Piece]:
             tail, fresh = [], (rotate(keys, *cos_sin), values)
             for kind, held in enumerate((self.keys[layer], self.values[layer])):
-                held[:, :, new] = fresh[kind][:, :, :kept]
+                held[:, :, new] = fresh[kind][:, :, :count]
                 if question is not None:
-                    read[kind].append(fresh[kind][:, :, kept:])
+                    read[kind].append(fresh[kind][:, :, count:])
                 tail.append(torch.cat((sinks[kind][layer], held[:, :, before], held[:, :, behind], fresh[kind]), 2))
             pieces = [Piece(*tail, mask)]
             if shared:
@@ -202,9 +202,9 @@ class Window:
         for chunk in self.waiting:          # a pass may run on another CUDA stream than that which made them
             if chunk.embeddings.is_cuda:
                 chunk.embeddings.record_stream(torch.cuda.current_stream(chunk.embeddings.device))
-        self.stored += kept
+        self.stored += count
         self.waiting = []
-        return None if question is None else Read(hidden[:, kept:], *map(torch.stack, read))
+        return None if question is None else Read(hidden[:, count:], *map(torch.stack, read))
 
     def copy_to(self, keys: torch.Tensor, values: torch.Tensor, until: int) -> int:
         """Write the sinks and what is kept of tokens with numbers < `until` to the front of other slots -> how many."""
@@ -242,7 +242,7 @@ class Window:
         owner = torch.arange(len(chunks)).repeat_interleave(counts)                                     # [t]
         slide, oldest, until = (torch.tensor([getattr(c, name) for c in chunks])[owner, None]
                                 for name in ('slide', 'oldest', 'until'))
-        sinks = slide == torch.tensor(slides).repeat_interleave(self.sinks)
+        sinks = slide == torch.tensor(slides).repeat_interleave(self.sink_keys.shape[3])
         number, fresh = torch.tensor(numbers, dtype=torch.long), self.stored + torch.arange(len(owner))
         old = (number >= oldest) & (number < until)
         causal = fresh <= fresh[:, None]
@@ -251,7 +251,7 @@ class Window:
 
     def _sinks_at(self, slides: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values of the sinks, moved on by each of `slides`, [layers, 1, G, sinks * slides, head]."""
-        turns = torch.tensor(slides, device=self.keys.device).repeat_interleave(self.sinks)
+        turns = torch.tensor(slides, device=self.keys.device).repeat_interleave(self.sink_keys.shape[3])
         times = (1, 1, 1, len(slides), 1)
         return (rotate(self.sink_keys.repeat(times), *self.decoder.rotation(turns)), self.sink_values.repeat(times))
 
@@ -264,15 +264,3 @@ class Window:
             for layer in layers:
                 layer[:, :, :kept.stop - kept.start] = layer[:, :, kept].clone()
         self.front = self.stored - (kept.stop - kept.start)
-
-    def _read_sinks(self, embeddings: torch.Tensor) -> Read:
-        """The prompt's beginning by itself."""
-        positions = torch.arange(self.sinks, device=self.keys.device)
-        cos_sin, read = self.decoder.rotation(positions), ([], [])
-        mask = self.decoder.mask(positions <= positions[:, None], self.keys.dtype)
-
-        def write(layer: int, keys: torch.Tensor, values: torch.Tensor) -> list[Piece]:
-            read[0].append(rotate(keys, *cos_sin)), read[1].append(values)
-            return [Piece(read[0][-1], values, mask)]
-
-        return Read(self.decoder.run(embeddings, positions, write), *map(torch.stack, read))

@@ -17,8 +17,6 @@ from torch import nn
 from stc_ros.models import llava_onevision, own_words
 from stc_ros.models.base import VideoModel
 
-PREFIXES = {'language_model.model.': 'model.language_model.', 'language_model.lm_head.': 'lm_head.'}
-
 
 def load(folder: Path, device: torch.device, dtype: torch.dtype, notes: str = '') -> VideoModel:
     """The model in `folder`, in `dtype` on `device`."""
@@ -26,8 +24,9 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype, notes: str = ''
     config = read_config(folder / 'config.json')
     weights = LlavaOnevision(config)        # not on "meta": that imports what takes as long as transformers
     stored = load_file(folder / 'model.safetensors')
-    weights.load_state_dict({rename(name): tensor.to(device, dtype) for name, tensor in stored.items()}, assign=True)
-    weights.tie()
+    stored = {rename(name): tensor.to(device, dtype) for name, tensor in stored.items()}
+    stored['lm_head.weight'] = stored['model.language_model.embed_tokens.weight']           # tie_word_embeddings
+    weights.load_state_dict(stored, assign=True)
     weights.generation_config = read_config(folder / 'generation_config.json')
     own = own_words.check(str(folder), own_words.read_own_words(folder))
     processor = json.loads((folder / 'preprocessor_config.json').read_text())
@@ -44,10 +43,7 @@ def read_config(file: Path) -> SimpleNamespace:
 
 def rename(name: str) -> str:
     """A tensor's name in the file -> in `LlavaOnevision`."""
-    for old, new in PREFIXES.items():
-        if name.startswith(old):
-            return new + name.removeprefix(old)
-    return 'model.' + name
+    return 'model.' + name.replace('language_model.model.', 'language_model.', 1)
 
 
 class Tokenizer:
@@ -85,15 +81,6 @@ class LlavaOnevision(nn.Module):
         self.model.language_model = Qwen2(text)
         self.model.image_newline = nn.Parameter(torch.empty(text.hidden_size))
         self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
-        self.tie()
-
-    def tie(self) -> None:
-        """The head names tokens by their embeddings, `tie_word_embeddings`."""
-        self.lm_head.weight = self.model.language_model.embed_tokens.weight
-
-    def load_state_dict(self, stored, **options):
-        head = {'lm_head.weight': stored['model.language_model.embed_tokens.weight']}
-        return super().load_state_dict({**stored, **head}, **options)
 
 
 class Projector(nn.Module):

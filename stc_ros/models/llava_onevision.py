@@ -97,15 +97,8 @@ def build(weights: torch.nn.Module, tokenizer, pixels: Pixels | dict | None = No
                            config.video_token_id, own.get('chat'), template)
     except ValueError as error:
         raise ModelError(f'{name}: {error}') from None
-    rows, cols = (math.ceil(side / 2) for side in tower.grid)
-
-    def pool(x: torch.Tensor) -> torch.Tensor:
-        """[F, T, D] -> [F, rows * cols, D]: bilinear to half the grid. Averages commute with an affine layer."""
-        x = x.unflatten(1, tower.grid).permute(0, 3, 1, 2).contiguous()
-        return F.interpolate(x, (rows, cols), mode='bilinear').flatten(2).transpose(1, 2)
-
-    patches = tower.grid[0] * tower.grid[1]
-    tower.pooled = (pool(torch.eye(patches)[None])[0] > GOOD_PART).float().to(body.image_newline.device)
+    pool, (rows, cols) = pooling(tower.grid)
+    tower.pooled = pooled_patches(tower.grid).to(body.image_newline.device)
     projector = body.multi_modal_projector
     decoder = Decoder(body.language_model, weights.lm_head)
     decoder.max_positions = _choose_positions(name, text.max_position_embeddings, own.get('max_positions'),
@@ -116,6 +109,26 @@ def build(weights: torch.nn.Module, tokenizer, pixels: Pixels | dict | None = No
         name=name, pixels=pixels, tower=tower, project_in=lambda x: projector.act(projector.linear_1(x)),
         project_out=projector.linear_2, pool=pool, token_grid=(rows, cols), newline=body.image_newline.data,
         decoder=decoder, words=words, notes=notes, weights=weights, **extras)
+
+
+def pooling(grid: tuple[int, int]):
+    """How the patches of a grid become visual tokens: [F, T, D] -> [F, rows * cols, D], and (rows, cols).
+
+    Bilinear, to half the grid. Averages commute with an affine layer.
+    """
+    half = math.ceil(grid[0] / 2), math.ceil(grid[1] / 2)
+
+    def pool(x: torch.Tensor) -> torch.Tensor:
+        x = x.unflatten(1, grid).permute(0, 3, 1, 2).contiguous()
+        return F.interpolate(x, half, mode='bilinear').flatten(2).transpose(1, 2)
+
+    return pool, half
+
+
+def pooled_patches(grid: tuple[int, int]) -> torch.Tensor:
+    """Which patches are a good part of each visual token, float32 [n, P], for `Tower.pooled`."""
+    pool, _ = pooling(grid)
+    return (pool(torch.eye(grid[0] * grid[1])[None])[0] > GOOD_PART).float()
 
 
 OWN_FIELDS = {'narration': 'narration_prompt', 'certainty': 'narration_certainty', 'event': 'event',
