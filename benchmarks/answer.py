@@ -27,8 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
     from stc_ros.settings import Settings
 
     model = load(chosen)
-    modes = {'plain': Settings(cacher='off', pruner='off'), 'default': Settings(),
-             'newest whole': Settings(newest_whole='always')}
+    modes = {
+        'plain': Settings(cacher='off', pruner='off'),
+        'default': Settings(),
+        'newest whole': Settings(newest_whole='always'),
+    }
     streams = open_streams(model, modes)
     times = Times(model.device)
     for number, frame in enumerate(tqdm(pictures(chosen), total=chosen.frames, desc='frames', disable=None)):
@@ -41,9 +44,18 @@ def main(arguments: list[str] | None = None) -> int:
             whole = stream.newest_tokens(model.visual_tokens) is not None
             if number:
                 times.add(name, whole, ms)
-    rows = [Row(f'{chosen.model} {chosen.dtype}', input_name(chosen), name,
-                f'{about(settings)}, window {streams[name].memory.tokens}'.lstrip(', '), ideal_ratio=0.0,
-                machine=machine(chosen, model.device), **times.figures(name)) for name, settings in modes.items()]
+    rows = [
+        Row(
+            f'{chosen.model} {chosen.dtype}',
+            input_name(chosen),
+            name,
+            f'{about(settings)}, window {streams[name].memory.tokens}'.lstrip(', '),
+            ideal_ratio=0.0,
+            machine=machine(chosen, model.device),
+            **times.figures(name),
+        )
+        for name, settings in modes.items()
+    ]
     return report(rows, chosen)
 
 

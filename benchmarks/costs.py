@@ -8,8 +8,8 @@ import numpy as np
 from decisions import settings_of
 from measure import load, median_ms
 
-ROWS = (32, 64, 96, 128, 192, 256, 384, 512)        # patches recomputed, at which time is measured
-KEPT = (1, 12, 25, 49, 74, 98, 196)                 # visual tokens prefilled
+ROWS = (32, 64, 96, 128, 192, 256, 384, 512)  # patches recomputed, at which time is measured
+KEPT = (1, 12, 25, 49, 74, 98, 196)  # visual tokens prefilled
 
 
 class Costs:
@@ -18,6 +18,7 @@ class Costs:
     def __init__(self, chosen):
         import torch
         from tqdm import tqdm
+
         self.repeats, self.model = chosen.frames, load(chosen)
         self.image = self.model.pixels.resize(np.random.default_rng(0).integers(0, 256, (378, 378, 3), np.uint8))
         self.hidden = torch.randn(1, 196, len(self.model.newline))
@@ -49,6 +50,7 @@ class Costs:
     def plain_vision(self) -> dict[str, float]:
         from stc_ros.compression.cacher import CacherState, encode
         from stc_ros.models.random import random_weights
+
         packed = self.time(lambda: encode(self.model.tower, CacherState(), self.embed(), settings_of('plain')))
         unpacked = random_weights('so400m').model.vision_tower
         stock = self.time(lambda: unpacked(self.normalised()))
@@ -57,6 +59,7 @@ class Costs:
     def paper_vision(self) -> tuple[float, float]:
         """A whole frame, and one of which a quarter of the tokens is updated."""
         from stc_ros.compression.cacher import CacherState, encode
+
         settings, state = replace(settings_of('paper'), cache_interval=64), CacherState()
         whole = self.time(lambda: encode(self.model.tower, state, self.embed(), settings, refresh=True))
         return whole, self.time(lambda: encode(self.model.tower, state, self.embed(), settings))
@@ -67,6 +70,7 @@ class Costs:
 
         def frame():
             return compute_all(self.model.tower, self.image, self.embed())
+
         return frame(), self.time(frame)
 
     def row_vision(self, count: int) -> float:
@@ -74,25 +78,29 @@ class Costs:
         import torch
 
         from stc_ros.compression.compact import compute_rows, replace_patches, similarity
+
         tower = self.model.tower
         patches = torch.randperm(729, generator=torch.Generator().manual_seed(count))[:count].sort().values
         sampled = torch.zeros(count, dtype=bool)
-        sampled[::max(1, count // 64)] = True
+        sampled[:: max(1, count // 64)] = True
         which = torch.zeros(729, dtype=bool).index_fill(0, patches, True).view(tower.grid)
 
         def frame():
             similarity(self.image, self.state.image, tower.grid)
             compute_rows(tower, self.state, self.embed(), patches, sampled)
             replace_patches(self.state.image, self.image, which)
+
         return self.time(frame)
 
     def still_vision(self) -> float:
         from stc_ros.compression.compact import similarity
+
         return self.time(lambda: similarity(self.image, self.state.image, self.model.tower.grid))
 
     def projector(self, count: int) -> float:
         """Pooling and projector, its last layer for the tokens kept only."""
         import torch
+
         features = torch.randn(1, 729, self.model.tower.blocks[0].q.in_features)
         model = self.model
         return self.time(lambda: model.project_out(model.pool(model.project_in(features))[0][:count]))
@@ -103,6 +111,7 @@ class Costs:
         from prefill import full_window
 
         from stc_ros.memory.recall import Recall
+
         model = self.model
         window = full_window(model, settings_of('ours').memory_tokens)
         self.window_bytes, self.window_tokens = window.bytes, window.tokens

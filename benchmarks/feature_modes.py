@@ -35,7 +35,7 @@ class Mode:
     """A mode's name, and its settings as text; `target` is the similarity that it is told to hold, if any is."""
 
     target: float | None = None
-    stated: float | None = None         # the mode's own estimate of what it reused in the newest frame
+    stated: float | None = None  # the mode's own estimate of what it reused in the newest frame
 
     def __init__(self, eye: Eye, name: str, about: str = ''):
         self.eye, self.name, self.about = eye, name, about
@@ -83,7 +83,7 @@ class Layered(Mode):
     def encode(self, image: torch.Tensor, cut: bool):
         tower = self.eye.tower
         x, recomputed = encode(tower, self.state, self.eye.embed(image), self.settings, refresh=cut)
-        return tower.finish(x)[0], recomputed[0, tower.class_tokens:]
+        return tower.finish(x)[0], recomputed[0, tower.class_tokens :]
 
     def operations(self, share: float) -> float:
         return frame_flops(self.eye.tower, share, dense_keys=True)
@@ -101,9 +101,10 @@ class Compact(Mode):
 
     def encode(self, image: torch.Tensor, cut: bool):
         tower = self.eye.tower
-        self.state, recomputed = encode_compact(tower, self.state, image, lambda: self.eye.embed(image), self.settings,
-                                                cut)
-        if recomputed.any():            # a skipped frame costs nothing here, as in a stream
+        self.state, recomputed = encode_compact(
+            tower, self.state, image, lambda: self.eye.embed(image), self.settings, cut
+        )
+        if recomputed.any():  # a skipped frame costs nothing here, as in a stream
             self.features = tower.finish(self.state.features)[0]
         self.stated = getattr(self.state, 'similarity', None)
         return self.features, recomputed.float()
@@ -114,7 +115,7 @@ class Random(Mode):
 
     def __init__(self, eye: Eye, reference: Mode):
         super().__init__(eye, 'random rows', f'as many as {reference.name}')
-        self.count = None               # the patches that the reference recomputed; set before each frame
+        self.count = None  # the patches that the reference recomputed; set before each frame
 
     def reset(self) -> None:
         self.state, self.order = None, torch.Generator().manual_seed(0)
@@ -124,7 +125,7 @@ class Random(Mode):
         if self.state is None or self.count == len(recomputed):
             self.state = compute_all(tower, image, self.eye.embed(image))
         else:
-            rows = torch.randperm(len(recomputed), generator=self.order)[:self.count].sort().values
+            rows = torch.randperm(len(recomputed), generator=self.order)[: self.count].sort().values
             recomputed = torch.zeros_like(recomputed).index_fill(0, rows, 1.0)
             if len(rows):
                 compute_rows(tower, self.state, self.eye.embed(image), rows)
@@ -163,7 +164,7 @@ def parse(text: str) -> Settings:
 def describe(settings: Settings) -> str:
     """The cacher and every setting that is its own, in the form that `parse` reads."""
     names = list(KNOBS)
-    own = [n for n in names[names.index('cacher') + 1:names.index('pruner')] if settings.cacher in KNOBS[n].text]
+    own = [n for n in names[names.index('cacher') + 1 : names.index('pruner')] if settings.cacher in KNOBS[n].text]
     return ' '.join(['cacher=' + settings.cacher, *(f'{n}={getattr(settings, n):g}' for n in own)])
 
 

@@ -17,7 +17,7 @@ from feature_modes import Eye, Mode, whole
 from stc_ros.compression.compact import SETTLE, bucket, compute_all, compute_rows, replace_patches, similarity
 
 SIMILARITY, PERIOD, LIMIT, HEARTBEAT = 0.85, 32, 0.13, 2
-REMEMBERED, USUAL, BURST = 64, 0.1, 2.5     # frames from which the usual change is known, its quantile and multiple
+REMEMBERED, USUAL, BURST = 64, 0.1, 2.5  # frames from which the usual change is known, its quantile and multiple
 
 
 class OldDefault(Mode):
@@ -26,8 +26,12 @@ class OldDefault(Mode):
     target = SIMILARITY
 
     def __init__(self, eye: Eye):
-        super().__init__(eye, 'old default', f'cacher=compact cache_similarity={SIMILARITY:g} refresh_period={PERIOD} '
-                                             f'recompute_burst={LIMIT:g} heartbeat={HEARTBEAT}')
+        super().__init__(
+            eye,
+            'old default',
+            f'cacher=compact cache_similarity={SIMILARITY:g} refresh_period={PERIOD} '
+            f'recompute_burst={LIMIT:g} heartbeat={HEARTBEAT}',
+        )
 
     def reset(self) -> None:
         self.state = self.image = self.age = self.features = None

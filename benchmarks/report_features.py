@@ -26,13 +26,31 @@ PRUNED = """\
 By `./dev bench pruner_features`: equal tokens in every frame; what was last told of each place, held against what is
 there now. *moving*, *salient*: share of the tokens that changed, or that the saliency head finds, that is kept.
 """
-FEATURE_COLUMNS = (('share', 'share', '.3f'), ('cost', 'cost', '.3f'), ('cost_operations', 'ops', '.3f'),
-                   ('dearest', 'dearest', '.2f'), ('cosine', 'cosine', '.4f'), ('cosine_p1', 'p1', '.3f'),
-                   ('cosine_moving', 'moving', '.3f'), ('worst_frame', 'worst', '.3f'), ('iou', 'IoU', '.3f'),
-                   ('ms_p50', 'p50 ms', '.0f'), ('ms_p99', 'p99 ms', '.0f'), ('reused', 'reused', '.4f'),
-                   ('stated', 'stated', '.4f'), ('stated_error', 'off by', '.4f'), ('held', 'held', '.2f'))
-PRUNER_COLUMNS = (('share', 'share', '.3f'), ('moving', 'moving', '.3f'), ('salient', 'salient', '.3f'),
-                  ('cosine', 'cosine', '.4f'), ('cosine_moving', 'at moving', '.4f'), ('iou', 'IoU', '.3f'))
+FEATURE_COLUMNS = (
+    ('share', 'share', '.3f'),
+    ('cost', 'cost', '.3f'),
+    ('cost_operations', 'ops', '.3f'),
+    ('dearest', 'dearest', '.2f'),
+    ('cosine', 'cosine', '.4f'),
+    ('cosine_p1', 'p1', '.3f'),
+    ('cosine_moving', 'moving', '.3f'),
+    ('worst_frame', 'worst', '.3f'),
+    ('iou', 'IoU', '.3f'),
+    ('ms_p50', 'p50 ms', '.0f'),
+    ('ms_p99', 'p99 ms', '.0f'),
+    ('reused', 'reused', '.4f'),
+    ('stated', 'stated', '.4f'),
+    ('stated_error', 'off by', '.4f'),
+    ('held', 'held', '.2f'),
+)
+PRUNER_COLUMNS = (
+    ('share', 'share', '.3f'),
+    ('moving', 'moving', '.3f'),
+    ('salient', 'salient', '.3f'),
+    ('cosine', 'cosine', '.4f'),
+    ('cosine_moving', 'at moving', '.4f'),
+    ('iou', 'IoU', '.3f'),
+)
 
 
 def feature_text(files: dict, docs: Path) -> list[str]:
@@ -46,13 +64,19 @@ def feature_text(files: dict, docs: Path) -> list[str]:
         if first == 'pruner':
             text.append(PRUNED)
         for given in dict.fromkeys(row['input'] for row in rows):
-            lines = [(row[first], *(number(row.get(key), form) for key, _, form in columns), row.get('settings', ''))
-                     for row in rows if row['input'] == given]
+            lines = [
+                (row[first], *(number(row.get(key), form) for key, _, form in columns), row.get('settings', ''))
+                for row in rows
+                if row['input'] == given
+            ]
             text += [f'### {given}\n', table((first, *(head for _, head, _ in columns), ''), lines)]
-            named = re.sub(r'\W+', '-', given).strip('-')              # as features.py names its pictures
+            named = re.sub(r'\W+', '-', given).strip('-')  # as features.py names its pictures
             folder = name if (docs / name).is_dir() else 'features'
-            text += [f'![{kind} of {given}]({folder}/features-{kind}-{named}.png)\n' for kind in ('along', 'cost')
-                     if first == 'mode' and (docs / folder / f'features-{kind}-{named}.png').is_file()]
+            text += [
+                f'![{kind} of {given}]({folder}/features-{kind}-{named}.png)\n'
+                for kind in ('along', 'cost')
+                if first == 'mode' and (docs / folder / f'features-{kind}-{named}.png').is_file()
+            ]
         if command := rows[0].get('command'):
             text.append(f'    {command}\n')
     return text

@@ -25,8 +25,24 @@ all patches and of those that move, by `features.py` on the same input and the b
 (`answer.py` has each stream's own); *answers*: what the embedded model's answers keep of the plain model's, over all
 profiles of [quality.md](quality.md).
 """
-COLUMNS = ('', 'mode', 'frame s', 'p99 s', 'of plain', 'vision', 'recomputed', 'kept', 'first word s', 'words/s',
-           'memory MiB', 'window', 'stale', 'error', 'moving', 'answers')
+COLUMNS = (
+    '',
+    'mode',
+    'frame s',
+    'p99 s',
+    'of plain',
+    'vision',
+    'recomputed',
+    'kept',
+    'first word s',
+    'words/s',
+    'memory MiB',
+    'window',
+    'stale',
+    'error',
+    'moving',
+    'answers',
+)
 REREAD = """\
 ### Streaming, or reading the last frames at each question?
 
@@ -57,29 +73,58 @@ def table_text(rows: list[dict]) -> list[str]:
     lines = []
     for row in rows:
         error = [f'{row[key]:.4f}' if row[key] is not None else '' for key in ('stale', 'error', 'error_moving')]
-        lines.append((f'{row["what"]} ({row["input"]}, {row["frames"]})' if row['mode'] == 'plain' else '', row['mode'],
-                      f'{row["frame_ms"] / 1e3:.2f}', f'{row["p99_ms"] / 1e3:.2f}', f'{row["cost"]:.3f}',
-                      f'{row["vision_cost"]:.3f}', f'{row["recomputed"]:.0%}', f'{row["kept"]:.0%}',
-                      f'{row["first_token_ms"] / 1e3:.2f}', f'{row["tokens_per_second"]:.1f}', row['memory_mib'],
-                      row['remembers_frames'], *error, '' if row['retention'] is None else f'{row["retention"]:.3f}'))
+        lines.append(
+            (
+                f'{row["what"]} ({row["input"]}, {row["frames"]})' if row['mode'] == 'plain' else '',
+                row['mode'],
+                f'{row["frame_ms"] / 1e3:.2f}',
+                f'{row["p99_ms"] / 1e3:.2f}',
+                f'{row["cost"]:.3f}',
+                f'{row["vision_cost"]:.3f}',
+                f'{row["recomputed"]:.0%}',
+                f'{row["kept"]:.0%}',
+                f'{row["first_token_ms"] / 1e3:.2f}',
+                f'{row["tokens_per_second"]:.1f}',
+                row['memory_mib'],
+                row['remembers_frames'],
+                *error,
+                '' if row['retention'] is None else f'{row["retention"]:.3f}',
+            )
+        )
     plain = rows[0]
     frames = plain['remembers_frames']
     equal = ''.join(f'* {row["what"]}: {frames / row["cost"]:.0f}\n' for row in rows if row['mode'] == 'ours')
-    return [TABLE.format(builds=builds), table(COLUMNS, lines), f'    {plain["command"]}\n',
-            REREAD.format(frames=frames, once=frames * plain['frame_ms'] / 1e3, lines=equal)]
+    return [
+        TABLE.format(builds=builds),
+        table(COLUMNS, lines),
+        f'    {plain["command"]}\n',
+        REREAD.format(frames=frames, once=frames * plain['frame_ms'] / 1e3, lines=equal),
+    ]
 
 
 def input_text(rows: list[dict]) -> list[str]:
-    lines = [(row['size'], row['encoding'], f'{row["exact_ms"]:.1f}', f'{row["node_ms"]:.1f}',
-              f'{row["exact_ms"] / row["node_ms"]:.1f}', f'{row["off_mean"]:g}', f'{row["off_p999"]:g}')
-             for row in rows]
-    return [INPUT.format(side='384 x 384'),
-            table(('size', 'encoding', 'exact ms', 'node ms', 'times', 'off by, mean', 'p99.9'), lines),
-            f'    {rows[0]["command"]}\n']
+    lines = [
+        (
+            row['size'],
+            row['encoding'],
+            f'{row["exact_ms"]:.1f}',
+            f'{row["node_ms"]:.1f}',
+            f'{row["exact_ms"] / row["node_ms"]:.1f}',
+            f'{row["off_mean"]:g}',
+            f'{row["off_p999"]:g}',
+        )
+        for row in rows
+    ]
+    return [
+        INPUT.format(side='384 x 384'),
+        table(('size', 'encoding', 'exact ms', 'node ms', 'times', 'off by, mean', 'p99.9'), lines),
+        f'    {rows[0]["command"]}\n',
+    ]
 
 
 def roofline_text() -> list[str]:
     from prefill import print_roofline
+
     text = [GPU]
     for model in ('7b', '0.5b'):
         with contextlib.redirect_stdout(io.StringIO()) as printed:

@@ -23,10 +23,12 @@ def main() -> int:
     chosen = parser.parse_args()
     os.environ |= {'ROS_DOMAIN_ID': DOMAIN, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
     from stc_ros.ros.node import PROFILES, profile
+
     os.environ.setdefault(PROFILES, str(profile()))
     import rclpy
 
     from stc_ros.srv import Ask
+
     camera = subprocess.Popen([sys.executable, '-m', 'stc_ros.ros.camera'])
     rclpy.init()
     node = rclpy.create_node('startup')
@@ -42,8 +44,10 @@ def main() -> int:
         camera.wait(10)
         node.destroy_node()
         rclpy.shutdown()
-    print(f'first answer after {statistics.median(seconds):.2f} s (median of {len(seconds)}), at most '
-          f'{max(seconds):.2f} s; {statistics.median(spent):.2f} s of CPU until then')
+    print(
+        f'first answer after {statistics.median(seconds):.2f} s (median of {len(seconds)}), at most '
+        f'{max(seconds):.2f} s; {statistics.median(spent):.2f} s of CPU until then'
+    )
     return 0
 
 

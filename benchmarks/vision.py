@@ -20,8 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = options(__doc__, ('so400m', 'embedded'), frames=150, quick=12)
     parser.add_argument('--stride', type=int, default=1, help='plain, paper and fixed shares on every n-th frame (1)')
     parser.add_argument('--only', nargs='+', metavar='MODE', help='these modes (and plain), named as in the table')
-    parser.add_argument('--compile', action='store_true',
-                        help='plain and rows of fixed share, each as it is and through torch.compile')
+    parser.add_argument(
+        '--compile', action='store_true', help='plain and rows of fixed share, each as it is and through torch.compile'
+    )
     chosen = read(parser, arguments)
     import torch
     from tqdm import tqdm
@@ -33,32 +34,59 @@ def main(arguments: list[str] | None = None) -> int:
         times, warm = Times(device), 3 if chosen.compile else 1
         for number, frame in enumerate(tqdm(pictures(chosen), total=chosen.frames, desc='frames', disable=None)):
             image = model.pixels.resize(frame)
-            for mode in modes[number % len(modes):] + modes[:number % len(modes)]:
+            for mode in modes[number % len(modes) :] + modes[: number % len(modes)]:
                 if mode.follows_picture or number % chosen.stride == 0 or number < warm:
                     times.run(mode.key, lambda mode=mode, image=image: mode.encode(image), keep=number >= warm)
-    rows = [Row(f'{chosen.model} {chosen.dtype}', input_name(chosen), mode.name, mode.about,
-                machine=machine(chosen, device), ideal_ratio=round(mode.ideal(times.shares(mode.key)), 4),
-                **times.figures(mode.key))
-            for mode in modes]
+    rows = [
+        Row(
+            f'{chosen.model} {chosen.dtype}',
+            input_name(chosen),
+            mode.name,
+            mode.about,
+            machine=machine(chosen, device),
+            ideal_ratio=round(mode.ideal(times.shares(mode.key)), 4),
+            **times.figures(mode.key),
+        )
+        for mode in modes
+    ]
     return report(rows, chosen)
 
 
 def make_modes(model, chosen) -> list:
     from stc_ros.settings import Settings
+
     modes = [Cached(model, 'plain', '', Settings(cacher='off')), Stock(model)]
     if chosen.compile:
         from stc_ros.models.compiled import Compiler
+
         fast = replace(model, tower=replace(model.tower, compiler=Compiler()))
-        return [*modes, Stock(model, compiled=True), Cached(fast, 'plain', 'compiled', Settings(cacher='off')),
-                *(Fixed(m, share, about) for share in FIXED[1:] for m, about in ((model, ''), (fast, ', compiled')))]
+        return [
+            *modes,
+            Stock(model, compiled=True),
+            Cached(fast, 'plain', 'compiled', Settings(cacher='off')),
+            *(Fixed(m, share, about) for share in FIXED[1:] for m, about in ((model, ''), (fast, ', compiled'))),
+        ]
     for interval in (2, 4):
-        modes.append(Cached(model, 'paper', f'update_ratio 0.25, interval {interval}',
-                            Settings(cacher='paper', cache_interval=interval)))
-    modes.append(Cached(model, 'similarity', 'cache_similarity 0.85, interval 4',
-                        Settings(cacher='similarity', cache_similarity=0.85)))
+        modes.append(
+            Cached(
+                model,
+                'paper',
+                f'update_ratio 0.25, interval {interval}',
+                Settings(cacher='paper', cache_interval=interval),
+            )
+        )
+    modes.append(
+        Cached(
+            model,
+            'similarity',
+            'cache_similarity 0.85, interval 4',
+            Settings(cacher='similarity', cache_similarity=0.85),
+        )
+    )
     for tau in SIMILARITIES[1:3] if chosen.quick else SIMILARITIES:
-        modes.append(Cached(model, 'compact', f'cache_similarity {tau:g}',
-                            Settings(cacher='compact', cache_similarity=tau)))
+        modes.append(
+            Cached(model, 'compact', f'cache_similarity {tau:g}', Settings(cacher='compact', cache_similarity=tau))
+        )
     modes += [Fixed(model, share) for share in FIXED]
     return [m for m in modes if not chosen.only or m.name in ('plain', *chosen.only)]
 
@@ -94,6 +122,7 @@ def stock_tower(model):
     if type(tower).__module__.startswith('transformers'):
         return tower
     from stc_ros.models import TINY, llava_onevision
+
     return llava_onevision.load(str(TINY), model.device, model.dtype).weights.model.vision_tower
 
 
@@ -105,6 +134,7 @@ class Stock(Mode):
         tower = stock_tower(model)
         if compiled:
             import torch
+
             tower = torch.compile(tower)
         self.tower = tower
 
@@ -118,6 +148,7 @@ class Cached(Mode):
 
     def __init__(self, model, name, about, settings):
         from stc_ros.compression.vision import VisionState
+
         super().__init__(model, name, about)
         self.settings, self.state = settings, VisionState()
         self.follows_picture = name in ('similarity', 'compact')
@@ -125,10 +156,15 @@ class Cached(Mode):
     def encode(self, image):
         from stc_ros.compression.cacher import encode
         from stc_ros.compression.compact import encode_compact
+
         if self.settings.cacher == 'compact':
             self.state.compact, recomputed = encode_compact(
-                self.model.tower, self.state.compact, image.to(self.model.device), lambda: self.embed(image),
-                self.settings)
+                self.model.tower,
+                self.state.compact,
+                image.to(self.model.device),
+                lambda: self.embed(image),
+                self.settings,
+            )
         else:
             _, recomputed = encode(self.model.tower, self.state.layers, self.embed(image), self.settings)
         return recomputed.float().mean()
@@ -136,7 +172,7 @@ class Cached(Mode):
     def ideal(self, shares):
         if self.name == 'compact':
             return super().ideal(shares)
-        tower = self.model.tower                            # dense where the share is 1, else with the keys of all
+        tower = self.model.tower  # dense where the share is 1, else with the keys of all
         t, dense = tower.tokens, layer_flops(tower, tower.tokens)
         return sum(dense if s == 1 else layer_flops(tower, round(s * t), keys=t) for s in shares) / dense / len(shares)
 
@@ -150,11 +186,12 @@ class Fixed(Mode):
 
     def encode(self, image):
         from stc_ros.compression.compact import compute_all, compute_rows, replace_patches, similarity
+
         grid, image = self.model.tower.grid, image.to(self.model.device)
         if self.state is None:
             self.state = compute_all(self.model.tower, image, self.embed(image))
             return 1.0
-        rows = similarity(image, self.state.image, grid).argsort()[:self.rows].sort().values
+        rows = similarity(image, self.state.image, grid).argsort()[: self.rows].sort().values
         which = image.new_zeros(grid[0] * grid[1], dtype=bool)
         which[rows] = True
         compute_rows(self.model.tower, self.state, self.embed(image), rows)

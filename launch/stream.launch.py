@@ -40,17 +40,31 @@ def true(text: str) -> bool:
 def start_nodes(context):
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     common = {
-        'package': 'stc_ros', 'namespace': given['namespace'], 'output': 'screen', 'emulate_tty': True,
-        'remappings': [('image', given['image'])], 'ros_arguments': ['--log-level', given['log_level']],
+        'package': 'stc_ros',
+        'namespace': given['namespace'],
+        'output': 'screen',
+        'emulate_tty': True,
+        'remappings': [('image', given['image'])],
+        'ros_arguments': ['--log-level', given['log_level']],
     }
     sim_time = {'use_sim_time': true(given['use_sim_time'])}
     overrides = {name: given[name] for name in ('image_transport', 'model', 'device') if given[name]}
-    nodes = [Node(
-        executable='stream', name='stc_stream', respawn=true(given['respawn']), respawn_delay=2.0, **common,
-        parameters=[given['params_file'], {**sim_time, **overrides, 'autostart': true(given['autostart'])}])]
+    nodes = [
+        Node(
+            executable='stream',
+            name='stc_stream',
+            respawn=true(given['respawn']),
+            respawn_delay=2.0,
+            **common,
+            parameters=[given['params_file'], {**sim_time, **overrides, 'autostart': true(given['autostart'])}],
+        )
+    ]
     if true(given['camera']):
-        nodes.append(Node(
-            executable='camera', name='camera', **common, parameters=[sim_time, {'source': given['camera_source']}]))
+        nodes.append(
+            Node(
+                executable='camera', name='camera', **common, parameters=[sim_time, {'source': given['camera_source']}]
+            )
+        )
     return nodes
 
 
@@ -58,5 +72,6 @@ def generate_launch_description():
     profile = [] if PROFILE in os.environ else [SetEnvironmentVariable(PROFILE, str(CONFIG / 'fastdds.xml'))]
     arguments = [
         DeclareLaunchArgument(name, default_value=default, description=text)
-        for name, (default, text) in ARGUMENTS.items()]
+        for name, (default, text) in ARGUMENTS.items()
+    ]
     return LaunchDescription([*profile, *arguments, OpaqueFunction(function=start_nodes)])

@@ -13,7 +13,7 @@ from stc_ros.memory.recall import Recall
 from stc_ros.memory.window import Window
 from stc_ros.models.base import VideoModel
 
-BRIEF = 32          # tokens of an answer for which there is room, or else the newest frame is not read whole
+BRIEF = 32  # tokens of an answer for which there is room, or else the newest frame is not read whole
 
 
 class StreamError(RuntimeError):
@@ -37,13 +37,13 @@ class AnswerReport:
     """What an answer rests on, and how fast it came. Complete when the answer has ended."""
 
     text: str
-    first_stamp: int                        # ns: oldest frame in the window when it was asked
-    last_stamp: int                         # ns: newest
-    frames_seen: int                        # frames in the window
+    first_stamp: int  # ns: oldest frame in the window when it was asked
+    last_stamp: int  # ns: newest
+    frames_seen: int  # frames in the window
     time_to_first_token_s: float = 0.0
     tokens: int = 0
-    tokens_per_second: float = 0.0          # behind the first token
-    finished: bool = False                  # the model ended it, not the limit and not the caller
+    tokens_per_second: float = 0.0  # behind the first token
+    finished: bool = False  # the model ended it, not the limit and not the caller
     # of each token: up to where it wrote `text`, and the probability that the model gave it; may still grow
     chances: list[tuple[int, float]] = field(default_factory=list)
 
@@ -57,8 +57,14 @@ class Answer(Iterator[str]):
     read.
     """
 
-    def __init__(self, model: VideoModel, memory: Window, question: str, max_new_tokens: int,
-                 newest: Callable[[int], torch.Tensor | None] = lambda room: None):
+    def __init__(
+        self,
+        model: VideoModel,
+        memory: Window,
+        question: str,
+        max_new_tokens: int,
+        newest: Callable[[int], torch.Tensor | None] = lambda room: None,
+    ):
         question = question.strip()
         if not question:
             raise QuestionError('the question is empty')
@@ -95,7 +101,7 @@ class Answer(Iterator[str]):
             self.report.chances.append((len(self.report.text), chance))
             if len(written) == limit:
                 break
-            with torch.inference_mode():        # never across a yield: the caller's code runs there
+            with torch.inference_mode():  # never across a yield: the caller's code runs there
                 hidden = recall.run(model.decoder.embed([token]))
         yield from self._say(model.words.decode(written))
 
@@ -124,4 +130,4 @@ class Answer(Iterator[str]):
         if text == said or not text.startswith(said) or (partial and text.endswith('\ufffd')):
             return
         self.report.text = text
-        yield text[len(said):]
+        yield text[len(said) :]

@@ -27,7 +27,7 @@ class Lane:
             raise RuntimeError('the lane is not empty: settle it first')
         if self._side:
             self._side.wait_stream(torch.cuda.current_stream(self._device))
-        self._running = self._thread.submit(self._run, work), self._side and work      # else a circle with its owner
+        self._running = self._thread.submit(self._run, work), self._side and work  # else a circle with its owner
 
     def settle(self) -> Any:
         """Wait for what runs -> what it returned, or None when there is nothing. Raises what it raised."""
@@ -42,5 +42,5 @@ class Lane:
             self._running = None
 
     def _run(self, work: Callable[[], Any]) -> Any:
-        with torch.inference_mode(), torch.cuda.stream(self._side):     # without a GPU: None, which changes nothing
+        with torch.inference_mode(), torch.cuda.stream(self._side):  # without a GPU: None, which changes nothing
             return work()

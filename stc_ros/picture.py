@@ -29,9 +29,10 @@ class Picture:
 def resize(pixels: np.ndarray, height: int, width: int, mode: str):
     """uint8 [H, W, C] -> uint8 tensor [1, C, height, width] of its own, antialiased on uint8 as Pillow's is."""
     import torch
+
     if any(stride < 0 for stride in pixels.strides):
         pixels = pixels.copy()
-    if not pixels.flags.writeable:          # torch warns of what nobody does: nothing here writes into a picture
+    if not pixels.flags.writeable:  # torch warns of what nobody does: nothing here writes into a picture
         pixels = np.asarray(_Writeable(pixels))
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     if image.shape[2:] == (height, width):
@@ -45,4 +46,4 @@ class _Writeable:
     def __init__(self, pixels: np.ndarray):
         about = pixels.__array_interface__
         self.__array_interface__ = {**about, 'data': (about['data'][0], False)}
-        self.owner = pixels                 # the array made of this keeps it, and so the memory
+        self.owner = pixels  # the array made of this keeps it, and so the memory

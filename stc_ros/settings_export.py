@@ -40,8 +40,11 @@ def _about(k: Knob) -> str:
 
 
 def _yaml(value) -> str:
-    return {True: 'true', False: 'false'}[value] if isinstance(value, bool) else (
-        f'"{value}"' if isinstance(value, str) else repr(value))
+    return (
+        {True: 'true', False: 'false'}[value]
+        if isinstance(value, bool)
+        else (f'"{value}"' if isinstance(value, str) else repr(value))
+    )
 
 
 def main(argv=None) -> None:

@@ -31,30 +31,30 @@ from stc_ros.timing import Stopwatch
 
 __all__ = ['Answer', 'FrameReport', 'NothingSeen', 'QuestionError', 'Stream', 'StreamError', 'StreamStats']
 
-REMEMBERED_TIMES = 512          # frames over which median and p99 are taken
+REMEMBERED_TIMES = 512  # frames over which median and p99 are taken
 
 
 @dataclass(frozen=True, slots=True)
 class FrameReport:
     """What became of one frame."""
 
-    stamp: int                      # ns
-    index: int                      # 0 for the first frame since the last reset
-    grid: tuple[int, int]           # rows, cols of the vision patches
-    token_grid: tuple[int, int]     # rows, cols of the visual tokens before pruning
-    recomputed: np.ndarray          # float32 [rows * cols]: share of the vision layers that recomputed each patch
-    kept: np.ndarray                # int64 [b]: raster indices of the visual tokens kept
-    tokens: int                     # vision tokens
-    tokens_recomputed: float        # of them, recomputed (mean over the layers)
-    similarity: float               # of what was reused to what it would be, as the cacher estimates; NaN: it does not
-    visual_tokens: int              # tokens before the pruner
-    tokens_kept: int                # and behind it
-    ms: dict[str, float]            # gate, vision, prune, prefill: milliseconds (overlap: the last frame's prefill)
+    stamp: int  # ns
+    index: int  # 0 for the first frame since the last reset
+    grid: tuple[int, int]  # rows, cols of the vision patches
+    token_grid: tuple[int, int]  # rows, cols of the visual tokens before pruning
+    recomputed: np.ndarray  # float32 [rows * cols]: share of the vision layers that recomputed each patch
+    kept: np.ndarray  # int64 [b]: raster indices of the visual tokens kept
+    tokens: int  # vision tokens
+    tokens_recomputed: float  # of them, recomputed (mean over the layers)
+    similarity: float  # of what was reused to what it would be, as the cacher estimates; NaN: it does not
+    visual_tokens: int  # tokens before the pruner
+    tokens_kept: int  # and behind it
+    ms: dict[str, float]  # gate, vision, prune, prefill: milliseconds (overlap: the last frame's prefill)
     scene_change: bool
-    first_stamp: int                # ns: the oldest frame in the window (overlap: before this frame)
-    memory_tokens: int              # visual tokens in the window (overlap: before this frame)
-    tokens_waiting: int             # of them, not prefilled yet
-    memory_bytes: int               # of keys, values, what waits, and the vision features held
+    first_stamp: int  # ns: the oldest frame in the window (overlap: before this frame)
+    memory_tokens: int  # visual tokens in the window (overlap: before this frame)
+    tokens_waiting: int  # of them, not prefilled yet
+    memory_bytes: int  # of keys, values, what waits, and the vision features held
 
 
 @dataclass(slots=True)
@@ -80,8 +80,10 @@ class StreamStats:
 
     def milliseconds(self) -> dict[str, dict[str, float]]:
         """By stage: median and p99."""
-        return {stage: {'median': float(np.median(times)), 'p99': float(np.percentile(times, 99))}
-                for stage, times in self.ms.items()}
+        return {
+            stage: {'median': float(np.median(times)), 'p99': float(np.percentile(times, 99))}
+            for stage, times in self.ms.items()
+        }
 
     def count(self, report: FrameReport) -> None:
         self.frames += 1
@@ -102,31 +104,40 @@ class Stream:
     def __init__(self, model: VideoModel, settings: Settings | None = None):
         self.model = model
         self.settings = settings or Settings()
-        self._lane, self._prefill_ms = Lane(model.device), {}       # for prefill, where that overlaps
+        self._lane, self._prefill_ms = Lane(model.device), {}  # for prefill, where that overlaps
         with torch.inference_mode():
             try:
                 batch, vision = self.settings.prefill_batch, most_bytes(model)
                 if vision >= self.settings.memory_mib << 20:
                     raise ValueError(f'memory_mib {self.settings.memory_mib} is too little')
-                self.memory = Window(model.decoder, model.words.head(), self.settings.memory_tokens,
-                                     (self.settings.memory_mib << 20) - vision, model.dtype,
-                                     model.decoder.spare_tokens if batch < 0 else batch)
+                self.memory = Window(
+                    model.decoder,
+                    model.words.head(),
+                    self.settings.memory_tokens,
+                    (self.settings.memory_mib << 20) - vision,
+                    model.dtype,
+                    model.decoder.spare_tokens if batch < 0 else batch,
+                )
             except ValueError as error:
-                raise SettingError(f'{error}; the vision features that this model reuses take up to '
-                                   f'{vision / 2 ** 20:.0f} MiB: raise memory_mib') from None
+                raise SettingError(
+                    f'{error}; the vision features that this model reuses take up to '
+                    f'{vision / 2**20:.0f} MiB: raise memory_mib'
+                ) from None
         if self.memory.capacity < model.visual_tokens:
-            raise SettingError(f'a frame of this model has {model.visual_tokens} visual tokens, more than the '
-                               f'{self.memory.capacity} of the memory: raise memory_tokens or memory_mib')
+            raise SettingError(
+                f'a frame of this model has {model.visual_tokens} visual tokens, more than the '
+                f'{self.memory.capacity} of the memory: raise memory_tokens or memory_mib'
+            )
         self.reset()
 
     @torch.inference_mode()
     def reset(self) -> None:
         """Forget everything seen."""
-        with contextlib.suppress(Exception):        # what is forgotten may have failed
+        with contextlib.suppress(Exception):  # what is forgotten may have failed
             self.settle()
-        self._prefill_ms = {'prefill': 0.0}         # of the last frame whose prefill ran beside another's vision
+        self._prefill_ms = {'prefill': 0.0}  # of the last frame whose prefill ran beside another's vision
         self.vision = VisionState()
-        self._sight: Sight | None = None            # of the newest that showed anything, if not all of it was told
+        self._sight: Sight | None = None  # of the newest that showed anything, if not all of it was told
         self.pruner = make_pruner(self.settings.pruner)
         self.thumbnail: torch.Tensor | None = None
         self.memory.clear()
@@ -138,8 +149,8 @@ class Stream:
         size = self.model.pixels.height, self.model.pixels.width
         frame = noise.integers(0, 256, (*size, 3), np.uint8)
         self.see(frame, 0)
-        for stamp, share in ((1, 4), (2, 3)):       # a part of it new, as in most frames to come
-            frame[:size[0] // share] = noise.integers(0, 256, (size[0] // share, size[1], 3), np.uint8)
+        for stamp, share in ((1, 4), (2, 3)):  # a part of it new, as in most frames to come
+            frame[: size[0] // share] = noise.integers(0, 256, (size[0] // share, size[1], 3), np.uint8)
             self.see(frame, stamp)
         list(self.ask('?', 2))
         self.reset()
@@ -172,7 +183,7 @@ class Stream:
         sight = look(model, self.vision, image, settings, refresh=scene_change)
         watch.mark('vision')
 
-        chosen = None if sight is None else self.pruner.select(sight, settings)         # b of n tokens
+        chosen = None if sight is None else self.pruner.select(sight, settings)  # b of n tokens
         if sight:
             self._sight = sight if len(chosen.index) < model.visual_tokens else None
         watch.mark('prune')
@@ -190,10 +201,21 @@ class Stream:
         recomputed = np.zeros(patches, np.float32) if sight is None else sight.recomputed.cpu().numpy()
         kept = np.empty(0, np.int64) if chosen is None else chosen.index.cpu().numpy()
         report = FrameReport(
-            stamp=stamp, index=self._stats.frames, grid=model.tower.grid, token_grid=model.token_grid,
-            recomputed=recomputed, kept=kept, tokens=patches, tokens_recomputed=float(recomputed.sum()),
+            stamp=stamp,
+            index=self._stats.frames,
+            grid=model.tower.grid,
+            token_grid=model.token_grid,
+            recomputed=recomputed,
+            kept=kept,
+            tokens=patches,
+            tokens_recomputed=float(recomputed.sum()),
             similarity=math.nan if self.vision.compact is None else self.vision.compact.similarity,
-            visual_tokens=model.visual_tokens, tokens_kept=len(kept), ms=ms, scene_change=scene_change, **remembered)
+            visual_tokens=model.visual_tokens,
+            tokens_kept=len(kept),
+            ms=ms,
+            scene_change=scene_change,
+            **remembered,
+        )
         self._stats.count(report)
         return report
 
@@ -214,8 +236,12 @@ class Stream:
 
     def _remembered(self, stamp: int) -> dict[str, int]:
         """What a frame's report says of the memory."""
-        return {'memory_tokens': self.memory.tokens, 'first_stamp': self.memory.first_stamp(stamp),
-                'tokens_waiting': self.memory.tokens_waiting, 'memory_bytes': self.memory.bytes + self.vision.bytes}
+        return {
+            'memory_tokens': self.memory.tokens,
+            'first_stamp': self.memory.first_stamp(stamp),
+            'tokens_waiting': self.memory.tokens_waiting,
+            'memory_bytes': self.memory.bytes + self.vision.bytes,
+        }
 
     def _remember(self, chosen, settings: Settings, stamp: int, watch: Stopwatch | None = None) -> dict[str, float]:
         """Prefill the tokens chosen of a frame, or none -> milliseconds by stage."""
@@ -224,8 +250,9 @@ class Stream:
         if chosen is None or len(chosen.index) == 0:
             self.memory.pass_time(1 if settings.compact_positions else places, stamp)
         elif settings.compact_positions:
-            self.memory.add(chosen.tokens[None], torch.arange(len(chosen.index), device=self.model.device),
-                            len(chosen.index), stamp)
+            self.memory.add(
+                chosen.tokens[None], torch.arange(len(chosen.index), device=self.model.device), len(chosen.index), stamp
+            )
         else:
             self.memory.add(chosen.tokens[None], chosen.index, places, stamp)
         if stamp - self.memory.waiting_since(stamp) >= settings.prefill_wait * 1e9:
@@ -243,8 +270,9 @@ class Stream:
         self.settle()
         if not self.memory.frames:
             raise NothingSeen('no frame has been seen yet: is a camera publishing?')
-        answer = Answer(self.model, self.memory, question, max_new_tokens or self.settings.max_new_tokens,
-                        self.newest_tokens)
+        answer = Answer(
+            self.model, self.memory, question, max_new_tokens or self.settings.max_new_tokens, self.newest_tokens
+        )
         self._stats.answers += 1
         return answer
 

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 
-WORDS = 3               # shorter clauses, such as "Mr.", may come again
+WORDS = 3  # shorter clauses, such as "Mr.", may come again
 _END = ',.;:!?'
 _SENTENCES = re.compile(r'(?<=[.!?])(?=\s)')
 _CLAUSES = re.compile(r'(?<=[,;:])(?=\s)')
@@ -77,7 +77,7 @@ def _join(clauses: list[str], told: list[bool]) -> str:
     """The clauses of a sentence that are told, the last one with the sentence's own end."""
     left = [clause for clause, tell in zip(clauses, told) if tell]
     if left and not told[-1]:
-        left[-1] = left[-1].rstrip(_END) + clauses[-1][len(clauses[-1].rstrip(_END)):]
+        left[-1] = left[-1].rstrip(_END) + clauses[-1][len(clauses[-1].rstrip(_END)) :]
     return ''.join(left)
 
 

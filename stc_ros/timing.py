@@ -6,7 +6,7 @@ import time
 
 import torch
 
-now = time.perf_counter         # the clock on a CPU; a benchmark on a busy machine may count CPU time instead
+now = time.perf_counter  # the clock on a CPU; a benchmark on a busy machine may count CPU time instead
 
 
 class Stopwatch:
@@ -29,7 +29,7 @@ class Stopwatch:
         if not self.gpu:
             return now()
         event = torch.cuda.Event(enable_timing=True)
-        event.record(torch.cuda.current_stream(self.device))     # else the current device's, which may be another
+        event.record(torch.cuda.current_stream(self.device))  # else the current device's, which may be another
         return event
 
     def _between(self, a, b) -> float:

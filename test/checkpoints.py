@@ -13,9 +13,20 @@ from stc_ros.settings import Settings
 
 PROJECTOR, TOWER, TEXT = 'multi_modal_projector.', 'vision_tower.', 'language_model.model.'
 MEAN, STD = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
-VIDEO = {'do_convert_rgb': True, 'do_normalize': True, 'do_rescale': True, 'do_resize': True, 'do_sample_frames': False,
-         'image_mean': MEAN, 'image_std': STD, 'resample': 3, 'rescale_factor': 1 / 255, 'return_metadata': False,
-         'size': {'height': 24, 'width': 24}, 'video_processor_type': 'LlavaOnevisionVideoProcessor'}
+VIDEO = {
+    'do_convert_rgb': True,
+    'do_normalize': True,
+    'do_rescale': True,
+    'do_resize': True,
+    'do_sample_frames': False,
+    'image_mean': MEAN,
+    'image_std': STD,
+    'resample': 3,
+    'rescale_factor': 1 / 255,
+    'return_metadata': False,
+    'size': {'height': 24, 'width': 24},
+    'video_processor_type': 'LlavaOnevisionVideoProcessor',
+}
 
 
 def load(folder, **settings):
@@ -24,9 +35,15 @@ def load(folder, **settings):
 
 def edit(folder, **values):
     """In config.json; `text` and `vision` go into their parts, None deletes."""
-    edit_json(folder, 'config.json', lambda config: (
-        config['text_config'].update(values.pop('text', {})), config['vision_config'].update(values.pop('vision', {})),
-        [config.pop(k, None) if v is None else config.update({k: v}) for k, v in values.items()]))
+    edit_json(
+        folder,
+        'config.json',
+        lambda config: (
+            config['text_config'].update(values.pop('text', {})),
+            config['vision_config'].update(values.pop('vision', {})),
+            [config.pop(k, None) if v is None else config.update({k: v}) for k, v in values.items()],
+        ),
+    )
 
 
 def edit_json(folder, name, change):
@@ -58,6 +75,7 @@ def spoil(key, value):
     def change(held):
         held[key].view(-1)[0] = value
         return held
+
     return lambda folder: rewrite(folder, change)
 
 
@@ -92,8 +110,11 @@ def bring_code(folder):
 
 
 def bring_a_tokenizers_code(folder):
-    edit_json(folder, 'tokenizer_config.json', lambda c: c.update(
-        tokenizer_class='Evil', auto_map={'AutoTokenizer': ['evil.Evil', None]}))
+    edit_json(
+        folder,
+        'tokenizer_config.json',
+        lambda c: c.update(tokenizer_class='Evil', auto_map={'AutoTokenizer': ['evil.Evil', None]}),
+    )
     (folder / 'evil.py').write_text('raise SystemExit("executed")')
 
 

@@ -66,8 +66,12 @@ def launch_process(tmp_path):
         paths = [str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]
         with log.open('wb') as output:
             process = subprocess.Popen(
-                [sys.executable, '-m', module, *arguments], stdout=output, stderr=subprocess.STDOUT, cwd=tmp_path,
-                env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths), **environment})
+                [sys.executable, '-m', module, *arguments],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=tmp_path,
+                env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths), **environment},
+            )
         process.log = log
         started.append(process)
         return process

@@ -25,14 +25,14 @@ class FakeStream:
         self.model.ask_narration = functools.partial(VideoModel.ask_narration, self.model)
         self.settings = Settings()
         self.words, self.see_s, self.token_s = words, see_s, token_s
-        self.says = 'word{} '                   # each piece, of its number
-        self.mute = 0                           # tokens behind the last piece, which write nothing
-        self.sure = lambda piece: 1.0           # probability of a piece, by its number
+        self.says = 'word{} '  # each piece, of its number
+        self.mute = 0  # tokens behind the last piece, which write nothing
+        self.sure = lambda piece: 1.0  # probability of a piece, by its number
         self.faults: dict[str, list[BaseException]] = {}
         self.log: list = []
         self.threads: set[int] = set()
         self.scene_change = False
-        self.remembers = 0                      # newest frames in the window; 0: all
+        self.remembers = 0  # newest frames in the window; 0: all
         self.stamps: list[int] = []
         self.closed = 0
         self.tokens_waiting = 0
@@ -51,12 +51,24 @@ class FakeStream:
         self.stamps.append(stamp)
         kept = np.arange(round(4 * (1 - self.settings.prune_ratio)))
         return FrameReport(
-            stamp=stamp, index=len(self.stamps) - 1, grid=(4, 4), token_grid=(2, 2),
-            recomputed=np.full(16, 0.25, np.float32), kept=kept, tokens=16, tokens_recomputed=4.0,
-            similarity=0.99, visual_tokens=4,
-            tokens_kept=len(kept), ms={'gate': 1.0, 'vision': 2.0, 'prune': 3.0, 'prefill': 4.0},
-            scene_change=self.scene_change, first_stamp=self.stamps[-self.remembers:][0],
-            memory_tokens=4, tokens_waiting=0, memory_bytes=64)
+            stamp=stamp,
+            index=len(self.stamps) - 1,
+            grid=(4, 4),
+            token_grid=(2, 2),
+            recomputed=np.full(16, 0.25, np.float32),
+            kept=kept,
+            tokens=16,
+            tokens_recomputed=4.0,
+            similarity=0.99,
+            visual_tokens=4,
+            tokens_kept=len(kept),
+            ms={'gate': 1.0, 'vision': 2.0, 'prune': 3.0, 'prefill': 4.0},
+            scene_change=self.scene_change,
+            first_stamp=self.stamps[-self.remembers :][0],
+            memory_tokens=4,
+            tokens_waiting=0,
+            memory_bytes=64,
+        )
 
     def prefill(self) -> None:
         self.log.append(('prefill',))

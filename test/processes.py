@@ -5,8 +5,9 @@ from pathlib import Path
 
 
 def children_of(pid: int) -> list[int]:
-    return [int(child) for task in Path(f'/proc/{pid}/task').iterdir() for child in
-            (task / 'children').read_text().split()]
+    return [
+        int(child) for task in Path(f'/proc/{pid}/task').iterdir() for child in (task / 'children').read_text().split()
+    ]
 
 
 def gone(pids: list[int]) -> bool:

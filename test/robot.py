@@ -21,7 +21,7 @@ from stc_ros.ros.node import spin, stop_spinning  # noqa: E402
 from stc_ros.ros.stream_node import StreamNode  # noqa: E402
 from stc_ros.srv import Ask  # noqa: E402
 
-PATIENCE_S = 60.0       # the first import of torch takes long on a busy machine
+PATIENCE_S = 60.0  # the first import of torch takes long on a busy machine
 
 
 @functools.lru_cache
@@ -47,8 +47,9 @@ class Robot:
     def __init__(self, ros, load=toy_stream, cli=(), **parameters):
         self.ros = ros
         overrides = [Parameter(name, value=value) for name, value in ({'memory_tokens': 90} | parameters).items()]
-        self.node = StreamNode(load, context=ros.context, parameter_overrides=overrides,
-                               cli_args=['--ros-args', *cli] if cli else None)
+        self.node = StreamNode(
+            load, context=ros.context, parameter_overrides=overrides, cli_args=['--ros-args', *cli] if cli else None
+        )
         self.executor = SingleThreadedExecutor(context=ros.context)
         self.executor.add_node(self.node)
         self.ended = threading.Event()
@@ -64,7 +65,7 @@ class Robot:
         self.executor.shutdown()
         self.node.destroy_node()
         self.node = self.executor = None
-        gc.collect()        # rclpy ends a lifecycle node's services only now; until then they confuse the next node's
+        gc.collect()  # rclpy ends a lifecycle node's services only now; until then they confuse the next node's
 
     def until_active(self):
         assert self.ros.spin_until(lambda: self.node.active, PATIENCE_S), self.node.fault or self.node.state

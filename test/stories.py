@@ -40,10 +40,13 @@ def two_leave():
         if t >= 10:
             objects.append(seen(5, 'red', 'star', 'bottom', moves='up', moved_for=t - 8))
         frames.append(objects)
-    return story(frames, [
-        (1, 'started', 2, 'white', 'square', 'right'),
-        (4, 'left', 3, 'blue', 'star', 'top'),
-        (6, 'changed colour', 1, 'white', 'circle', 'red'),
-        (8, 'left', 4, 'green', 'star', 'bottom'),
-        (10, 'entered', 5, 'red', 'star', 'bottom'),
-    ])
+    return story(
+        frames,
+        [
+            (1, 'started', 2, 'white', 'square', 'right'),
+            (4, 'left', 3, 'blue', 'star', 'top'),
+            (6, 'changed colour', 1, 'white', 'circle', 'red'),
+            (8, 'left', 4, 'green', 'star', 'bottom'),
+            (10, 'entered', 5, 'red', 'star', 'bottom'),
+        ],
+    )

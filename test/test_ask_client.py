@@ -34,8 +34,14 @@ def server(ros):
     executor = MultiThreadedExecutor(num_threads=3, context=ros.context)
     ros.executor.remove_node(ros.node)
     executor.add_node(ros.node)
-    action = ActionServer(ros.node, AskStream, 'ask_stream', one.execute, callback_group=ReentrantCallbackGroup(),
-                          cancel_callback=lambda goal: CancelResponse.ACCEPT)
+    action = ActionServer(
+        ros.node,
+        AskStream,
+        'ask_stream',
+        one.execute,
+        callback_group=ReentrantCallbackGroup(),
+        cancel_callback=lambda goal: CancelResponse.ACCEPT,
+    )
     thread = threading.Thread(target=executor.spin)
     thread.start()
     yield one
@@ -56,13 +62,14 @@ def test_it_prints_the_pieces_and_where_they_come_from(server, launch_process):
     assert asked.wait(20) == 0
     said = asked.log.read_text()
     assert 'a red circle\n' in said and '12 frames seen' in said and '50 ms' in said
-    goal, = server.goals
+    (goal,) = server.goals
     assert (goal.question, goal.max_new_tokens) == ('what is there?', 9)
     assert (goal.timeout.sec, goal.timeout.nanosec) == (2, 500_000_000)
 
 
 def test_pieces_that_were_lost_are_not_left_out(server, launch_process):
     """The answer stands there whole, at the end; and so does what comes with the result only."""
+
     def act(goal, kind):
         for piece in ('a red', 'gle and a', ' square'):
             goal.publish_feedback(kind.Feedback(text=piece))
@@ -128,7 +135,8 @@ def test_without_a_node_it_says_what_to_do(ros, launch_process):
     assert f'ROS_DOMAIN_ID={os.environ["ROS_DOMAIN_ID"]}' in said and 'Start one' in said
 
 
-@pytest.mark.parametrize('rate, says', [(41.6, 'first token after 50 ms, 42 tokens/s'),
-                                        (0.0, 'first token after 50 ms')])
+@pytest.mark.parametrize(
+    'rate, says', [(41.6, 'first token after 50 ms, 42 tokens/s'), (0.0, 'first token after 50 ms')]
+)
 def test_a_single_token_has_no_rate(rate, says):
     assert speed(SimpleNamespace(time_to_first_token=0.05, tokens_per_second=rate)) == says

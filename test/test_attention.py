@@ -20,7 +20,7 @@ def make(keys, rows=6, groups=2, head=16, loud=1.0, dtype=torch.float32):
 def test_pieces_equal_the_whole(cuts, loud):
     query, keys, values = make(40, loud=loud)
     seen = torch.rand(6, 40, generator=torch.Generator().manual_seed(1)) < 0.7
-    seen[:, list(cuts[:-1])] = True                         # each row sees a key of each piece
+    seen[:, list(cuts[:-1])] = True  # each row sees a key of each piece
     mask = torch.zeros(6, 40).masked_fill_(~seen, -torch.inf)
     whole = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=SCALE)
     pieces = [Piece(keys[:, :, a:b], values[:, :, a:b], mask[:, a:b]) for a, b in zip(cuts, cuts[1:])]
@@ -33,8 +33,9 @@ def test_the_plain_way_is_as_exact_as_the_kernel_where_scores_are_large(dtype, w
     """Scores of a hundred and more, as a question's own tokens have; half precision would round them by a half."""
     query, keys, values = make(50, loud=100.0, dtype=dtype)
     mask = torch.zeros(6, 50, dtype=dtype).masked_fill_(torch.ones(6, 50).triu(40) > 0, -torch.inf) if masked else None
-    exact = F.scaled_dot_product_attention(query.double(), keys.double(), values.double(), scale=SCALE,
-                                           attn_mask=None if mask is None else mask.double())
+    exact = F.scaled_dot_product_attention(
+        query.double(), keys.double(), values.double(), scale=SCALE, attn_mask=None if mask is None else mask.double()
+    )
     for way in (attend_to, attend_plainly):
         mixed, weight = way(query, Piece(keys, values, mask), SCALE)
         assert mixed.dtype == dtype and weight.dtype == torch.float32

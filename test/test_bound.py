@@ -24,11 +24,12 @@ from stc_ros.settings import Settings
 BENCHMARKS = Path(__file__).resolve().parents[1] / 'benchmarks'
 ALLOWED = 0.01
 FRAMES = 64
-WINDOW = 16                     # frames over which similarity is a mean
+WINDOW = 16  # frames over which similarity is a mean
 SLACK = 0.01
 
 
 # -- effort, audits ----------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize(('error', 'rises'), [(3 * ALLOWED, True), (ALLOWED / 5, False)])
 def test_effort_follows_the_error_within_its_range(error, rises):
@@ -85,13 +86,13 @@ def test_a_whole_frame_is_due_after_the_interval_or_where_effort_does_not_do():
     assert not bound.whole_due(ALLOWED)
     bound.since += 1
     assert bound.whole_due(ALLOWED)
-    assert not bound.whole_due(ALLOWED, resting=True)       # audits are rarer at rest, and come
+    assert not bound.whole_due(ALLOWED, resting=True)  # audits are rarer at rest, and come
     bound.since *= RESTING
     assert bound.whole_due(ALLOWED, resting=True)
     bound.restart()
     assert not bound.whole_due(ALLOWED)
     bound.note(3 * ALLOWED, 3 * ALLOWED, ALLOWED)
-    assert not bound.whole_due(ALLOWED)                     # there is more effort to make
+    assert not bound.whole_due(ALLOWED)  # there is more effort to make
     bound.effort = EFFORT[1]
     assert bound.whole_due(ALLOWED)
     bound.restart()
@@ -132,6 +133,7 @@ def test_an_audit_without_an_estimate_teaches_nothing():
 
 # -- the loop ----------------------------------------------------------------------------------------------------------
 
+
 def embedded():
     model = load_model(Settings(device='cpu'))
     return model.tower, model.pixels, drifting_light(FRAMES, model.pixels.height)
@@ -145,6 +147,7 @@ def real():
         pytest.skip('the benchmarks, whose world it sees, are not installed')
     sys.path.insert(0, str(BENCHMARKS))
     from feature_worlds import world
+
     frames, _ = world('light', 0, 196, clips=Path('none: a texture and discs stand in'))
     return *load_tower(196), itertools.islice(frames, FRAMES)
 
@@ -155,8 +158,10 @@ def seen(request):
     tower, pixels, frames = request.param()
     images = [pixels.resize(frame) for frame in frames]
     with torch.inference_mode():
-        true = [tower.finish(encode(tower, CacherState(), embed(tower, pixels, i), Settings(cacher='off'))[0])[0]
-                for i in images]
+        true = [
+            tower.finish(encode(tower, CacherState(), embed(tower, pixels, i), Settings(cacher='off'))[0])[0]
+            for i in images
+        ]
     return tower, pixels, images, true
 
 
@@ -173,21 +178,24 @@ def follow_stream(seen, cache_similarity):
     tower, pixels, images, true = seen
     settings, state, rows = Settings(cache_similarity=cache_similarity, heartbeat=1), None, []
     for image, right in zip(images, true):
-        state, recomputed = encode_compact(tower, state, image, lambda image=image: embed(tower, pixels, image),
-                                           settings)
+        state, recomputed = encode_compact(
+            tower, state, image, lambda image=image: embed(tower, pixels, image), settings
+        )
         cosine = F.cosine_similarity(tower.finish(state.features)[0], right, dim=-1)[~recomputed]
-        rows.append((float(cosine.mean()), state.similarity if len(cosine) else math.nan,
-                     float(recomputed.float().mean())))
+        rows.append(
+            (float(cosine.mean()), state.similarity if len(cosine) else math.nan, float(recomputed.float().mean()))
+        )
     return np.array(rows[1:]).T
 
 
 def windowed(values):
-    return np.array([np.nanmean(values[i:i + WINDOW]) for i in range(len(values) - WINDOW + 1)])
+    return np.array([np.nanmean(values[i : i + WINDOW]) for i in range(len(values) - WINDOW + 1)])
 
 
 @contextlib.contextmanager
 def cut_loop(monkeypatch):
     """Pixels alone decide: no audits, always the least effort, nothing follows the samples."""
+
     def note(self, *_):
         self.effort = EFFORT[0]
 
@@ -203,7 +211,7 @@ def test_the_loop_holds_the_similarity_asked_for_in_drifting_light(seen, asked, 
     true, told, share = follow_stream(seen, asked)
     held = windowed(true) >= asked - SLACK
     assert held.mean() >= 0.95
-    assert share.mean() < 0.7                               # not by computing everything
+    assert share.mean() < 0.7  # not by computing everything
     assert abs(windowed(told) - windowed(true)).mean() < SLACK
     with cut_loop(monkeypatch):
         alone, _, _ = follow_stream(seen, asked)
@@ -217,7 +225,8 @@ def test_where_nothing_happens_it_costs_next_to_nothing(seen):
     for _ in range(128):
         noise = torch.from_numpy(rng.normal(0, 1.5, images[0].shape))
         image = (images[0] + noise).clamp(0, 255).round().to(torch.uint8)
-        state, recomputed = encode_compact(tower, state, image, lambda image=image: embed(tower, pixels, image),
-                                           Settings())
+        state, recomputed = encode_compact(
+            tower, state, image, lambda image=image: embed(tower, pixels, image), Settings()
+        )
         shares.append(float(recomputed.float().mean()))
     assert np.mean(shares[64:]) < 0.06

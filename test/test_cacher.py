@@ -20,7 +20,7 @@ SIMILARITY = Settings(cacher='similarity', cache_similarity=0.9, cache_interval=
 @pytest.fixture(scope='module')
 def model():
     model = random_model()
-    for block in model.tower.blocks:        # default initialisation is so small that layers would hardly matter
+    for block in model.tower.blocks:  # default initialisation is so small that layers would hardly matter
         for linear in (block.q, block.k, block.v, block.out):
             nn.init.normal_(linear.weight, std=0.3)
     return model
@@ -30,8 +30,10 @@ def model():
 def patches(model):
     """Eight embedded frames, [1, T, d] each."""
     with torch.inference_mode():
-        return [model.tower.embed(model.pixels.normalise(model.pixels.resize(f), 'cpu', torch.float32))
-                for f in moving_square(8)]
+        return [
+            model.tower.embed(model.pixels.normalise(model.pixels.resize(f), 'cpu', torch.float32))
+            for f in moving_square(8)
+        ]
 
 
 def plain(tower, x):
@@ -46,10 +48,17 @@ def run(tower, frames, settings, state=None):
         return [encode(tower, state, x, settings) for x in frames]
 
 
-@pytest.mark.parametrize('settings', [
-    dataclasses.replace(PAPER, update_ratio=1.0), dataclasses.replace(PAPER, cache_interval=1),
-    dataclasses.replace(SIMILARITY, cache_similarity=1.0), dataclasses.replace(SIMILARITY, cache_interval=1),
-    Settings(cacher='off')], ids=['r=1', 'N=1', 'tau=1', 'tau N=1', 'off'])
+@pytest.mark.parametrize(
+    'settings',
+    [
+        dataclasses.replace(PAPER, update_ratio=1.0),
+        dataclasses.replace(PAPER, cache_interval=1),
+        dataclasses.replace(SIMILARITY, cache_similarity=1.0),
+        dataclasses.replace(SIMILARITY, cache_interval=1),
+        Settings(cacher='off'),
+    ],
+    ids=['r=1', 'N=1', 'tau=1', 'tau N=1', 'off'],
+)
 def test_recomputing_everything_is_the_plain_tower(model, patches, settings):
     for x, (y, recomputed) in zip(patches, run(model.tower, patches, settings)):
         torch.testing.assert_close(y, plain(model.tower, x), atol=1e-5, rtol=1e-5)
@@ -82,7 +91,7 @@ def test_the_selective_layer_is_the_papers_formula(model, patches):
         attention_ref = block.attend(block.q(h_ref)[None], key_ref[None], value_ref[None])[0]
         mlp_ref = block.mlp(block.norm2(x_ref + attention_ref))
         similarity = [float(torch.dot(a, b) / (a.norm() * b.norm())) for a, b in zip(key, key_ref)]
-        chosen = sorted(range(len(x)), key=lambda i: similarity[i])[:int(ratio * len(x))]
+        chosen = sorted(range(len(x)), key=lambda i: similarity[i])[: int(ratio * len(x))]
         value, attention, mlp = value_ref.clone(), attention_ref.clone(), mlp_ref.clone()
         for i in chosen:
             value[i] = block.v(h[i])
@@ -91,7 +100,7 @@ def test_the_selective_layer_is_the_papers_formula(model, patches):
             q, heads = block.q(h[i]), []
             for head in range(block.heads):
                 cut = slice(head * size, (head + 1) * size)
-                heads.append(torch.softmax(key[:, cut] @ q[cut] / size ** 0.5, 0) @ value[:, cut])
+                heads.append(torch.softmax(key[:, cut] @ q[cut] / size**0.5, 0) @ value[:, cut])
             attention[i] = block.out(torch.cat(heads))
         u = x + attention
         for i in chosen:
@@ -144,11 +153,11 @@ def test_frames_in_one_call_share_a_reference_and_choose_for_themselves(model, p
     tower = model.tower
     state = CacherState()
     run(tower, patches[:1], settings, state)
-    (together, chosen), = run(tower, [torch.cat(patches[1:4])], settings, state)
+    ((together, chosen),) = run(tower, [torch.cat(patches[1:4])], settings, state)
     for i, x in enumerate(patches[1:4]):
         (_, _), (alone, r) = run(tower, [patches[0], x], settings)
-        torch.testing.assert_close(together[i:i + 1], alone, atol=1e-5, rtol=1e-5)
-        assert torch.equal(chosen[i:i + 1], r)
+        torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=1e-5)
+        assert torch.equal(chosen[i : i + 1], r)
 
 
 def test_a_refresh_with_several_frames_keeps_the_last_and_not_the_memory_of_all(model, patches):
@@ -173,23 +182,32 @@ def test_another_shape_or_dtype_refreshes_by_itself(model, patches, change):
     else:
         state = CacherState()
         run(tower, patches[:1], PAPER, state)
-    (y, recomputed), = run(tower, [change(patches[1])], PAPER, state)
+    ((y, recomputed),) = run(tower, [change(patches[1])], PAPER, state)
     assert recomputed.min() == 1
     torch.testing.assert_close(y, plain(tower, change(patches[1])), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize('settings', [PAPER, dataclasses.replace(SIMILARITY, cache_similarity=0.0)],
-                         ids=['paper', 'similarity'])
+@pytest.mark.parametrize(
+    'settings', [PAPER, dataclasses.replace(SIMILARITY, cache_similarity=0.0)], ids=['paper', 'similarity']
+)
 def test_a_class_token_is_always_recomputed(settings):
     torch.manual_seed(0)
-    clip = CLIPVisionModel(CLIPVisionConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=3,
-                                            num_attention_heads=2, image_size=24, patch_size=4)).eval()
+    clip = CLIPVisionModel(
+        CLIPVisionConfig(
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            image_size=24,
+            patch_size=4,
+        )
+    ).eval()
     tower = build_tower(clip, -2, 'default')
     assert tower.class_tokens == 1 and len(tower.blocks) == 2
     with torch.inference_mode():
         x = tower.embed(torch.randn(1, 3, 24, 24))
         later = x.clone()
-        later[:, 5:] += 0.5                                  # the class token itself does not change at all
+        later[:, 5:] += 0.5  # the class token itself does not change at all
     (_, _), (y, recomputed) = run(tower, [x, later], settings)
     assert recomputed[0, 0] == 1 and recomputed.mean() < 1
     assert tower.finish(y).shape == (1, 36, 32)

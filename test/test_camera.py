@@ -138,14 +138,17 @@ def test_a_looped_clip_starts_again(ros, launch_process, clip):
     assert restarts >= 2  # a round is 10 pictures of 0.2 s, so 40 messages
 
 
-@pytest.mark.parametrize('values, words', [
-    ({'source': '/nowhere/clip.mp4'}, ['/nowhere/clip.mp4', 'No such file', 'path of a video file']),
-    ({'source': __file__}, ['test_camera.py', 'path of a video file']),
-    ({'source': '/dev/video99'}, ['/dev/video99', 'ls -l /dev/video*']),
-    ({'profile': 'seaside'}, ['seaside', 'busy', 'night']),
-    ({'rate': -1.0}, ['rate']),
-    ({'size': 'big'}, ['size']),
-])
+@pytest.mark.parametrize(
+    'values, words',
+    [
+        ({'source': '/nowhere/clip.mp4'}, ['/nowhere/clip.mp4', 'No such file', 'path of a video file']),
+        ({'source': __file__}, ['test_camera.py', 'path of a video file']),
+        ({'source': '/dev/video99'}, ['/dev/video99', 'ls -l /dev/video*']),
+        ({'profile': 'seaside'}, ['seaside', 'busy', 'night']),
+        ({'rate': -1.0}, ['rate']),
+        ({'size': 'big'}, ['size']),
+    ],
+)
 def test_what_it_cannot_show_is_refused_with_the_remedy(launch_process, values, words):
     pytest.importorskip('rclpy')
     camera = launch_process(CAMERA, *parameters(**values))

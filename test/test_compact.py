@@ -40,7 +40,7 @@ def test_where_nothing_may_be_reused_of_what_has_changed_it_is_the_plain_tower(m
     images = pictures(model, [frame for frame in moving_square(5) for _ in range(2)])
     for t, (image, (y, recomputed)) in enumerate(zip(images, run(model, images, EXACT))):
         torch.testing.assert_close(y, plain(model, image), atol=1e-5, rtol=1e-5)
-        assert recomputed.all() == (t % 2 == 0)             # every second one is the same to the last bit
+        assert recomputed.all() == (t % 2 == 0)  # every second one is the same to the last bit
 
 
 def test_one_grey_level_of_one_pixel_is_a_change_where_nothing_may_be_reused(model):
@@ -56,8 +56,14 @@ def test_a_refresh_is_the_plain_tower_however_much_may_be_reused(model):
     state = None
     with torch.inference_mode():
         for image in pictures(model, moving_square(4)):
-            state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image),
-                                               dataclasses.replace(COMPACT, cache_similarity=0.0), refresh=True)
+            state, recomputed = encode_compact(
+                model.tower,
+                state,
+                image,
+                lambda image=image: embed(model, image),
+                dataclasses.replace(COMPACT, cache_similarity=0.0),
+                refresh=True,
+            )
             torch.testing.assert_close(state.features, plain(model, image), atol=1e-5, rtol=1e-5)
             assert recomputed.all()
 
@@ -79,13 +85,15 @@ def test_a_token_attends_to_the_cached_keys_and_values_of_the_others(model):
         x, y = embed(model, first)[0], embed(model, second)[0]
         _, held = run_block(block, x[None], None, None, None)
         out, again = run_block(block, y[None, rows], held, rows, None)
-        assert again is held                                        # in place
+        assert again is held  # in place
         mixed_input = block.norm1(torch.where(torch.isin(torch.arange(36), rows)[:, None], y, x))
         k, v, q = block.k(mixed_input), block.v(mixed_input), block.q(mixed_input)
         size = x.shape[1] // block.heads
         for n, row in enumerate(rows):
-            heads = [torch.softmax(k[:, c] @ q[row, c] / size ** 0.5, 0) @ v[:, c]
-                     for c in (slice(h * size, (h + 1) * size) for h in range(block.heads))]
+            heads = [
+                torch.softmax(k[:, c] @ q[row, c] / size**0.5, 0) @ v[:, c]
+                for c in (slice(h * size, (h + 1) * size) for h in range(block.heads))
+            ]
             u = y[row] + block.out(torch.cat(heads))
             torch.testing.assert_close(out[0, n], u + block.mlp(block.norm2(u)), atol=1e-5, rtol=1e-5)
 
@@ -103,12 +111,13 @@ def test_only_the_cells_of_what_changed_are_recomputed_and_they_are_whole(model)
         if state is not None:
             changed = cells(choose_changed(similarity(image, state.image, model.tower.grid), state.bound, 0.1))
         with torch.inference_mode():
-            state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image),
-                                               COMPACT)
+            state, recomputed = encode_compact(
+                model.tower, state, image, lambda image=image: embed(model, image), COMPACT
+            )
         if changed is not None:
             assert changed.any() and recomputed[changed].all()
             work = int(recomputed.sum())
-            assert changed.sum() < work < 36 and work == bucket(work, 36)       # samples, too, and a whole bucket
+            assert changed.sum() < work < 36 and work == bucket(work, 36)  # samples, too, and a whole bucket
 
 
 @pytest.mark.parametrize('side', [6, 27, 7])
@@ -121,7 +130,7 @@ def test_no_visual_token_is_left_half_stale(side, monkeypatch):
     for which in changed:
         along = pooled_with(which, model.tower)
         assert (along | ~which).all()
-        parts = model.pool(torch.stack((which, along), 1)[None].float())[0]             # [n, 2]: what of a token it is
+        parts = model.pool(torch.stack((which, along), 1)[None].float())[0]  # [n, 2]: what of a token it is
         assert (parts[parts[:, 0] > 0.05, 1] > (0.999 if side == 6 else 0.89)).all()
         assert along.sum() <= (4 if side == 6 else 9) * which.sum()
         if side == 6:
@@ -132,10 +141,10 @@ def test_similarity_is_what_the_docstring_says(model):
     old = torch.zeros(1, 3, 24, 24, dtype=torch.uint8)
     new = old.clone()
     new[..., :4, :4], new[..., 4:8, :4] = 16, 64
-    new[..., 8:10, :4] = 32                                         # half of a patch: root mean square 22.6
+    new[..., 8:10, :4] = 32  # half of a patch: root mean square 22.6
     alike = similarity(new, old, (6, 6)).view(6, 6)
     expected = torch.ones(6, 6)
-    expected[:3, 0] = torch.tensor([0.75, 0.0, 1 - 32 / 2 ** 0.5 / 64])
+    expected[:3, 0] = torch.tensor([0.75, 0.0, 1 - 32 / 2**0.5 / 64])
     torch.testing.assert_close(alike, expected)
 
 
@@ -145,7 +154,7 @@ def test_patches_beyond_a_ragged_edge_do_not_shift():
     which = torch.zeros(27, 27, dtype=torch.bool)
     which[26, 13] = True
     mixed = replace_patches(old, new, which)
-    assert mixed[..., 26 * 14:27 * 14, 13 * 14:14 * 14].eq(9).all() and mixed.sum() == 9 * 3 * 14 * 14
+    assert mixed[..., 26 * 14 : 27 * 14, 13 * 14 : 14 * 14].eq(9).all() and mixed.sum() == 9 * 3 * 14 * 14
     alike = similarity(mixed, old, (27, 27)).view(27, 27)
     assert (alike < 1).nonzero().tolist() == [[26, 13]]
 
@@ -164,8 +173,9 @@ def test_the_error_falls_as_more_similarity_is_asked_for(model):
     errors, shares = [], []
     for tau in (0.9, 0.998, 0.9995):
         out = run(model, images, dataclasses.replace(COMPACT, cache_similarity=tau))
-        errors.append(np.mean([float((y - plain(model, i)).norm() / plain(model, i).norm()) for i, (y, _) in
-                               zip(images, out)]))
+        errors.append(
+            np.mean([float((y - plain(model, i)).norm() / plain(model, i).norm()) for i, (y, _) in zip(images, out)])
+        )
         shares.append(np.mean([float(r.float().mean()) for _, r in out]))
     assert errors[0] > errors[1] > errors[2] and errors[2] < 0.1 and shares[0] < shares[1] < shares[2]
 
@@ -173,7 +183,7 @@ def test_the_error_falls_as_more_similarity_is_asked_for(model):
 def test_a_static_scene_costs_nothing_but_heartbeats(model):
     images = pictures(model, moving_square(1)) * 17
     work = [int(r.sum()) for _, r in run(model, images, COMPACT)]
-    assert work[0] == 36 and [t for t, n in enumerate(work) if n] == [0, 1, 2, 10]      # rest is looked at twice
+    assert work[0] == 36 and [t for t, n in enumerate(work) if n] == [0, 1, 2, 10]  # rest is looked at twice
     assert work[1] == work[10] == bucket(2 * FEWEST, 36)
     exact = run(model, images, COMPACT)[-1][0]
     torch.testing.assert_close(exact, plain(model, images[0]), atol=1e-5, rtol=1e-5)
@@ -186,8 +196,13 @@ def test_a_slow_change_does_not_creep_in_unseen(model):
     state, partial = None, 0
     with torch.inference_mode():
         for image in images:
-            state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image),
-                                               dataclasses.replace(COMPACT, cache_similarity=0.0))
+            state, recomputed = encode_compact(
+                model.tower,
+                state,
+                image,
+                lambda image=image: embed(model, image),
+                dataclasses.replace(COMPACT, cache_similarity=0.0),
+            )
             partial += not recomputed.all()
             assert similarity(image, state.image, model.tower.grid).min() >= 1 - MOST_CHANGE
     assert partial > 15
@@ -236,8 +251,16 @@ def test_more_effort_counts_less_change_as_change_but_not_the_noise_of_a_camera(
 
 def test_class_tokens_are_always_recomputed():
     torch.manual_seed(0)
-    clip = CLIPVisionModel(CLIPVisionConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-                                            num_attention_heads=2, image_size=24, patch_size=4)).eval()
+    clip = CLIPVisionModel(
+        CLIPVisionConfig(
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=24,
+            patch_size=4,
+        )
+    ).eval()
     tower = build_tower(clip, -1, 'full')
     with torch.inference_mode():
         x = torch.randn(1, 3, 24, 24)

@@ -35,7 +35,7 @@ def test_a_skipped_frame_adds_no_tokens_but_its_time(model):
     assert [r.tokens_kept for r in reports] == [9] * 3 + [0] * 5 and reports[-1].tokens_recomputed == 0
     answer = stream.ask('what is moving ?', 4)
     assert answer.report.last_stamp == 17 and answer.report.first_stamp == 10
-    assert stream.memory.end == stream.memory.sinks + 3 * 9 + 4 * 9   # a standstill counts as four frames at most
+    assert stream.memory.end == stream.memory.sinks + 3 * 9 + 4 * 9  # a standstill counts as four frames at most
     assert len(stream.memory.frames) == 4
 
 
@@ -67,4 +67,4 @@ def test_a_stream_tells_how_similar_to_what_it_would_be_what_it_reused_is(model)
     stream = Stream(model, COMPACT)
     told = [stream.see(frame, t).similarity for t, frame in enumerate(frames + [frames[-1]] * 8)]
     assert told[0] == 1 and 0.5 < min(told) < 1 and max(told) == 1
-    assert told[-1] == told[-2] == stream.vision.compact.similarity      # skipped: as far off as before
+    assert told[-1] == told[-2] == stream.vision.compact.similarity  # skipped: as far off as before

@@ -18,8 +18,8 @@ from stc_ros.compression.vision import VisionState, look
 from stc_ros.models.random import random_model
 from stc_ros.settings import PRUNERS, Settings
 
-VARIABLE = ('off', 'stc', 'vidcom2', 'pool')            # their docstrings say how many they keep
-MERGING = ('pool', 'tome', 'visionzip')                 # these change values
+VARIABLE = ('off', 'stc', 'vidcom2', 'pool')  # their docstrings say how many they keep
+MERGING = ('pool', 'tome', 'visionzip')  # these change values
 FIRST_WHOLE = ('stc', 'dtd')
 FRAME_ALONE = ('uniform', 'pool', 'tome', 'visionzip', 'divprune', 'fastervlm')
 
@@ -64,7 +64,7 @@ def test_indices_are_unique_sorted_in_range_and_as_many_as_said(name, ratio, tok
         least, most = expected_counts(name, tokens, ratio, number)
         assert least <= len(kept) <= most or (ratio == 0 and len(kept) == tokens)
         assert one.tokens.shape == (len(kept), 8) and torch.isfinite(one.tokens).all()
-        assert same(one, two)                                       # ties included
+        assert same(one, two)  # ties included
         if constant or name not in MERGING:
             torch.testing.assert_close(one.tokens, x[one.index])
 
@@ -113,6 +113,7 @@ def test_the_present_frame_is_not_changed_nor_kept_by_reference(name):
 
 # -- each method against its formula -----------------------------------------------------------------------------------
 
+
 def test_uniform_takes_the_middles_of_equal_stretches():
     assert run('uniform', [torch.randn(12, 8)], 0.75)[0].index.tolist() == [2, 6, 10]
 
@@ -124,7 +125,7 @@ def test_random_draws_other_lots_for_other_frames():
 
 def test_pool_averages_cells():
     x = torch.arange(49 * 8, dtype=torch.float32).view(49, 8)
-    chosen, = run('pool', [x], 1 - 9 / 49)
+    (chosen,) = run('pool', [x], 1 - 9 / 49)
     assert len(chosen.index) == 9 and chosen.index[4] == 24
     grid = x.view(7, 7, 8)
     torch.testing.assert_close(chosen.tokens[0], grid[:3, :3].mean((0, 1)))
@@ -132,9 +133,9 @@ def test_pool_averages_cells():
 
 
 def test_tome_merges_what_is_alike_first_and_weighs_by_size():
-    x = torch.eye(8)[[0, 0, 1, 1, 1, 2, 3, 4]]              # 2 + 3 alike, the rest alone
+    x = torch.eye(8)[[0, 0, 1, 1, 1, 2, 3, 4]]  # 2 + 3 alike, the rest alone
     x = x + torch.arange(8)[:, None] * torch.tensor([0, 0, 0, 0, 0, 0, 0, 1e-3])
-    chosen, = run('tome', [x], 3 / 8)
+    (chosen,) = run('tome', [x], 3 / 8)
     assert chosen.index.tolist() == [1, 3, 5, 6, 7]
     torch.testing.assert_close(chosen.tokens[0], x[:2].mean(0))
     torch.testing.assert_close(chosen.tokens[1], x[2:5].mean(0))
@@ -143,16 +144,16 @@ def test_tome_merges_what_is_alike_first_and_weighs_by_size():
 def test_tome_goes_on_in_rounds_until_few_are_left():
     torch.manual_seed(0)
     x = torch.randn(49, 8)
-    chosen, = run('tome', [x], 0.95)
+    (chosen,) = run('tome', [x], 0.95)
     assert len(chosen.index) == 2
     assert torch.isfinite(chosen.tokens).all() and chosen.tokens.norm(dim=1).max() < x.norm(dim=1).max()
 
 
 def test_visionzip_keeps_dominant_tokens_and_means_of_the_others():
     x = frames(1)[0]
-    chosen, = run('visionzip', [x], 1 - 16 / 49)
+    (chosen,) = run('visionzip', [x], 1 - 16 / 49)
     order = sorted(range(49), key=lambda i: (-float(x[i, 0]), i))
-    dominant, others = order[:14], sorted(order[14:])       # 10 / 64 of 16 are 2
+    dominant, others = order[:14], sorted(order[14:])  # 10 / 64 of 16 are 2
     targets = [others[0], others[17]]
     unit = F.normalize(x[:, :8], dim=1)
     groups = {t: [t] for t in targets}
@@ -165,7 +166,7 @@ def test_visionzip_keeps_dominant_tokens_and_means_of_the_others():
 
 def test_fastervlm_keeps_the_most_salient():
     x = frames(1)[0]
-    chosen, = run('fastervlm', [x], 0.8)
+    (chosen,) = run('fastervlm', [x], 0.8)
     assert chosen.index.tolist() == sorted(sorted(range(49), key=lambda i: -float(x[i, 0]))[:10])
 
 
@@ -180,7 +181,7 @@ def test_divprune_takes_always_the_one_farthest_from_those_taken():
 
 def test_vidcom2_gives_unusual_frames_more_and_keeps_the_unusual_tokens():
     stream = [x + 2 for x in frames(5)]
-    stream[3] = stream[3] * torch.randn(24)                  # this one is unlike the others
+    stream[3] = stream[3] * torch.randn(24)  # this one is unlike the others
     pruner, counts, means, worth = make_pruner('vidcom2'), [], [], []
     for x in stream:
         chosen = pruner.select(Shown(x), settings('vidcom2'))
@@ -205,6 +206,7 @@ def test_dtd_keeps_what_differs_from_the_frame_before():
 
 
 # -- what the tower's last layer says ----------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize('cacher', ['off', 'paper', 'similarity', 'compact'])
 @torch.inference_mode()

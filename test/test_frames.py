@@ -10,15 +10,7 @@ import torch
 from PIL import Image
 
 from stc_ros.models.pixels import Pixels
-from stc_ros.ros.frames import (
-    ENCODINGS,
-    FrameRefused,
-    check_converter,
-    read,
-    stamp_of,
-    to_picture,
-    to_rgb,
-)
+from stc_ros.ros.frames import ENCODINGS, FrameRefused, check_converter, read, stamp_of, to_picture, to_rgb
 from stc_ros.ros.serialized import read_image
 
 RED, GREEN, BLUE, GREY = (200, 20, 30), (20, 190, 40), (30, 20, 210), (128, 128, 128)
@@ -67,15 +59,22 @@ def wide(image):
 
 
 ENCODERS = {
-    'rgb8': lambda rgb: rgb, 'bgr8': lambda rgb: rgb[..., ::-1], '8UC3': lambda rgb: rgb[..., ::-1],
+    'rgb8': lambda rgb: rgb,
+    'bgr8': lambda rgb: rgb[..., ::-1],
+    '8UC3': lambda rgb: rgb[..., ::-1],
     'rgba8': with_alpha,
-    'bgra8': lambda rgb: with_alpha(rgb[..., ::-1]), '8UC4': lambda rgb: with_alpha(rgb[..., ::-1]),
-    'rgb16': wide, 'bgr16': lambda rgb: wide(rgb[..., ::-1]),
-    'rgba16': lambda rgb: wide(with_alpha(rgb)), 'bgra16': lambda rgb: wide(with_alpha(rgb[..., ::-1])),
+    'bgra8': lambda rgb: with_alpha(rgb[..., ::-1]),
+    '8UC4': lambda rgb: with_alpha(rgb[..., ::-1]),
+    'rgb16': wide,
+    'bgr16': lambda rgb: wide(rgb[..., ::-1]),
+    'rgba16': lambda rgb: wide(with_alpha(rgb)),
+    'bgra16': lambda rgb: wide(with_alpha(rgb[..., ::-1])),
     **{name: lambda rgb: packed_yuv(rgb, ('u', 'y0', 'v', 'y1')) for name in ('uyvy', 'yuv422')},
     **{name: lambda rgb: packed_yuv(rgb, ('y0', 'u', 'y1', 'v')) for name in ('yuyv', 'yuv422_yuy2')},
-    **{f'bayer_{pattern}8': lambda rgb, pattern=pattern: mosaic(rgb, pattern)
-       for pattern in ('rggb', 'bggr', 'gbrg', 'grbg')},
+    **{
+        f'bayer_{pattern}8': lambda rgb, pattern=pattern: mosaic(rgb, pattern)
+        for pattern in ('rggb', 'bggr', 'gbrg', 'grbg')
+    },
 }
 MONO = {'mono8': lambda grey: grey, '8UC1': lambda grey: grey, 'mono16': wide}
 
@@ -84,14 +83,21 @@ def message(encoding, pixels, padding=0, /, **changes):
     """An Image message around `pixels`, with `padding` bytes of rubbish at the end of each row."""
     rows = np.ascontiguousarray(pixels).view(np.uint8).reshape(HEIGHT, -1)
     rows = np.hstack((rows, np.full((HEIGHT, padding), 0xEE, np.uint8)))
-    fields = {'encoding': encoding, 'height': HEIGHT, 'width': WIDTH, 'step': rows.shape[1], 'is_bigendian': 0,
-              'data': rows.tobytes(), 'header': None}
+    fields = {
+        'encoding': encoding,
+        'height': HEIGHT,
+        'width': WIDTH,
+        'step': rows.shape[1],
+        'is_bigendian': 0,
+        'data': rows.tobytes(),
+        'header': None,
+    }
     return SimpleNamespace(**{**fields, **changes})
 
 
 def assert_same_square(rgb, colour):
     assert rgb.shape == (HEIGHT, WIDTH, 3) and rgb.dtype == np.uint8 and rgb.flags['C_CONTIGUOUS']
-    inside, outside = rgb[8:16, 10:22].reshape(-1, 3), rgb[:4, :].reshape(-1, 3)     # away from the edges
+    inside, outside = rgb[8:16, 10:22].reshape(-1, 3), rgb[:4, :].reshape(-1, 3)  # away from the edges
     assert np.abs(inside.mean(0) - colour).max() <= 4
     assert np.abs(outside.mean(0) - GREY).max() <= 4
 
@@ -119,17 +125,20 @@ def test_big_endian_samples_are_swapped():
     assert_same_square(to_rgb(message('rgb16', pixels, is_bigendian=1)), RED)
 
 
-@pytest.mark.parametrize('changes, kind, words', [
-    ({'encoding': '32FC1'}, 'encoding 32FC1', ['32FC1', 'rgb8', 'bayer_rggb8', 'jpeg']),
-    ({'encoding': ''}, 'encoding ', ['supported']),
-    ({'height': 0}, 'size', ['32 x 0']),
-    ({'width': 0}, 'size', ['0 x 24']),
-    ({'step': 95}, 'step', ['95', '96']),
-    ({'step': 97}, 'data', ['2304', '97']),
-    ({'data': b''}, 'data', ['0 bytes']),
-    ({'data': bytes(2303)}, 'data', ['2303', '2304']),
-    ({'height': 2**31, 'step': 2**31}, 'data', ['2304']),
-])
+@pytest.mark.parametrize(
+    'changes, kind, words',
+    [
+        ({'encoding': '32FC1'}, 'encoding 32FC1', ['32FC1', 'rgb8', 'bayer_rggb8', 'jpeg']),
+        ({'encoding': ''}, 'encoding ', ['supported']),
+        ({'height': 0}, 'size', ['32 x 0']),
+        ({'width': 0}, 'size', ['0 x 24']),
+        ({'step': 95}, 'step', ['95', '96']),
+        ({'step': 97}, 'data', ['2304', '97']),
+        ({'data': b''}, 'data', ['0 bytes']),
+        ({'data': bytes(2303)}, 'data', ['2303', '2304']),
+        ({'height': 2**31, 'step': 2**31}, 'data', ['2304']),
+    ],
+)
 def test_a_broken_message_is_refused_with_the_reason(changes, kind, words):
     with pytest.raises(FrameRefused) as refusal:
         to_rgb(message('rgb8', square(RED), **changes))
@@ -172,7 +181,7 @@ def test_compressed_rubbish_is_refused(data):
 def test_a_compressed_picture_cut_short_is_refused(kind):
     whole = compressed(Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)), kind)
     with pytest.raises(FrameRefused, match='cannot be decoded'):
-        to_rgb(SimpleNamespace(format=kind.lower(), data=whole.data[:len(whole.data) // 2]))
+        to_rgb(SimpleNamespace(format=kind.lower(), data=whole.data[: len(whole.data) // 2]))
 
 
 def test_depth_pictures_are_refused_by_name():
@@ -208,7 +217,7 @@ def scene(height=360, width=640):
     """Something to see: stripes of all widths, a disc, noise; uint8 [height, width, 3]."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     stripes = 128 + 90 * np.sin(x * 40 / width)[..., None] * np.array((1, 0.5, -0.7))
-    disc = ((x - 400) ** 2 + (y - 150) ** 2 < 90 ** 2)[..., None] * np.array((60, -40, 30))
+    disc = ((x - 400) ** 2 + (y - 150) ** 2 < 90**2)[..., None] * np.array((60, -40, 30))
     noise = np.random.default_rng(0).normal(0, 6, (height, width, 3))
     return np.clip(stripes + disc + noise, 16, 235).astype(np.uint8)
 
@@ -216,8 +225,15 @@ def scene(height=360, width=640):
 def image_of(encoding, pixels, padding):
     rows = np.ascontiguousarray(pixels).view(np.uint8).reshape(len(pixels), -1)
     rows = np.hstack((rows, np.full((len(pixels), padding), 0xEE, np.uint8)))
-    return SimpleNamespace(encoding=encoding, height=len(pixels), width=640, step=rows.shape[1], is_bigendian=0,
-                           data=rows.tobytes(), header=None)
+    return SimpleNamespace(
+        encoding=encoding,
+        height=len(pixels),
+        width=640,
+        step=rows.shape[1],
+        is_bigendian=0,
+        data=rows.tobytes(),
+        header=None,
+    )
 
 
 @pytest.mark.parametrize('padding', [0, 12])
@@ -239,7 +255,7 @@ def test_a_large_jpeg_is_decoded_in_part(quality, monkeypatch):
     error = (SMALL.resize(to_picture(message)).int() - exact).abs()
     assert decoded == [(1920, 1080), (240, 135)]
     assert error.max() <= 2 and (error > 1).float().mean() < 0.001 and error.float().mean() < 0.3
-    assert to_picture(message).array(800).shape == (1080, 1920, 3)       # half would be too low
+    assert to_picture(message).array(800).shape == (1080, 1920, 3)  # half would be too low
     assert to_picture(message).array(500).shape == (540, 960, 3)
 
 
@@ -247,7 +263,7 @@ def test_what_is_no_picture_is_refused_at_once_and_a_broken_jpeg_when_it_is_resi
     with pytest.raises(FrameRefused, match='neither jpeg nor png'):
         to_picture(SimpleNamespace(format='jpeg', data=b'no picture'))
     whole = compressed(Image.fromarray(scene()), 'JPEG')
-    broken = to_picture(SimpleNamespace(format='jpeg', data=whole.data[:len(whole.data) // 2]))
+    broken = to_picture(SimpleNamespace(format='jpeg', data=whole.data[: len(whole.data) // 2]))
     with pytest.raises(FrameRefused, match='cannot be decoded'):
         SMALL.resize(broken)
 
@@ -257,7 +273,7 @@ def test_a_picture_leaves_its_message_as_it_was_and_keeps_nothing_of_it():
     before, frame = bytes(message.data), SMALL.resize(to_picture(message))
     frame.zero_()
     assert message.data == before
-    whole = Pixels(360, 640).resize(to_picture(message))                 # nothing to resize
+    whole = Pixels(360, 640).resize(to_picture(message))  # nothing to resize
     whole.zero_()
     assert message.data == before
 

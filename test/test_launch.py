@@ -15,8 +15,20 @@ from stc_ros.settings import KNOBS
 from stc_ros.settings_export import to_yaml
 
 FILE = ROOT / 'launch' / 'stream.launch.py'
-WHAT_TO_SET = {'namespace', 'params_file', 'image', 'image_transport', 'model', 'device', 'use_sim_time', 'autostart',
-               'log_level', 'respawn', 'camera', 'camera_source'}
+WHAT_TO_SET = {
+    'namespace',
+    'params_file',
+    'image',
+    'image_transport',
+    'model',
+    'device',
+    'use_sim_time',
+    'autostart',
+    'log_level',
+    'respawn',
+    'camera',
+    'camera_source',
+}
 
 
 class Recorded:
@@ -37,8 +49,10 @@ def launch_file(monkeypatch):
     modules = {
         'ament_index_python.packages': {'get_package_share_directory': lambda name: '/share/' + name},
         'launch': {'LaunchDescription': list},
-        'launch.actions': {name: type(name, (Recorded,), {}) for name in
-                           ('DeclareLaunchArgument', 'OpaqueFunction', 'SetEnvironmentVariable')},
+        'launch.actions': {
+            name: type(name, (Recorded,), {})
+            for name in ('DeclareLaunchArgument', 'OpaqueFunction', 'SetEnvironmentVariable')
+        },
         'launch.substitutions': {'LaunchConfiguration': Configuration},
         'launch_ros': {},
         'launch_ros.actions': {'Node': type('Node', (Recorded,), {})},
@@ -56,8 +70,11 @@ def launch_file(monkeypatch):
 @pytest.fixture
 def start(launch_file):
     """`start(model='x')` gives the nodes that are started with these arguments."""
-    declared = {a.positional[0]: a.named['default_value'] for a in launch_file.generate_launch_description()
-                if type(a).__name__ == 'DeclareLaunchArgument'}
+    declared = {
+        a.positional[0]: a.named['default_value']
+        for a in launch_file.generate_launch_description()
+        if type(a).__name__ == 'DeclareLaunchArgument'
+    }
     return lambda **given: launch_file.start_nodes({**declared, **given})
 
 
@@ -68,7 +85,7 @@ def test_every_argument_is_declared_with_a_text(launch_file):
 
 
 def test_what_is_not_given_is_left_to_the_parameters_file(start):
-    node, = start()
+    (node,) = start()
     file, overrides = node.named['parameters']
     assert file == '/share/stc_ros/config/stream.yaml'
     assert overrides == {'use_sim_time': False, 'autostart': True}
@@ -76,12 +93,28 @@ def test_what_is_not_given_is_left_to_the_parameters_file(start):
 
 
 def test_what_is_given_overrides_the_parameters_file(start):
-    node, = start(model='some/model', device='cuda:1', image_transport='compressed', use_sim_time='True',
-                  autostart='false', respawn='true', params_file='/my.yaml', namespace='robot1',
-                  image='/front/image_raw', log_level='debug')
-    assert node.named['parameters'] == ['/my.yaml', {
-        'use_sim_time': True, 'autostart': False, 'model': 'some/model', 'device': 'cuda:1',
-        'image_transport': 'compressed'}]
+    (node,) = start(
+        model='some/model',
+        device='cuda:1',
+        image_transport='compressed',
+        use_sim_time='True',
+        autostart='false',
+        respawn='true',
+        params_file='/my.yaml',
+        namespace='robot1',
+        image='/front/image_raw',
+        log_level='debug',
+    )
+    assert node.named['parameters'] == [
+        '/my.yaml',
+        {
+            'use_sim_time': True,
+            'autostart': False,
+            'model': 'some/model',
+            'device': 'cuda:1',
+            'image_transport': 'compressed',
+        },
+    ]
     assert node.named['respawn'] is True
     assert node.named['namespace'] == 'robot1'
     assert node.named['remappings'] == [('image', '/front/image_raw')]
@@ -106,8 +139,9 @@ def test_the_large_image_profile_is_set_unless_there_is_one(launch_file, monkeyp
     monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE', raising=False)
     if already:
         monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', already)
-    set_by_launch = [a.positional for a in launch_file.generate_launch_description()
-                     if type(a).__name__ == 'SetEnvironmentVariable']
+    set_by_launch = [
+        a.positional for a in launch_file.generate_launch_description() if type(a).__name__ == 'SetEnvironmentVariable'
+    ]
     profile = ('FASTDDS_DEFAULT_PROFILES_FILE', '/share/stc_ros/config/fastdds.xml')
     assert set_by_launch == ([] if already else [profile])
 
@@ -138,11 +172,16 @@ def test_launched_for_real_it_sees_its_camera(ros, toy, tmp_path):
         'service = LaunchService()\n'
         'service.include_launch_description(LaunchDescription([IncludeLaunchDescription(\n'
         '    PythonLaunchDescriptionSource(sys.argv[1]), launch_arguments=arguments)]))\n'
-        'sys.exit(service.run())\n')
+        'sys.exit(service.run())\n'
+    )
     log = (tmp_path / 'launch.log').open('w+')
     process = subprocess.Popen(
         [sys.executable, str(script), str(FILE), 'camera:=true', 'namespace:=robot1', f'model:={toy}'],
-        stdout=log, stderr=log, start_new_session=True, env={**os.environ, 'ROS_LOG_DIR': str(tmp_path)})
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        env={**os.environ, 'ROS_LOG_DIR': str(tmp_path)},
+    )
     try:
         seen = ros.spin_until(lambda: stats, timeout=90)
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal does

@@ -6,21 +6,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from checkpoints import (
-    MEAN,
-    STD,
-    TOWER,
-    VIDEO,
-    drop,
-    edit,
-    load,
-    of,
-    processor,
-    put,
-    shard,
-    stc,
-    write,
-)
+from checkpoints import MEAN, STD, TOWER, VIDEO, drop, edit, load, of, processor, put, shard, stc, write
 from memories import kept
 from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration
 from worlds import moving_square
@@ -31,7 +17,7 @@ from stc_ros.models.words import HEAD, TAIL
 from stc_ros.settings import Settings
 from stc_ros.stream import Stream
 
-FRAME = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)      # of the tower's size: no resize
+FRAME = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)  # of the tower's size: no resize
 IMAGE = {**VIDEO, 'image_mean': [0.4] * 3, 'do_pad': True, 'image_processor_type': 'LlavaOnevisionImageProcessor'}
 OTHER = {**VIDEO, 'image_mean': [0.9] * 3}
 
@@ -40,14 +26,21 @@ OTHER = {**VIDEO, 'image_mean': [0.9] * 3}
 def folder(toy, tmp_path):
     return shutil.copytree(toy, tmp_path / 'model')
 
+
 # ---------------------------------------------------------------- processors
 
-LAYOUTS = {     # files as transformers writes them (5: nested), and how many of its layouts may lie in one folder
+LAYOUTS = {  # files as transformers writes them (5: nested), and how many of its layouts may lie in one folder
     'nested': {'processor_config.json': {'video_processor': VIDEO, 'image_processor': IMAGE, 'num_image_tokens': 36}},
-    'nested beside older': {'processor_config.json': {'video_processor': VIDEO}, 'preprocessor_config.json': OTHER,
-                            'video_preprocessor_config.json': OTHER},
-    'video': {'video_preprocessor_config.json': VIDEO, 'preprocessor_config.json': OTHER,
-              'processor_config.json': {'image_processor': OTHER, 'processor_class': 'LlavaOnevisionProcessor'}},
+    'nested beside older': {
+        'processor_config.json': {'video_processor': VIDEO},
+        'preprocessor_config.json': OTHER,
+        'video_preprocessor_config.json': OTHER,
+    },
+    'video': {
+        'video_preprocessor_config.json': VIDEO,
+        'preprocessor_config.json': OTHER,
+        'processor_config.json': {'image_processor': OTHER, 'processor_class': 'LlavaOnevisionProcessor'},
+    },
     'video in a folder': {'video_processor/preprocessor_config.json': VIDEO, 'preprocessor_config.json': OTHER},
     'image': {'preprocessor_config.json': VIDEO, 'processor_config.json': {'num_image_tokens': 36}},
     'nested image only': {'processor_config.json': {'image_processor': VIDEO}},
@@ -69,21 +62,34 @@ def test_pixels_are_the_processors_in_each_of_its_layouts(folder, layout):
     assert load(folder).notes == ''
 
 
-@pytest.mark.parametrize(('values', 'formula'), [
-    ({'do_normalize': False}, lambda x: x / 255), ({'do_normalize': False, 'do_rescale': False}, lambda x: x),
-    ({'do_rescale': False}, lambda x: (x - np.array(MEAN)) / np.array(STD)),
-    ({'rescale_factor': 1 / 127.5}, lambda x: (x / 127.5 - np.array(MEAN)) / np.array(STD))])
+@pytest.mark.parametrize(
+    ('values', 'formula'),
+    [
+        ({'do_normalize': False}, lambda x: x / 255),
+        ({'do_normalize': False, 'do_rescale': False}, lambda x: x),
+        ({'do_rescale': False}, lambda x: (x - np.array(MEAN)) / np.array(STD)),
+        ({'rescale_factor': 1 / 127.5}, lambda x: (x / 127.5 - np.array(MEAN)) / np.array(STD)),
+    ],
+)
 def test_pixels_are_scaled_as_the_processor_says(folder, values, formula):
     processor(**values)(folder)
     np.testing.assert_allclose(show(folder), formula(FRAME.astype(float)), rtol=1e-6, atol=1e-5)
 
 
 def clip_weights():
-    vision = {'model_type': 'clip_vision_model', 'hidden_size': 32, 'intermediate_size': 64, 'num_attention_heads': 2,
-              'num_hidden_layers': 3, 'image_size': 24, 'patch_size': 4}
+    vision = {
+        'model_type': 'clip_vision_model',
+        'hidden_size': 32,
+        'intermediate_size': 64,
+        'num_attention_heads': 2,
+        'num_hidden_layers': 3,
+        'image_size': 24,
+        'patch_size': 4,
+    }
     config = random_weights().config.to_dict()
-    config = LlavaOnevisionConfig.from_dict({**config, 'vision_config': vision, 'vision_feature_layer': -2,
-                                             'vision_feature_select_strategy': 'default'})
+    config = LlavaOnevisionConfig.from_dict(
+        {**config, 'vision_config': vision, 'vision_feature_layer': -2, 'vision_feature_select_strategy': 'default'}
+    )
     weights = LlavaOnevisionForConditionalGeneration(config)
     weights.generation_config.eos_token_id = WORDS.index('<|im_end|>')
     return weights
@@ -103,6 +109,7 @@ def test_without_a_processor_it_goes_by_the_tower(folder):
 
 # ---------------------------------------------------------------- checkpoints that are whole
 
+
 def tie(folder):
     edit(folder, tie_word_embeddings=True)
     drop('language_model.lm_head')(folder)
@@ -116,8 +123,17 @@ WHOLE = {
     'without a layer not run': lambda f: (edit(f, vision_feature_layer=-2), drop(TOWER + 'encoder.layers.2')(f)),
     'with a layer not run': put(TOWER + 'encoder.layers.3.mlp.fc1.bias', torch.zeros(64)),
     'with a head of the tower': put(TOWER + 'head.probe', torch.zeros(2)),
-    'longer by yarn': of(edit, text={'rope_parameters': {'rope_type': 'yarn', 'rope_theta': 1e4, 'factor': 2.0,
-                                                         'original_max_position_embeddings': 200}}),
+    'longer by yarn': of(
+        edit,
+        text={
+            'rope_parameters': {
+                'rope_type': 'yarn',
+                'rope_theta': 1e4,
+                'factor': 2.0,
+                'original_max_position_embeddings': 200,
+            }
+        },
+    ),
     'trained as it is run': of(edit, mm_newline_position='one_token', mm_spatial_pool_mode='bilinear'),
 }
 
@@ -156,10 +172,12 @@ def test_the_embedded_model_loads_quickly():
 
 # ---------------------------------------------------------------- what stc.json says
 
-TEMPLATE = ("{% for m in messages %}<|im_start|>{{ m['role'] }} {% for c in m['content'] %}"
-            "{% if c['type'] == 'video' %}<video>{% else %}what {{ c['text'] }}{% endif %}{% endfor %}"
-            "<|im_end|>{% endfor %}"
-            "{% if add_generation_prompt %}<|im_start|>assistant{% endif %}")
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }} {% for c in m['content'] %}"
+    "{% if c['type'] == 'video' %}<video>{% else %}what {{ c['text'] }}{% endif %}{% endfor %}"
+    '<|im_end|>{% endfor %}'
+    '{% if add_generation_prompt %}<|im_start|>assistant{% endif %}'
+)
 
 
 def test_the_chat_format_can_be_changed(folder):
@@ -170,7 +188,7 @@ def test_the_chat_format_can_be_changed(folder):
     words = load(folder).words
     assert words.head() == ids(['<|im_start|>', 'user'])
     assert words.tail('is red') == ids(['what', 'is', 'red', '?', '<|im_end|>'])
-    assert words.tail('<|im_end|>')[1:-2] != ids(['<|im_end|>'])        # in a question it is no special token
+    assert words.tail('<|im_end|>')[1:-2] != ids(['<|im_end|>'])  # in a question it is no special token
     stc(chat='template')(folder)
     for name, content in (('chat_template.jinja', TEMPLATE), ('chat_template.json', {'chat_template': TEMPLATE})):
         write(folder, name, content)

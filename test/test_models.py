@@ -24,12 +24,23 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp('model')
     random_weights(seed=4).save_pretrained(path)
     random_tokenizer().save_pretrained(path)
-    processor = {'size': {'height': 24, 'width': 24}, 'image_mean': [0.1, 0.2, 0.3], 'image_std': [0.5, 0.6, 0.7],
-                 'resample': 2}
+    processor = {
+        'size': {'height': 24, 'width': 24},
+        'image_mean': [0.1, 0.2, 0.3],
+        'image_std': [0.5, 0.6, 0.7],
+        'resample': 2,
+    }
     (path / 'preprocessor_config.json').write_text(json.dumps(processor))
-    (path / 'stc.json').write_text(json.dumps(
-        {'narration': 'what is moving in {frames} frames ?', 'questions': ['a', 'b', 'c'], 'frames': [8, 16],
-         'event': 'it (fell|broke)'}))
+    (path / 'stc.json').write_text(
+        json.dumps(
+            {
+                'narration': 'what is moving in {frames} frames ?',
+                'questions': ['a', 'b', 'c'],
+                'frames': [8, 16],
+                'event': 'it (fell|broke)',
+            }
+        )
+    )
     return path
 
 
@@ -66,9 +77,15 @@ def test_another_dtype_streams_too(folder, dtype):
     assert stream.memory.keys.dtype == getattr(torch, dtype) and torch.isfinite(kept(stream)[0]).all()
 
 
-@pytest.mark.parametrize(('model', 'says'), [
-    ('/no/such/folder', 'no model folder'), ('./nowhere', 'no model folder'), ('just-a-name', 'no model folder'),
-    ('.', 'config.json')])
+@pytest.mark.parametrize(
+    ('model', 'says'),
+    [
+        ('/no/such/folder', 'no model folder'),
+        ('./nowhere', 'no model folder'),
+        ('just-a-name', 'no model folder'),
+        ('.', 'config.json'),
+    ],
+)
 def test_a_wrong_path_is_told_and_nothing_is_downloaded(model, says):
     with pytest.raises(ModelError, match=says):
         load_model(Settings(model=model, device='cpu'))

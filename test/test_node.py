@@ -27,7 +27,7 @@ def test_statistics_of_every_frame_carry_its_header_and_add_up(robot, ros):
     newest = stats[-1]
     assert newest.header.frame_id == 'camera'
     assert newest.frames_received - (newest.frames_seen + newest.frames_dropped + newest.frames_refused) in (0, 1)
-    assert (newest.tokens, newest.visual_tokens, newest.tokens_kept) == (36, 9, 3)      # the toy's grids; 1 - 0.67 of 9
+    assert (newest.tokens, newest.visual_tokens, newest.tokens_kept) == (36, 9, 3)  # the toy's grids; 1 - 0.67 of 9
     assert 0 <= newest.tokens_recomputed <= 36
     assert newest.total_ms >= newest.gate_ms + newest.vision_ms + newest.prune_ms + newest.prefill_ms > 0
     assert 0 < newest.memory_bytes <= newest.memory_budget and newest.memory_tokens <= 90
@@ -67,7 +67,7 @@ def test_inactive_node_says_so_and_works_again(robot, ros):
     wait(ros, 0.3)
     assert r.node.worker.mailbox.counts().received == received
     assert r.transition('activate')
-    for _ in range(50):         # the counts of before stand until the worker has begun anew
+    for _ in range(50):  # the counts of before stand until the worker has begun anew
         reply = r.ask()
         if reply.error_code != Ask.Response.NO_FRAMES:
             break
@@ -98,8 +98,9 @@ def test_a_model_that_cannot_be_loaded_leaves_the_node_unconfigured_and_able_to_
     health = r.listen(DiagnosticArray, '/diagnostics')
     assert ros.spin_until(lambda: r.node.fault)
     assert r.node.state == 'unconfigured' and 'no such model' in r.node.fault
-    assert ros.spin_until(lambda: any('no such model' in s.message and s.level == b'\x02'
-                                      for array in health for s in array.status))
+    assert ros.spin_until(
+        lambda: any('no such model' in s.message and s.level == b'\x02' for array in health for s in array.status)
+    )
     assert r.transition('configure') and r.transition('activate')
     assert r.node.fault == ''
 
@@ -194,8 +195,10 @@ def test_overlay_is_drawn_for_those_who_look(robot, ros):
     assert image.width >= 336 and image.height > 336 * 24 / 32
 
 
-@pytest.mark.parametrize('width, height, drawn', [(24, 24, (336, 376)), (640, 480, (640, 520)),
-                                                  (3840, 2160, (800, 490)), (4096, 1, (800, 41))])
+@pytest.mark.parametrize(
+    'width, height, drawn',
+    [(24, 24, (336, 376)), (640, 480, (640, 520)), (3840, 2160, (800, 490)), (4096, 1, (800, 41))],
+)
 def test_an_overlay_is_neither_tiny_nor_huge(width, height, drawn):
     """The model waits while it is drawn: a line scan camera's, enlarged until it can be seen, took 5 GB."""
     report = FakeStream().see(np.zeros((4, 4, 3), np.uint8), 1)
@@ -207,8 +210,11 @@ def test_diagnostics_tell_how_it_goes(robot, ros):
     r = robot()
     health = r.listen(DiagnosticArray, '/diagnostics')
     r.watch()
-    assert ros.spin_until(lambda: health and 'frames/s' in health[-1].status[0].message
-                          and float(values(health[-1].status[0])['seen']) > 5)
+    assert ros.spin_until(
+        lambda: (
+            health and 'frames/s' in health[-1].status[0].message and float(values(health[-1].status[0])['seen']) > 5
+        )
+    )
     camera, model = health[-1].status
     assert camera.name == '/stc_stream: camera' and camera.level == b'\x00' == model.level
     assert {'dropped', 'refused', 'age of the newest frame [s]'} <= set(values(camera))

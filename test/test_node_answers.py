@@ -71,15 +71,18 @@ def test_before_the_first_frame(robot):
     assert reply.error_code == Ask.Response.NO_FRAMES and reply.error_msg and not reply.answer
 
 
-@pytest.mark.parametrize('fields, code, words', [
-    ({'question': ''}, 'EMPTY_QUESTION', 'empty'),
-    ({'question': ' \n '}, 'EMPTY_QUESTION', 'empty'),
-    ({'question': 'why? ' * 5000}, 'QUESTION_TOO_LONG', '20000'),
-    ({'question': 'why? ' * 500}, 'QUESTION_TOO_LONG', 'tokens'),
-    ({'max_new_tokens': 3000}, 'INVALID_REQUEST', 'max_new_tokens'),
-    ({'timeout': 4000.0}, 'INVALID_REQUEST', 'timeout'),
-    ({'timeout': -1.0}, 'INVALID_REQUEST', 'timeout'),
-])
+@pytest.mark.parametrize(
+    'fields, code, words',
+    [
+        ({'question': ''}, 'EMPTY_QUESTION', 'empty'),
+        ({'question': ' \n '}, 'EMPTY_QUESTION', 'empty'),
+        ({'question': 'why? ' * 5000}, 'QUESTION_TOO_LONG', '20000'),
+        ({'question': 'why? ' * 500}, 'QUESTION_TOO_LONG', 'tokens'),
+        ({'max_new_tokens': 3000}, 'INVALID_REQUEST', 'max_new_tokens'),
+        ({'timeout': 4000.0}, 'INVALID_REQUEST', 'timeout'),
+        ({'timeout': -1.0}, 'INVALID_REQUEST', 'timeout'),
+    ],
+)
 def test_questions_that_cannot_be_answered(shared, fields, code, words):
     reply = shared.ask(**fields)
     assert reply.error_code == getattr(Ask.Response, code)
@@ -96,9 +99,9 @@ def test_action_streams_the_answer(robot, ros):
     _, feedback, done, client = act(ros, max_new_tokens=6)
     assert ros.spin_until(done.done)
     result = done.result().result
-    assert done.result().status == 4 and result.error_code == AskStream.Result.NONE      # SUCCEEDED
+    assert done.result().status == 4 and result.error_code == AskStream.Result.NONE  # SUCCEEDED
     assert ros.spin_until(lambda: ''.join(f.text for f in feedback) == result.answer)
-    assert 1 < feedback[-1].tokens <= result.tokens             # tokens that write nothing have no feedback
+    assert 1 < feedback[-1].tokens <= result.tokens  # tokens that write nothing have no feedback
     assert result.tokens == 6 or result.finished
     client.destroy()
 
@@ -107,10 +110,11 @@ def test_a_reader_who_is_held_up_misses_no_piece(robot, ros):
     """On the topic itself: rclpy's client throws away what comes behind the result."""
     robot(lambda settings: FakeStream(words=150)).watch()
     pieces = []
-    ros.node.create_subscription(AskStream.Impl.FeedbackMessage, 'ask_stream/_action/feedback', pieces.append,
-                                 EVERY_PIECE)
+    ros.node.create_subscription(
+        AskStream.Impl.FeedbackMessage, 'ask_stream/_action/feedback', pieces.append, EVERY_PIECE
+    )
     _, _, done, client = act(ros, max_new_tokens=150)
-    time.sleep(2)                       # nothing is spun here meanwhile
+    time.sleep(2)  # nothing is spun here meanwhile
     assert ros.spin_until(lambda: done.done() and len(pieces) == 150)
     assert ''.join(piece.feedback.text for piece in pieces) == done.result().result.answer
     client.destroy()
@@ -120,6 +124,6 @@ def test_action_errors_are_those_of_the_service(robot, ros):
     robot().watch()
     _, _, done, client = act(ros, '')
     assert ros.spin_until(done.done)
-    assert done.result().status == 6                                                     # ABORTED
+    assert done.result().status == 6  # ABORTED
     assert done.result().result.error_code == AskStream.Result.EMPTY_QUESTION
     client.destroy()

@@ -20,8 +20,9 @@ ROOT = Path(__file__).parents[1]
 
 def start(launch_process, folder, *arguments):
     before = segments()
-    process = launch_process('stc_ros.ros.node', '--ros-args', '-p', f'model:={folder}', '-p', 'memory_tokens:=90',
-                             *arguments)
+    process = launch_process(
+        'stc_ros.ros.node', '--ros-args', '-p', f'model:={folder}', '-p', 'memory_tokens:=90', *arguments
+    )
     process.segments = before
     return process
 
@@ -100,13 +101,13 @@ def test_a_signal_while_it_watches_and_answers(launch_process, toy, ros):
 
     process = start(launch_process, toy)
     wait_for(process, 'watching')
-    r = Robot.__new__(Robot)            # only its clients and camera: the node is in the process
+    r = Robot.__new__(Robot)  # only its clients and camera: the node is in the process
     r.ros, r.clients, r.node = ros, {}, None
     r.film()
     stats = r.listen(StreamStats, 'stc_stream/stats')
     assert ros.spin_until(lambda: stats)
     client = r.client(Ask, 'ask')
-    wait(ros, 1.0)                      # until the server has met the client, too
+    wait(ros, 1.0)  # until the server has met the client, too
     futures = [client.call_async(request(max_new_tokens=200)) for _ in range(10)]
     wait(ros, 0.02)
     took = end(process)

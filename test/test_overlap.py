@@ -39,7 +39,7 @@ def equal(ours, theirs):
 
 def test_memory_answers_and_reports_are_the_same(model):
     plain, beside = pair(model)
-    for i, frame in enumerate(moving_square(14)):       # longer than the window
+    for i, frame in enumerate(moving_square(14)):  # longer than the window
         one, other = plain.see(frame, i), beside.see(frame, i)
         assert one.kept.tolist() == other.kept.tolist() and one.tokens_recomputed == other.tokens_recomputed
         if i in (3, 13):
@@ -51,12 +51,13 @@ def test_a_frame_is_looked_at_while_the_last_one_is_prefilled(model):
     _, stream = pair(model)
     free, add, frames = threading.Event(), stream.memory.add, moving_square(3)
     stream.memory.add = lambda *given: free.wait(20) and add(*given)
-    assert stream.see(frames[0], 0).ms['prefill'] == 0.0        # returns though its prefill cannot end
+    assert stream.see(frames[0], 0).ms['prefill'] == 0.0  # returns though its prefill cannot end
     seen = []
     stream.model = dataclasses.replace(
-        model, project_in=lambda x: (seen.append(free.is_set()), free.set(), model.project_in(x))[-1])
+        model, project_in=lambda x: (seen.append(free.is_set()), free.set(), model.project_in(x))[-1]
+    )
     later = stream.see(frames[1], 1)
-    assert seen == [False]                                      # its vision ran before that prefill could end
+    assert seen == [False]  # its vision ran before that prefill could end
     assert later.ms['prefill'] > 0.0 and later.memory_tokens == stream.memory.frames[0].tokens > 0
 
 
@@ -64,7 +65,7 @@ def test_asking_waits_for_the_prefill_of_the_newest_frame(model):
     _, stream = pair(model)
     stream.see(moving_square(1)[0], 7)
     assert stream.ask('what is moving ?').report.last_stamp == 7
-    later = stream.see(moving_square(2)[1], 8)          # the question has settled it; its figures are not lost
+    later = stream.see(moving_square(2)[1], 8)  # the question has settled it; its figures are not lost
     assert later.ms['prefill'] > 0.0 and later.memory_tokens > 0
 
 
@@ -81,7 +82,7 @@ def test_a_failing_prefill_is_raised_by_the_next_call_and_forgotten_by_reset(mod
         with pytest.raises(RuntimeError, match='no prefill today'):
             call()
         stream.see(frames[0], 0)
-        stream.reset()                                          # raises nothing
+        stream.reset()  # raises nothing
         stream.memory.add = add
         stream.see(frames[0], 0)
         assert ''.join(stream.ask('what is moving ?', 4))

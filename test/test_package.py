@@ -23,6 +23,7 @@ def fields_of(part: str) -> list[str]:
 
 # ---------------------------------------------------------------- interfaces
 
+
 def test_service_and_action_ask_and_answer_the_same():
     service = (ROOT / 'srv/Ask.srv').read_text().split('---')
     action = (ROOT / 'action/AskStream.action').read_text().split('---')
@@ -59,6 +60,7 @@ def test_the_built_interfaces_are_those_of_the_files():
 
 # ---------------------------------------------------------------- manifest and pip
 
+
 def test_manifest_is_valid_and_names_the_licence():
     package = pytest.importorskip('catkin_pkg.package', reason='catkin_pkg comes with ROS and with ./dev')
     manifest = package.parse_package(str(ROOT / 'package.xml'))
@@ -71,8 +73,12 @@ def test_manifest_is_valid_and_names_the_licence():
 def test_manifest_names_every_ros_package_that_is_imported():
     depends = {e.text for tag in ('depend', 'exec_depend') for e in ET.parse(ROOT / 'package.xml').findall(tag)}
     ours = {'rclpy', 'launch', 'launch_ros', 'action_msgs', 'ament_index_python'}
-    imported = {name for path in [*ROOT.glob('stc_ros/ros/**/*.py'), *ROOT.glob('launch/*.py')]
-                for name in imports(path) if name in ours or name.endswith(('_msgs', '_srvs', '_interfaces'))}
+    imported = {
+        name
+        for path in [*ROOT.glob('stc_ros/ros/**/*.py'), *ROOT.glob('launch/*.py')]
+        for name in imports(path)
+        if name in ours or name.endswith(('_msgs', '_srvs', '_interfaces'))
+    }
     assert imported <= depends, imported - depends
 
 
@@ -156,8 +162,13 @@ class Machine:
 
     def refuses(self, **environment: str) -> str:
         """What `./dev build` says when it gives up; it must leave nothing behind."""
-        done = subprocess.run([shutil.which('bash'), str(self.clone / 'dev'), 'build'], capture_output=True, text=True,
-                              env={'PATH': str(self.bin), **environment}, timeout=60)
+        done = subprocess.run(
+            [shutil.which('bash'), str(self.clone / 'dev'), 'build'],
+            capture_output=True,
+            text=True,
+            env={'PATH': str(self.bin), **environment},
+            timeout=60,
+        )
         assert done.returncode == 1, done
         assert done.stderr.startswith('./dev: '), done.stderr
         assert not (self.clone / '.venv').exists()
@@ -189,8 +200,11 @@ def test_without_python_headers_it_says_how_to_get_them(bare):
 
 
 def test_without_disk_space_it_says_how_much_is_needed(bare):
-    bare.give('df', "echo 'Filesystem 1024-blocks Used Available Capacity Mounted on'\n"
-                    "echo '/dev/sda1 10000000 7000000 3000000 70% /'")
+    bare.give(
+        'df',
+        "echo 'Filesystem 1024-blocks Used Available Capacity Mounted on'\n"
+        "echo '/dev/sda1 10000000 7000000 3000000 70% /'",
+    )
     assert 'only 2 GiB free' in (said := bare.refuses()) and '4 GiB are needed' in said
 
 
@@ -205,8 +219,9 @@ def test_a_sourced_ros_of_another_python_is_named(bare):
 
 
 def dev(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run([str(ROOT / 'dev'), *arguments], capture_output=True, text=True, timeout=120,
-                          env={**os.environ, **environment})
+    return subprocess.run(
+        [str(ROOT / 'dev'), *arguments], capture_output=True, text=True, timeout=120, env={**os.environ, **environment}
+    )
 
 
 def test_help_names_every_command():
@@ -223,7 +238,8 @@ def test_a_command_that_is_not_there_is_named():
 
 
 needs_environment = pytest.mark.skipif(
-    not (ROOT / '.venv' / 'stamp').exists(), reason='the environment was not made by ./dev')
+    not (ROOT / '.venv' / 'stamp').exists(), reason='the environment was not made by ./dev'
+)
 
 
 @needs_environment
@@ -247,6 +263,10 @@ def test_with_a_sourced_ros_the_systems_packages_keep_their_version(tmp_path):
     """Its messages are built with the system's numpy; ours must not take its place."""
     constraints = tmp_path / 'constraints.txt'
     constraints.write_text('# comment\nPyTest==0.1\nno_such-package==1.0\n')
-    said = subprocess.run([sys.executable, str(ROOT / 'tools' / 'own_constraints.py'), str(constraints)],
-                          capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [sys.executable, str(ROOT / 'tools' / 'own_constraints.py'), str(constraints)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert said.stdout == '# comment\nno_such-package==1.0\n'

@@ -64,8 +64,11 @@ def test_small_layers_are_left_alone():
 
 
 @needs_packing
-@pytest.mark.parametrize('settings', [Settings(cacher='off', pruner='off'), Settings(cacher='compact', pruner='stc')],
-                         ids=['plain', 'compact'])
+@pytest.mark.parametrize(
+    'settings',
+    [Settings(cacher='off', pruner='off'), Settings(cacher='compact', pruner='stc')],
+    ids=['plain', 'compact'],
+)
 def test_a_stream_with_packed_weights_says_and_keeps_the_same(settings):
     streams = [Stream(random_model(seed=3, packed=packed), settings) for packed in (False, True)]
     mlp = streams[1].model.tower.blocks[0].mlp

@@ -48,16 +48,19 @@ def test_descriptors_make_sliders(fake):
             assert all(choice in descriptor.additional_constraints for choice in knob.choices)
 
 
-@pytest.mark.parametrize('values, words', [
-    ({'prune_ratio': 0.96}, ['prune_ratio', '0.95']),
-    ({'cache_similarity': -0.1}, ['cache_similarity', '0.0']),
-    ({'cache_similarity': math.nan}, ['cache_similarity']),
-    ({'max_rate': math.inf}, ['max_rate']),
-    ({'cache_interval': 0}, ['cache_interval', '1']),
-    ({'cacher': 'magic'}, ['cacher', 'similarity', 'off']),
-    ({'prune_ratio': 'much'}, ['type']),
-    ({'model': 'another'}, ['read-only']),
-])
+@pytest.mark.parametrize(
+    'values, words',
+    [
+        ({'prune_ratio': 0.96}, ['prune_ratio', '0.95']),
+        ({'cache_similarity': -0.1}, ['cache_similarity', '0.0']),
+        ({'cache_similarity': math.nan}, ['cache_similarity']),
+        ({'max_rate': math.inf}, ['max_rate']),
+        ({'cache_interval': 0}, ['cache_interval', '1']),
+        ({'cacher': 'magic'}, ['cacher', 'similarity', 'off']),
+        ({'prune_ratio': 'much'}, ['type']),
+        ({'model': 'another'}, ['read-only']),
+    ],
+)
 def test_wrong_values_are_refused_with_the_reason(fake, values, words):
     before = fake.node.settings
     for result in fake.set(**values).values():
@@ -69,8 +72,11 @@ def test_wrong_values_are_refused_with_the_reason(fake, values, words):
 def test_a_batch_is_taken_whole_or_not_at_all(fake, ros):
     def batch(**values):
         parameters = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
-        return fake.call(SetParametersAtomically, 'stc_stream/set_parameters_atomically',
-                         SetParametersAtomically.Request(parameters=parameters)).result
+        return fake.call(
+            SetParametersAtomically,
+            'stc_stream/set_parameters_atomically',
+            SetParametersAtomically.Request(parameters=parameters),
+        ).result
 
     refused = batch(prune_ratio=0.1, cacher='magic')
     assert not refused.successful and 'magic' in refused.reason
@@ -90,11 +96,14 @@ def test_parameters_of_others_are_left_alone(fake):
     assert fake.set(use_sim_time=False)['use_sim_time'].successful
 
 
-@pytest.mark.parametrize('given, words', [
-    ({'prune_ratio': 5.0}, ['prune_ratio', '0.95']),
-    ({'max_rate': 10}, ['max_rate', 'float', 'point']),
-    ({'cacher': 'magic'}, ['cacher', 'similarity']),
-])
+@pytest.mark.parametrize(
+    'given, words',
+    [
+        ({'prune_ratio': 5.0}, ['prune_ratio', '0.95']),
+        ({'max_rate': 10}, ['max_rate', 'float', 'point']),
+        ({'cacher': 'magic'}, ['cacher', 'similarity']),
+    ],
+)
 def test_a_wrong_start_value_is_named(ros, given, words):
     with pytest.raises(SettingError) as refusal:
         Robot(ros, **given)
@@ -136,7 +145,7 @@ def test_other_parameters_do_not_put_narration_off(robot, ros):
 
 
 def test_the_narration_timer_is_made_anew_for_another_period_only(robot):
-    r = robot(lambda settings: FakeStream(), narration_period=4.1).until_active()      # 4.1 * 1e9 is no whole number
+    r = robot(lambda settings: FakeStream(), narration_period=4.1).until_active()  # 4.1 * 1e9 is no whole number
     timer = r.node._narration_timer
     assert r.set(max_rate=5.0)['max_rate'].successful and r.node._narration_timer is timer
     assert r.set(narration_period=4.2)['narration_period'].successful and r.node._narration_timer is not timer

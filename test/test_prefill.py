@@ -27,8 +27,9 @@ def test_frames_that_wait_for_each_other_say_and_keep_what_frame_by_frame_does(m
     """Frames that move and rest, a window that evicts, questions, a scene cut, a reset; batches of any size."""
     draw = random.Random(f'{pruner}/{cacher}')
     settings = Settings(cacher=cacher, pruner=pruner, prune_ratio=0.5, memory_tokens=draw.choice((30, 64)), heartbeat=4)
-    one, many = (Stream(model, dataclasses.replace(settings, prefill_batch=batch))
-                 for batch in (0, draw.choice((10, 30))))
+    one, many = (
+        Stream(model, dataclasses.replace(settings, prefill_batch=batch)) for batch in (0, draw.choice((10, 30)))
+    )
     frames = moving_square(8) + [moving_square(8)[-1]] * 5 + moving_square(6, seed=4)
     waited, said = 0, set()
     for i, frame in enumerate(frames):
@@ -49,7 +50,7 @@ def test_frames_that_wait_for_each_other_say_and_keep_what_frame_by_frame_does(m
 def test_what_waits_is_prefilled_when_its_time_is_up_by_the_stamps(model):
     stream = Stream(model, dataclasses.replace(STC, prefill_batch=30, prefill_wait=0.5))
     waiting = [stream.see(frame, i * 200_000_000).tokens_waiting for i, frame in enumerate(moving_square(6))]
-    assert waiting[1] > waiting[0] > 0 and waiting[3] == 0 < waiting[4]         # 0.6 s after the first
+    assert waiting[1] > waiting[0] > 0 and waiting[3] == 0 < waiting[4]  # 0.6 s after the first
     stream.prefill()
     assert stream.tokens_waiting == 0 and stream.memory.tokens > 0
 

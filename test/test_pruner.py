@@ -52,8 +52,12 @@ def test_ratio_zero_keeps_everything_in_order(name):
 
 
 @hypothesis_settings(deadline=None, max_examples=40)
-@given(ratio=st.floats(0, 0.95), tokens=st.integers(1, 60), name=st.sampled_from(['paper', 'released']),
-       constant=st.booleans())
+@given(
+    ratio=st.floats(0, 0.95),
+    tokens=st.integers(1, 60),
+    name=st.sampled_from(['paper', 'released']),
+    constant=st.booleans(),
+)
 def test_every_choice_is_exact_unique_sorted_and_in_range(ratio, tokens, name, constant):
     pruner, again, chosen = make_pruner(name), make_pruner(name), Settings(pruner=name, prune_ratio=ratio)
     for x in frames(3, tokens, 8):
@@ -74,7 +78,7 @@ def test_the_papers_novelty():
         if past:
             anchor = sum(past[-3:]) / len(past[-3:])
             scores = [0.3 * (1 - float(F.cosine_similarity(z, anchor, dim=0))) + 0.7 * s for z, s in zip(x, space)]
-        expected = sorted(sorted(range(len(x)), key=lambda i: -scores[i])[:budget(len(x), 0.7)])
+        expected = sorted(sorted(range(len(x)), key=lambda i: -scores[i])[: budget(len(x), 0.7)])
         assert prune(state, x, chosen).tolist() == expected
         past.append(x.mean(0))
 
@@ -82,7 +86,7 @@ def test_the_papers_novelty():
 def test_what_appeared_is_kept():
     state, chosen = make_pruner('paper'), Settings(pruner='paper', prune_ratio=0.9)
     for t, x in enumerate(frames(6)):
-        wall = 2 * torch.ones(24)       # what all tokens have in common; the newcomer lacks it
+        wall = 2 * torch.ones(24)  # what all tokens have in common; the newcomer lacks it
         x = torch.where((torch.arange(49) == 7 * t)[:, None], x, x + wall)
         assert 7 * t in prune(state, x, chosen).tolist()
 
@@ -96,9 +100,15 @@ def test_the_released_score():
         history.append(y.mean(0))
         memory = F.normalize(torch.stack(history).mean(0), dim=0)
         unit = F.normalize(y, dim=1)
-        score = [sum(float(torch.exp(-(z - c).square().sum() / (2 * 2.0 ** p))) for c in (memory, unit.mean(0))
-                     for p in (-3, -2, -1, 0, 1)) for z in unit]
-        expected = sorted(sorted(range(49), key=lambda i: score[i])[:budget(49, 0.6)])
+        score = [
+            sum(
+                float(torch.exp(-(z - c).square().sum() / (2 * 2.0**p)))
+                for c in (memory, unit.mean(0))
+                for p in (-3, -2, -1, 0, 1)
+            )
+            for z in unit
+        ]
+        expected = sorted(sorted(range(49), key=lambda i: score[i])[: budget(49, 0.6)])
         assert prune(state, x, chosen).tolist() == expected
 
 
@@ -121,7 +131,7 @@ def test_the_past_is_bounded():
 def test_worth_of_what_a_worthier_token_says_already():
     torch.manual_seed(0)
     worth, apart = torch.rand(20), torch.randn(20, 3)
-    worth[5] = worth[6]                                             # of two equals neither is the worthier one
+    worth[5] = worth[6]  # of two equals neither is the worthier one
     apart[6] = apart[5]
     expected = []
     for i in range(20):
@@ -136,7 +146,7 @@ def test_every_thing_is_told_before_one_is_told_twice():
     things, empty = torch.eye(4, 32), torch.ones(48, 32)
     full = empty.clone()
     for thing, strength in enumerate((11.0, 9.0, 7.0, 5.0)):
-        full[8 * thing:8 * thing + 4] += strength * things[thing] + 0.05 * torch.randn(4, 32)
+        full[8 * thing : 8 * thing + 4] += strength * things[thing] + 0.05 * torch.randn(4, 32)
     state, chosen = make_pruner('stc'), Settings(pruner='stc', prune_ratio=1 - 4 / RESTLESS / 48)
     prune(state, empty, chosen)
     assert sorted(i // 8 for i in prune(state, full, chosen).tolist()) == [0, 1, 2, 3]
@@ -160,7 +170,7 @@ def test_a_standstill_is_told_for_a_while_and_then_not_any_more():
     torch.manual_seed(0)
     state, chosen, x = make_pruner('stc'), Settings(pruner='stc', prune_ratio=0.7), torch.randn(100, 24)
     prune(state, x, chosen)
-    x[50:] = x[50:].mean(0) + 0.01 * torch.randn(50, 24)        # as dull as can be, and new
+    x[50:] = x[50:].mean(0) + 0.01 * torch.randn(50, 24)  # as dull as can be, and new
     counts = [len(prune(state, x, chosen)) for _ in range(80)]
     assert counts[0] and not any(counts[60:])
     x[7] = torch.randn(24)

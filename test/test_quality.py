@@ -48,9 +48,16 @@ def named(name, settings=SETTINGS) -> Condition:
 # ---- answers
 
 
-@pytest.mark.parametrize('settings', [
-    Settings(cacher='off', pruner='off'), SETTINGS, dataclasses.replace(SETTINGS, compact_positions=True),
-    dataclasses.replace(SETTINGS, cacher='compact', pruner='stc')], ids=['plain', 'paper', 'compacted', 'ours'])
+@pytest.mark.parametrize(
+    'settings',
+    [
+        Settings(cacher='off', pruner='off'),
+        SETTINGS,
+        dataclasses.replace(SETTINGS, compact_positions=True),
+        dataclasses.replace(SETTINGS, cacher='compact', pruner='stc'),
+    ],
+    ids=['plain', 'paper', 'compacted', 'ours'],
+)
 @pytest.mark.parametrize('frames', [3, 60], ids=['growing', 'sliding'])
 def test_all_at_once_is_what_a_stream_answers_one_by_one(settings, frames):
     texts = set()
@@ -62,7 +69,7 @@ def test_all_at_once_is_what_a_stream_answers_one_by_one(settings, frames):
         assert said == [''.join(stream.ask(q, 6)) for q in QUESTIONS]
         assert all(map(torch.equal, kept(stream), before))
         texts.update(said)
-    assert len(texts) > 2           # or equality would say little
+    assert len(texts) > 2  # or equality would say little
 
 
 def test_answers_are_compared_without_case_spaces_and_marks():
@@ -117,7 +124,7 @@ def test_newest_remembers_one_frame_and_only_that(model, case, monkeypatch):
     _, seen, moments = streams_of(model, named('newest'), case, monkeypatch)
     assert [n for n, _ in moments] == [1, 1]
     for t, frames in zip(case.asked, seen):
-        assert np.array_equal(frames, case.clip.frames[t:t + 1])
+        assert np.array_equal(frames, case.clip.frames[t : t + 1])
 
 
 def test_blank_shows_nothing_and_reversed_the_oldest_frame_last(model, case, monkeypatch):
@@ -133,7 +140,7 @@ def test_held_shows_every_fourth_frame_four_times(model, case, monkeypatch):
     tally, seen, moments = streams_of(model, named('held'), case, monkeypatch)
     assert [n for n, _ in moments] == [6, 12] and tally.kept == 1
     assert all(np.array_equal(frame, case.clip.frames[t // 4 * 4]) for t, frame in enumerate(seen[-1]))
-    assert np.array_equal(seen[0], seen[-1][:6])        # the stream goes on from one moment to the next
+    assert np.array_equal(seen[0], seen[-1][:6])  # the stream goes on from one moment to the next
 
 
 def test_never_recomputes_the_first_frame_alone_even_after_a_cut(model):
@@ -149,7 +156,7 @@ def test_never_recomputes_the_first_frame_alone_even_after_a_cut(model):
 
 @pytest.mark.parametrize('name', ['random', 'uniform'])
 def test_other_choices_keep_as_many_tokens_but_others(model, name):
-    frames = moving_square(6) + moving_square(3, seed=8)        # a cut, which renews the pruner
+    frames = moving_square(6) + moving_square(3, seed=8)  # a cut, which renews the pruner
     settings = dataclasses.replace(SETTINGS, scene_change=0.05)
     ours, other = Stream(model, settings), named(name, settings).open(model)
     pairs = [(ours.see(f, 0), other.see(f, 0)) for f in frames]
@@ -200,29 +207,43 @@ def test_what_a_tower_has_computed_is_remembered_and_nothing_changes_by_it(model
 # ---- figures
 
 
-ONE_FORM = (TYPE_OF.T & (np.cumsum(TYPE_OF.T, axis=1) == 1)).astype(int)        # [types, forms]: each type's first form
+ONE_FORM = (TYPE_OF.T & (np.cumsum(TYPE_OF.T, axis=1) == 1)).astype(int)  # [types, forms]: each type's first form
 
 
 def outcome(right: dict, streams: int = 30, each: int = 4, seed: int = 0) -> Outcome:
     """Streams in which `each` questions of every type are asked; `right`: accuracy by condition, for all types."""
     rng = np.random.default_rng(seed)
-    tallies = {name: [Tally(rng.binomial(each, np.broadcast_to(p, len(TYPES))) @ ONE_FORM, 0.5, 0.25)
-                      for _ in range(streams)] for name, p in right.items()}
+    tallies = {
+        name: [Tally(rng.binomial(each, np.broadcast_to(p, len(TYPES))) @ ONE_FORM, 0.5, 0.25) for _ in range(streams)]
+        for name, p in right.items()
+    }
     return Outcome(['busy'] * streams, np.full((streams, len(TYPES)), each) @ ONE_FORM, tallies)
 
 
-@pytest.mark.parametrize('control, expected', [
-    ({}, True), ({'blank': 0.86}, False), ({'newest': 0.86}, False), ({'never': 0.86}, False), ({'blank': 0.84}, True),
-    ({'reversed': 0.9}, True), ({'random': 0.95}, True), ({'uniform': 0.95}, True), ({'held': 0.95}, True)],
-    ids=str)
+@pytest.mark.parametrize(
+    'control, expected',
+    [
+        ({}, True),
+        ({'blank': 0.86}, False),
+        ({'newest': 0.86}, False),
+        ({'never': 0.86}, False),
+        ({'blank': 0.84}, True),
+        ({'reversed': 0.9}, True),
+        ({'random': 0.95}, True),
+        ({'uniform': 0.95}, True),
+        ({'held': 0.95}, True),
+    ],
+    ids=str,
+)
 def test_a_type_that_survives_destruction_does_not_test_compression(control, expected):
     assert can_tell(0.9, {**dict.fromkeys(CONTROLS, 0.3), **control}) is expected
 
 
 def test_retention_is_over_the_types_that_test_it():
-    easy = np.array([1.0] * 4 + [0.0] * 4)      # four types that a blank picture answers
-    found = summarise(outcome({'plain': 1.0, 'settings': np.array([0.0] * 4 + [0.5] * 4), 'blank': easy, 'newest': 0.0,
-                               'never': 0.0}))
+    easy = np.array([1.0] * 4 + [0.0] * 4)  # four types that a blank picture answers
+    found = summarise(
+        outcome({'plain': 1.0, 'settings': np.array([0.0] * 4 + [0.5] * 4), 'blank': easy, 'newest': 0.0, 'never': 0.0})
+    )
     assert found.tested == list(TYPES[4:])
     assert found.retention == pytest.approx(0.5, abs=0.1)
     assert found.interval[0] < found.retention < found.interval[1]
@@ -278,8 +299,27 @@ def test_the_command_writes_what_it_promises_and_repeats(model, monkeypatch, tmp
     results = []
     for run, seed in enumerate((7, 7, 8)):
         file = tmp_path / f'{run}' / 'quality.json'
-        assert quality.main(['--profile', 'static', '--streams', '1', '--seed', str(seed), '--jobs', '1',
-                             '--max-new-tokens', '4', '--prune-ratio', '0.5', '--json', str(file)]) == 0
+        assert (
+            quality.main(
+                [
+                    '--profile',
+                    'static',
+                    '--streams',
+                    '1',
+                    '--seed',
+                    str(seed),
+                    '--jobs',
+                    '1',
+                    '--max-new-tokens',
+                    '4',
+                    '--prune-ratio',
+                    '0.5',
+                    '--json',
+                    str(file),
+                ]
+            )
+            == 0
+        )
         results.append(json.loads(file.read_text()))
     printed = capsys.readouterr().out
     assert 'does not test this' in printed and 'retention' in printed
@@ -304,7 +344,7 @@ def test_the_command_says_what_is_wrong(capsys):
 def test_the_workers_of_a_killed_measurement_end(launch_process):
     process = launch_process('stc_ros.evaluation.quality', '--streams', '40', '--jobs', '2')
     end = time.monotonic() + 60
-    while len(workers := children_of(process.pid)) < 3 and time.monotonic() < end:      # and what tracks resources
+    while len(workers := children_of(process.pid)) < 3 and time.monotonic() < end:  # and what tracks resources
         time.sleep(0.05)
     time.sleep(3)
     process.kill()

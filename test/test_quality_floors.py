@@ -13,8 +13,18 @@ from stc_ros.settings import Settings
 from stc_ros.synthetic.forms import TYPES
 from stc_ros.synthetic.narration import Score
 
-FLOORS = {'appearance': 0.98, 'count': 0.91, 'place': 0.97, 'existence': 0.96, 'motion': 0.92, 'change': 0.96,
-          'memory': 0.95, 'order': 0.86, 'objects': 0.94, 'clauses': 0.90}
+FLOORS = {
+    'appearance': 0.98,
+    'count': 0.91,
+    'place': 0.97,
+    'existence': 0.96,
+    'motion': 0.92,
+    'change': 0.96,
+    'memory': 0.95,
+    'order': 0.86,
+    'objects': 0.94,
+    'clauses': 0.90,
+}
 
 TRAINED = (TINY / 'model.safetensors').is_file()
 pytestmark = pytest.mark.skipif(not TRAINED, reason='the embedded model is not trained yet')

@@ -17,7 +17,7 @@ from stc_ros.synthetic.forms import TYPES
 from stc_ros.synthetic.narration import Score
 
 NAMES = [p.name for p in points()]
-ONE_FORM = (TYPE_OF.T & (np.cumsum(TYPE_OF.T, axis=1) == 1)).astype(int)        # [types, forms]: each type's first form
+ONE_FORM = (TYPE_OF.T & (np.cumsum(TYPE_OF.T, axis=1) == 1)).astype(int)  # [types, forms]: each type's first form
 
 
 def outcome(right: dict[str, float], shares: dict[str, float], each: int = 20) -> Outcome:
@@ -56,7 +56,7 @@ def test_a_sweep_on_tuning_streams_alone_is_refused(capsys):
 
 def test_the_sweep_counts_only_types_that_can_tell():
     swept = read_sweep(outcome({'compact 0.9': 0.45}, {'compact 0.9': 0.1}))
-    assert swept['tested'] == list(TYPES[len(TYPES) // 2:]) and swept['streams'] == 8
+    assert swept['tested'] == list(TYPES[len(TYPES) // 2 :]) and swept['streams'] == 8
     assert set(swept['profiles']) == {'all', *PROFILES}
     busy = swept['profiles']['busy']
     assert busy['plain'] == 0.9 and busy['never'] == 0.2
@@ -73,7 +73,7 @@ def test_the_cheapest_settings_that_lose_little_are_recommended():
     assert (others[CHEAPEST].pruner, others[CHEAPEST].cacher) == ('stc', 'paper')
     paper = others['paper, N=2']
     assert (paper.update_ratio, paper.cache_interval, paper.prune_ratio) == (0.25, 2, 0.67)
-    assert others[CHEAPEST].newest_whole == paper.newest_whole == 'never'         # as they were measured
+    assert others[CHEAPEST].newest_whole == paper.newest_whole == 'never'  # as they were measured
     assert not paper.compact_positions and others['paper, N=4, compacted'].compact_positions
 
 
@@ -93,18 +93,36 @@ def test_the_document_holds_what_was_measured(tmp_path):
     measured = outcome({**dict.fromkeys(others, 0.9), 'paper, N=4': 0.65}, {'paper, N=4': 0.44})
     other = {**to_json(summarise(measured), 'busy', Settings(model='real-eye'), 5), 'retention': 0.987}
     (tmp_path / 'quality-real-eye.json').write_text(json.dumps(other))
-    write_document(tmp_path, './dev quality --sweep', 'a model, 8 streams', Settings(), measured, swept, others,
-                   {'profile': 'all', 'seed': 3})
+    write_document(
+        tmp_path,
+        './dev quality --sweep',
+        'a model, 8 streams',
+        Settings(),
+        measured,
+        swept,
+        others,
+        {'profile': 'all', 'seed': 3},
+    )
     text = (tmp_path / 'quality.md').read_text()
-    for part in ('| appearance | 160 | 0.90', 'does not test this', '| paper, N=4 | 0.65', '| compact 0.9 | 10%',
-                 './dev quality', '## real-eye', '`./dev quality --model real-eye`, seed 5', 'retention 0.987'):
+    for part in (
+        '| appearance | 160 | 0.90',
+        'does not test this',
+        '| paper, N=4 | 0.65',
+        '| compact 0.9 | 10%',
+        './dev quality',
+        '## real-eye',
+        '`./dev quality --model real-eye`, seed 5',
+        'retention 0.987',
+    ):
         assert part in text
     assert '44%' in text and 'nan' not in text
     found = json.loads((tmp_path / 'quality.json').read_text())
     assert found['costs']['paper, N=4']['settings']['cache_interval'] == 4
     assert found['costs']['paper, N=4']['retention'] == pytest.approx(0.65 / 0.9, abs=1e-3)
-    assert sum(p['types']['memory']['n'] for p in found['profiles'].values()) == found['costs']['paper, N=4']['types'][
-        'memory']['n']
+    assert (
+        sum(p['types']['memory']['n'] for p in found['profiles'].values())
+        == found['costs']['paper, N=4']['types']['memory']['n']
+    )
     for curve in ('recomputed', 'kept'):
         assert f'quality_{curve}.png' in text
         with Image.open(tmp_path / f'quality_{curve}.png') as picture:

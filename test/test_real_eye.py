@@ -49,8 +49,14 @@ def test_it_is_a_model_like_any_other(model):
 
 @needs_wheel
 @trained
-@pytest.mark.parametrize('cacher, pruner', [*((c, 'off') for c in CACHERS), *(('off', p) for p in PRUNERS),
-                                            *((c, Settings().pruner) for c in CACHERS if c != 'off')])
+@pytest.mark.parametrize(
+    'cacher, pruner',
+    [
+        *((c, 'off') for c in CACHERS),
+        *(('off', p) for p in PRUNERS),
+        *((c, Settings().pruner) for c in CACHERS if c != 'off'),
+    ],
+)
 def test_every_cacher_and_pruner_runs_on_it(model, cacher, pruner):
     frames = record('busy', 7, 4, real_eye.SIDE).frames
     stream = Stream(model, Settings(cacher=cacher, pruner=pruner))
@@ -66,8 +72,12 @@ def test_it_answers_about_what_it_sees():
     """A stream of each profile, 16 frames; README.md has the figures of many."""
     off = plain(Settings(model=REAL_EYE))
     shown = Plan(16, 2, 2, size=real_eye.SIDE, backdrop=find_clips())
-    outcome = measure_all(load_model(off), draw_streams('all', 1, seed=5), shown,
-                          [Condition('plain', off), Condition('blank', off, show_blank)])
+    outcome = measure_all(
+        load_model(off),
+        draw_streams('all', 1, seed=5),
+        shown,
+        [Condition('plain', off), Condition('blank', off, show_blank)],
+    )
     right = {name: outcome.right(name).sum() / outcome.asked.sum() for name in ('plain', 'blank')}
     assert right['plain'] > max(0.75, right['blank'] + 0.4), right
 

@@ -74,7 +74,7 @@ def test_language_model_and_projector_learn_together_and_go_on_where_they_were(s
     assert stored['projector.linear_2.weight'].shape == (HIDDEN, HIDDEN)
     assert not any('vision' in name for name in stored) and {v.dtype for v in stored.values()} == {torch.bfloat16}
     again, other = start()
-    stage_language.run(again, other, [shard], course, lambda *both: None)       # it has done its steps
+    stage_language.run(again, other, [shard], course, lambda *both: None)  # it has done its steps
     assert torch.equal(other.linear_1.weight, projector.linear_1.weight)
     take_over(again, stored)
     name = 'model.language_model.layers.3.mlp.up_proj.weight'

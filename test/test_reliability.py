@@ -45,7 +45,7 @@ def test_sixteen_clients_at_once_get_exactly_one_reply_each(robot, ros):
 def test_beyond_the_queue_the_answer_is_busy_and_nobody_is_forgotten(robot, ros):
     r = fake(robot, words=30, token_s=0.02)
     r.set(ask_queue=4)
-    client = ros.node.create_client(Ask, 'ask', qos_profile=QoSProfile(depth=40))     # or it would lose replies itself
+    client = ros.node.create_client(Ask, 'ask', qos_profile=QoSProfile(depth=40))  # or it would lose replies itself
     assert ros.spin_until(client.service_is_ready)
     futures = [client.call_async(request()) for _ in range(40)]
     assert ros.spin_until(lambda: all(f.done() for f in futures), 30)
@@ -129,7 +129,7 @@ def test_pending_questions_do_not_burn_a_core(robot, ros):
     futures = [client.call_async(request(timeout=60)) for _ in range(20)]
     assert ros.spin_until(lambda: r.node.open_questions == 20)
     before = time.process_time()
-    time.sleep(3)                       # the test does not spin: what is burnt is the node's
+    time.sleep(3)  # the test does not spin: what is burnt is the node's
     burnt = time.process_time() - before
     assert not any(f.done() for f in futures)
     assert burnt < 1.0, f'{burnt:.1f} s of CPU in 3 s'
@@ -141,7 +141,7 @@ def test_cancel_between_tokens(robot, ros):
     assert ros.spin_until(lambda: len(feedback) >= 3)
     goal.cancel_goal_async()
     assert ros.spin_until(done.done, 5)
-    assert done.result().status == 5                                                     # CANCELED
+    assert done.result().status == 5  # CANCELED
     result = done.result().result
     assert result.error_code == AskStream.Result.CANCELED and result.error_msg
     assert result.answer.startswith('word1 word2 word3')
@@ -162,8 +162,9 @@ def test_cancel_while_it_waits(robot, ros):
     first[3].destroy(), second[3].destroy()
 
 
-@pytest.mark.parametrize('fault, code', [
-    (MemoryError('no memory'), 'OUT_OF_MEMORY'), (ValueError('NaN'), 'MODEL_FAILURE')])
+@pytest.mark.parametrize(
+    'fault, code', [(MemoryError('no memory'), 'OUT_OF_MEMORY'), (ValueError('NaN'), 'MODEL_FAILURE')]
+)
 def test_a_fault_costs_one_answer(robot, ros, fault, code):
     r = fake(robot)
     r.stream.faults['piece'] = [fault]

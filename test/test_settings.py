@@ -24,10 +24,22 @@ def test_every_knob_is_whole(name):
         assert math.isfinite(knob.low) and math.isfinite(knob.high) and knob.low < knob.high
 
 
-@pytest.mark.parametrize(('name', 'value'), [
-    ('prune_ratio', 0.96), ('prune_ratio', -0.1), ('prune_ratio', math.nan), ('prune_ratio', '0.5'),
-    ('cache_similarity', math.inf), ('cache_interval', 0), ('cache_interval', 2.0), ('cacher', 'paperr'),
-    ('compact_positions', 1), ('model', None), ('max_new_tokens', True)])
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        ('prune_ratio', 0.96),
+        ('prune_ratio', -0.1),
+        ('prune_ratio', math.nan),
+        ('prune_ratio', '0.5'),
+        ('cache_similarity', math.inf),
+        ('cache_interval', 0),
+        ('cache_interval', 2.0),
+        ('cacher', 'paperr'),
+        ('compact_positions', 1),
+        ('model', None),
+        ('max_new_tokens', True),
+    ],
+)
 def test_a_wrong_value_is_refused_with_its_name_and_what_is_allowed(name, value):
     with pytest.raises(SettingError, match=name) as error:
         Settings(**{name: value})
@@ -73,6 +85,7 @@ def test_the_shipped_yaml_and_the_readme_are_up_to_date():
 
 def test_the_names_of_cachers_and_pruners_exist():
     from stc_ros.compression.pruner import make_pruner
+
     for name in PRUNERS:
         assert hasattr(make_pruner(name), 'select')
     with pytest.raises(KeyError):
@@ -81,14 +94,17 @@ def test_the_names_of_cachers_and_pruners_exist():
 
 
 def test_settings_and_synthetic_worlds_need_no_torch():
-    code = ('import sys, stc_ros.settings, stc_ros.settings_export, stc_ros.models, stc_ros.synthetic; '
-            'print([m for m in ("torch", "transformers", "rclpy") if m in sys.modules])')
+    code = (
+        'import sys, stc_ros.settings, stc_ros.settings_export, stc_ros.models, stc_ros.synthetic; '
+        'print([m for m in ("torch", "transformers", "rclpy") if m in sys.modules])'
+    )
     out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert out.stdout.strip() == '[]'
 
 
 @pytest.mark.parametrize(('flag', 'first'), [('--yaml', '# Parameters'), ('--markdown', '| parameter')])
 def test_the_command_prints_them(flag, first):
-    out = subprocess.run([sys.executable, '-m', 'stc_ros.settings', flag], capture_output=True, text=True, check=True,
-                         cwd=ROOT)
+    out = subprocess.run(
+        [sys.executable, '-m', 'stc_ros.settings', flag], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert out.stdout.startswith(first)

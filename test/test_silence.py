@@ -47,6 +47,6 @@ def test_silence_large_images(robot, ros):
 def test_silence_is_named_in_log_and_diagnostics(robot, ros):
     r = robot().until_active()
     health = r.listen(DiagnosticArray, '/diagnostics')
-    r.node._frame_at -= 5                   # five seconds ago
+    r.node._frame_at -= 5  # five seconds ago
     assert ros.spin_until(lambda: health and 'no frame' in health[-1].status[0].message)
     assert health[-1].status[0].level == b'\x01'

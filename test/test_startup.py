@@ -22,7 +22,12 @@ print(*(name for name in ('transformers', 'torch._dynamo', 'sympy', 'scipy', 'pa
 
 def test_the_embedded_model_answers_without_the_imports_that_take_seconds():
     path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
-    done = subprocess.run([sys.executable, '-c', PROGRAM], capture_output=True, text=True, timeout=120,
-                          env={**os.environ, 'PYTHONPATH': path})
+    done = subprocess.run(
+        [sys.executable, '-c', PROGRAM],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, 'PYTHONPATH': path},
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []

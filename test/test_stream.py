@@ -36,28 +36,44 @@ def test_plain_mode_equals_transformers_forward_and_generate(model):
     pixels = torch.cat([model.pixels.normalise(model.pixels.resize(f), 'cpu', torch.float32) for f in frames])[None]
     video = WORDS.index('<video>')
     ids = torch.tensor([[*model.words.head(), *[video] * (4 * 9 + 1), *model.words.tail('what is moving ?')]])
-    made = stock.generate(input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values_videos=pixels,
-                          max_new_tokens=12, do_sample=False, pad_token_id=0, output_logits=True,
-                          return_dict_in_generate=True)
-    out = made.sequences[0, ids.shape[1]:].tolist()
+    made = stock.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        pixel_values_videos=pixels,
+        max_new_tokens=12,
+        do_sample=False,
+        pad_token_id=0,
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    out = made.sequences[0, ids.shape[1] :].tolist()
     assert text == model.words.decode(out) and len(text) > 0
     written = [i for i in out if i not in model.words.stops]
     assert answer.report.tokens == len(written)
-    theirs = [float(logits[0].softmax(-1).max()) for logits in made.logits[:len(written)]]
+    theirs = [float(logits[0].softmax(-1).max()) for logits in made.logits[: len(written)]]
     assert [chance for _, chance in answer.report.chances] == pytest.approx(theirs, rel=1e-3)
-    assert [end for end, _ in answer.report.chances] == [len(model.words.decode(written[:i + 1]))
-                                                         for i in range(len(written))]
+    assert [end for end, _ in answer.report.chances] == [
+        len(model.words.decode(written[: i + 1])) for i in range(len(written))
+    ]
     # and the numbers behind the words
     hidden = stock(input_ids=ids, pixel_values_videos=pixels, logits_to_keep=1).logits[0, -1]
-    ours = Recall(stream.memory).run(torch.cat((model.newline[None, None],
-                                                model.decoder.embed(model.words.tail('what is moving ?'))), 1))
+    ours = Recall(stream.memory).run(
+        torch.cat((model.newline[None, None], model.decoder.embed(model.words.tail('what is moving ?'))), 1)
+    )
     torch.testing.assert_close(model.decoder.logits(ours[0, -1]), hidden, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize('change', [
-    {'cacher': 'paper', 'update_ratio': 1.0}, {'cacher': 'paper', 'cache_interval': 1},
-    {'cacher': 'similarity', 'cache_similarity': 1.0}, {'pruner': 'paper', 'prune_ratio': 0.0},
-    {'pruner': 'released', 'prune_ratio': 0.0}], ids=str)
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'cacher': 'paper', 'update_ratio': 1.0},
+        {'cacher': 'paper', 'cache_interval': 1},
+        {'cacher': 'similarity', 'cache_similarity': 1.0},
+        {'pruner': 'paper', 'prune_ratio': 0.0},
+        {'pruner': 'released', 'prune_ratio': 0.0},
+    ],
+    ids=str,
+)
 def test_settings_that_save_nothing_change_nothing(model, change):
     plain, same = Stream(model, PLAIN), Stream(model, dataclasses.replace(PLAIN, **change))
     for stream in (plain, same):
@@ -92,7 +108,7 @@ def test_a_question_reads_the_newest_frame_as_if_it_had_not_been_pruned(model, c
     question = model.decoder.embed(model.words.tail('what is moving ?'))
     read = Recall(pruned.memory, newest=pruned.newest_tokens(9)).run(question)
     torch.testing.assert_close(read, Recall(whole.memory).run(question), atol=1e-4, rtol=1e-4)
-    assert (read - Recall(pruned.memory).run(question)).abs().max() > 1e-2         # or equality would say little
+    assert (read - Recall(pruned.memory).run(question)).abs().max() > 1e-2  # or equality would say little
     assert whole.newest_tokens(9) is None and pruned.newest_tokens(8) is None
     pruned.configure(dataclasses.replace(settings, newest_whole='never'))
     assert pruned.newest_tokens(9) is None
@@ -101,7 +117,7 @@ def test_a_question_reads_the_newest_frame_as_if_it_had_not_been_pruned(model, c
 def test_a_long_question_is_answered_without_the_whole_newest_frame_rather_than_not_at_all(model):
     stream = Stream(model, Settings(cacher='off', pruner='stc', prune_ratio=0.5))
     watch(stream, moving_square(5))
-    longest = stream.memory.reserve - 2         # in tokens; the chat's own included
+    longest = stream.memory.reserve - 2  # in tokens; the chat's own included
     around = len(model.words.tail('what')) - 1
     fits, too_long = (' '.join(['what'] * (n - around)) for n in (longest, longest + 1))
     assert len(list(stream.ask(fits, 5))) <= 1
@@ -224,8 +240,11 @@ def test_compact_positions_take_less_room(model):
     assert gaps.memory.end - gaps.memory.sinks == 36 and compact.memory.end - compact.memory.sinks == 16
 
 
-@pytest.mark.parametrize('frame', [np.zeros((4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 3)),
-                                   np.zeros((4, 4, 4), np.uint8)], ids=['grey', 'empty', 'float', 'rgba'])
+@pytest.mark.parametrize(
+    'frame',
+    [np.zeros((4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)],
+    ids=['grey', 'empty', 'float', 'rgba'],
+)
 def test_a_frame_of_another_kind_is_refused_and_loses_nothing(model, frame):
     stream = Stream(model, STC)
     watch(stream, moving_square(2))

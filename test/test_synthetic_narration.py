@@ -59,7 +59,7 @@ def test_moments_join_to_the_story_of_all(profile):
         moments.append(tell_moment(world.truth()))
         world.step()
         for since in (t - 1, t - 7, t - 16):
-            assert join(moments[max(since + 1, 0):]) == tell(clip, t, max(since, -1))
+            assert join(moments[max(since + 1, 0) :]) == tell(clip, t, max(since, -1))
 
 
 def test_every_visible_object_is_told_from_left_to_right():

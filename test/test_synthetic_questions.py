@@ -92,8 +92,8 @@ def test_a_question_that_somebody_words_is_answered_rightly():
     for question, answer in STORY.items():
         assert answer_to(two_leave(), 11, question) == answer
     assert [answer_to(two_leave(), t, 'Is there a green STAR?') for t in (7, 11)] == ['yes', 'no']
-    assert answer_to(two_leave(), 11, 'what do you see ?') is None                  # no form is worded so
-    assert answer_to(two_leave(), 11, 'where is the blue star ?') is None           # it left
+    assert answer_to(two_leave(), 11, 'what do you see ?') is None  # no form is worded so
+    assert answer_to(two_leave(), 11, 'where is the blue star ?') is None  # it left
 
 
 def test_what_has_two_answers_is_not_asked():
@@ -308,8 +308,13 @@ def test_questions_do_not_depend_on_the_hash_seed_of_the_process():
         "print([ask_about(record('busy', 3, 32), t, random.Random(t), 30) for t in (15, 31)])"
     )
     said = {
-        subprocess.run([sys.executable, '-c', code], env={'PYTHONHASHSEED': seed, 'PYTHONPATH': ':'.join(sys.path)},
-                       capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, '-c', code],
+            env={'PYTHONHASHSEED': seed, 'PYTHONPATH': ':'.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
         for seed in ('1', '2', '3')
     }
     assert len(said) == 1

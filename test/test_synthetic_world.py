@@ -227,7 +227,9 @@ def test_scenes_hold_two_to_six_objects_of_every_shape_and_size(clips):
 def test_objects_pass_behind_others():
     hidden = sum(
         o.share < 0.9 and 0.15 < o.x < 0.85 and 0.15 < o.y < 0.85
-        for seed in range(8) for truth in record('busy', seed, 32).truths for o in truth.objects
+        for seed in range(8)
+        for truth in record('busy', seed, 32).truths
+        for o in truth.objects
     )
     assert hidden > 20
 

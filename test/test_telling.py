@@ -12,24 +12,40 @@ from stc_ros.synthetic.narration import EVENT, parse, tell
 from stc_ros.telling import say_new, say_once, say_sure, tidy
 
 
-@pytest.mark.parametrize(('said', 'told'), [
-    ('A man walks in. A man walks in. He sits down.', 'A man walks in. He sits down.'),
-    ('a red cross left, a blue star left, a red cross left.', 'a red cross left, a blue star left.'),
-    ('a red cross left, A RED CROSS left. the end', 'a red cross left. the end'),
-    ('A red cross left. Then nothing. a red  cross left. the end', 'A red cross left. Then nothing. the end'),
-    ('The door opens; the door opens!', 'The door opens!'),
-    ('the cup fell, the cup broke, the cup fell', 'the cup fell, the cup broke'),
-    ('one red cup,\na blue cup,\none red cup,\nthree', 'one red cup,\na blue cup,\nthree'),
-])
+@pytest.mark.parametrize(
+    ('said', 'told'),
+    [
+        ('A man walks in. A man walks in. He sits down.', 'A man walks in. He sits down.'),
+        ('a red cross left, a blue star left, a red cross left.', 'a red cross left, a blue star left.'),
+        ('a red cross left, A RED CROSS left. the end', 'a red cross left. the end'),
+        ('A red cross left. Then nothing. a red  cross left. the end', 'A red cross left. Then nothing. the end'),
+        ('The door opens; the door opens!', 'The door opens!'),
+        ('the cup fell, the cup broke, the cup fell', 'the cup fell, the cup broke'),
+        ('one red cup,\na blue cup,\none red cup,\nthree', 'one red cup,\na blue cup,\nthree'),
+    ],
+)
 def test_what_is_said_twice_is_said_once(said, told):
     assert say_once(said) == told
 
 
-@pytest.mark.parametrize('text', [
-    '', 'nothing .', 'He walks, then stops, then walks on.', 'It costs 1,000,000 or 2.50 and 2.50 more.',
-    'A man. A man with a dog.\n\n- a dog: brown\n- a cat: black', 'no end', 'wait...', 'Is it? It is.',
-    'On the left side, a car. On the left side, a dog.', 'In frame one, a man walks. In frame two, a man walks.',
-    'Mr. Smith sits. Mr. Jones stands.', 'a, b, a', 'Go. Go.'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        '',
+        'nothing .',
+        'He walks, then stops, then walks on.',
+        'It costs 1,000,000 or 2.50 and 2.50 more.',
+        'A man. A man with a dog.\n\n- a dog: brown\n- a cat: black',
+        'no end',
+        'wait...',
+        'Is it? It is.',
+        'On the left side, a car. On the left side, a dog.',
+        'In frame one, a man walks. In frame two, a man walks.',
+        'Mr. Smith sits. Mr. Jones stands.',
+        'a, b, a',
+        'Go. Go.',
+    ],
+)
 def test_other_text_stays_as_it_is(text):
     assert say_once(text) == text
 
@@ -53,16 +69,19 @@ def given_chances(marked: str) -> tuple[str, list[tuple[int, float]]]:
     return text, chances
 
 
-@pytest.mark.parametrize(('said', 'told'), [
-    ('a cup, a red? dog, a cat. it left.', 'a cup, a cat. it left.'),
-    ('a cup, a red? dog. it left.', 'a cup. it left.'),
-    ('a red? cup, a dog. it left.', ' a dog. it left.'),
-    ('a cup. it? left.', 'a cup.'),
-    ('it? left. a cup', 'a cup'),
-    ('nothing? .', ''),
-    ('a cup , a dog? . it left .', 'a cup . it left .'),
-    ('a cup ,? a dog .?', 'a cup , a dog .'),          # punctuation says nothing of what stands before it
-])
+@pytest.mark.parametrize(
+    ('said', 'told'),
+    [
+        ('a cup, a red? dog, a cat. it left.', 'a cup, a cat. it left.'),
+        ('a cup, a red? dog. it left.', 'a cup. it left.'),
+        ('a red? cup, a dog. it left.', ' a dog. it left.'),
+        ('a cup. it? left.', 'a cup.'),
+        ('it? left. a cup', 'a cup'),
+        ('nothing? .', ''),
+        ('a cup , a dog? . it left .', 'a cup . it left .'),
+        ('a cup ,? a dog .?', 'a cup , a dog .'),  # punctuation says nothing of what stands before it
+    ],
+)
 def test_what_is_unsure_is_not_told(said, told):
     text, chances = given_chances(said)
     assert tidy(text, chances, 0.6) == told.strip()
@@ -95,14 +114,17 @@ def test_only_whole_clauses_go_and_nothing_is_added(tokens, certainty):
 BEFORE = 'a red cup stays. the cat left, the blue star entered.'
 
 
-@pytest.mark.parametrize(('said', 'told'), [
-    ('a red cup stays. the dog left.', 'a red cup stays. the dog left.'),       # not an event: told again
-    ('a red cup stays. The cat left, the dog left.', 'a red cup stays. the dog left.'),
-    ('a red cup stays. the dog left, the cat left.', 'a red cup stays. the dog left.'),
-    ('a red cup stays. the cat left.', 'a red cup stays.'),
-    ('the cat left, the blue star entered.', ''),
-    ('the red star entered. the cat left', 'the red star entered.'),
-])
+@pytest.mark.parametrize(
+    ('said', 'told'),
+    [
+        ('a red cup stays. the dog left.', 'a red cup stays. the dog left.'),  # not an event: told again
+        ('a red cup stays. The cat left, the dog left.', 'a red cup stays. the dog left.'),
+        ('a red cup stays. the dog left, the cat left.', 'a red cup stays. the dog left.'),
+        ('a red cup stays. the cat left.', 'a red cup stays.'),
+        ('the cat left, the blue star entered.', ''),
+        ('the red star entered. the cat left', 'the red star entered.'),
+    ],
+)
 def test_an_event_that_was_told_is_not_told_again(said, told):
     assert say_new(said, BEFORE, r'the .*(left|entered)') == told
     assert say_new(said, '', r'the .*(left|entered)') == said

@@ -23,12 +23,12 @@ def fresh_model():
 
 def test_coder_equals_the_tokenizer_and_text_survives():
     tokenizer, coder = build_tokenizer(), Coder()
-    question = "which left first , the red star or the blue circle ?"
-    for text in (HEAD, TAIL.format(question=question), "a small red star in the center moves left . the star left ."):
+    question = 'which left first , the red star or the blue circle ?'
+    for text in (HEAD, TAIL.format(question=question), 'a small red star in the center moves left . the star left .'):
         assert tokenizer.encode(text, add_special_tokens=False) == coder.encode(text)
-    said = tokenizer.decode(coder.encode("a small red star stays , a circle left ."), skip_special_tokens=True)
-    assert said == "a small red star stays, a circle left."
-    assert tokenizer.unk_token_id in tokenizer.encode("zebra")
+    said = tokenizer.decode(coder.encode('a small red star stays , a circle left .'), skip_special_tokens=True)
+    assert said == 'a small red star stays, a circle left.'
+    assert tokenizer.unk_token_id in tokenizer.encode('zebra')
 
 
 def test_lean_forward_equals_transformers_on_a_video():
@@ -36,7 +36,7 @@ def test_lean_forward_equals_transformers_on_a_video():
     model, coder = fresh_model(), Coder()
     frames = torch.randint(0, 255, (3, GRID * 8, GRID * 8, 3), dtype=torch.uint8)
     pixels = lean.normalise(frames, torch.float32)
-    tail = coder.question("where is the red star ?") + coder.answer("top left")
+    tail = coder.question('where is the red star ?') + coder.answer('top left')
     video = model.config.video_token_id
     ids = torch.tensor([coder.head + [video] * (3 * TOKENS + 1) + tail])
     with torch.no_grad():
@@ -81,23 +81,23 @@ def test_an_average_has_the_mean_of_every_weight_and_answers(tmp_path):
             weight.mul_(1.5).add_(0.1)
     for i, model in enumerate(models):
         export_model(model, tmp_path / str(i))
-    average.main([str(tmp_path / "0"), str(tmp_path / "1"), "--to", str(tmp_path / "mean")])
-    mean = load_model(Settings(model=str(tmp_path / "mean"), device="cpu", dtype="float32"))
-    first, second, mixed = (m.state_dict() for m in (*models, average.average_models([tmp_path / "mean"])))
+    average.main([str(tmp_path / '0'), str(tmp_path / '1'), '--to', str(tmp_path / 'mean')])
+    mean = load_model(Settings(model=str(tmp_path / 'mean'), device='cpu', dtype='float32'))
+    first, second, mixed = (m.state_dict() for m in (*models, average.average_models([tmp_path / 'mean'])))
     for name, weight in mixed.items():
-        assert torch.allclose(weight, (first[name] + second[name]) / 2, rtol=2**-7, atol=2**-9), name     # bfloat16
+        assert torch.allclose(weight, (first[name] + second[name]) / 2, rtol=2**-7, atol=2**-9), name  # bfloat16
         assert not torch.equal(first[name], second[name]), name
-    stream = Stream(mean, Settings(device="cpu", dtype="float32"))
+    stream = Stream(mean, Settings(device='cpu', dtype='float32'))
     stream.see(torch.zeros(112, 112, 3, dtype=torch.uint8).numpy(), 0)
-    assert isinstance("".join(stream.ask("is there a circle ?", 3)), str)
+    assert isinstance(''.join(stream.ask('is there a circle ?', 3)), str)
 
 
 def test_other_architectures_cannot_be_averaged(tmp_path):
     model = fresh_model()
-    export_model(model, tmp_path / "one")
+    export_model(model, tmp_path / 'one')
     config = configure({word: i for i, word in enumerate(list_words())})
     config.text_config.num_hidden_layers = 7
     config.text_config.layer_types = config.text_config.layer_types[:7]
-    export_model(create(config, seed=3), tmp_path / "other")
-    with pytest.raises(ValueError, match="other is not of the same architecture"):
-        average.average_models([tmp_path / "one", tmp_path / "other"])
+    export_model(create(config, seed=3), tmp_path / 'other')
+    with pytest.raises(ValueError, match='other is not of the same architecture'):
+        average.average_models([tmp_path / 'one', tmp_path / 'other'])

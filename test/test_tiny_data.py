@@ -26,17 +26,17 @@ CODER = Coder()
 WORDS = {i: word for word, i in CODER.ids.items()}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope='module')
 def shard():
     """Three clips with random features, as a shard of training holds them."""
     rows = [make_clip(PROFILES[i], 100 + i, 8, CODER)[1] for i in range(3)]
     out = {key: torch.stack([torch.from_numpy(row[key]) for row in rows]) for key in rows[0]}
     features = torch.randn(3, 8, TOKENS, 192).bfloat16()
-    return out | {"features": features, "late": features.clone()}
+    return out | {'features': features, 'late': features.clone()}
 
 
 def test_cells_are_labelled_with_the_object_at_their_pixels():
-    clip = record_clip("busy", 5, 3)
+    clip = record_clip('busy', 5, 3)
     truth, ids = clip.truths[2], clip.ids[2]
     classes, offset = label_cells(ids, truth, 16, 10)
     side = IMAGE // 16
@@ -56,7 +56,7 @@ def test_cells_are_labelled_with_the_object_at_their_pixels():
 
 
 def test_a_clip_counts_its_frames_and_events_from_its_own_beginning():
-    clips = [record_clip("busy", seed, 10) for seed in range(12)]
+    clips = [record_clip('busy', seed, 10) for seed in range(12)]
     for clip in clips:
         assert [truth.frame for truth in clip.truths] == list(range(10))
         assert all(0 <= e.frame < 10 for e in clip.events)
@@ -64,7 +64,7 @@ def test_a_clip_counts_its_frames_and_events_from_its_own_beginning():
 
 
 def test_history_labels_say_what_each_object_does():
-    clip = record_clip("busy", 11, 12)
+    clip = record_clip('busy', 11, 12)
     labels = label_clip(clip, CODER)
     checked = 0
     for t, truth in enumerate(clip.truths):
@@ -84,7 +84,7 @@ def test_the_last_object_knows_how_many_there_are():
         labels, draw = label_clip(clip, CODER), random.Random(seed)
         for t in (6, 11):
             census = labels.census[:, t]
-            for q in ask_about(clip, t, draw, 12, types=["count"]):
+            for q in ask_about(clip, t, draw, 12, types=['count']):
                 kinds = {"count_all": "objects", "count_colour": "colour", "count_shape": "shape",
                          "count_size": "size", "count_moving": "moving"}  # fmt: skip
                 rows = [labels.rows[i] for i in q.objects if i in labels.rows]
@@ -96,11 +96,11 @@ def test_the_last_object_knows_how_many_there_are():
                     at = np.flatnonzero((labels.main[t] == last) & here)[-1]
                     number = int(census[CENSUS.index(kinds[q.form]), at])
                     checked.add((q.form, NUMBERS[number] == q.answer))
-    assert {form for form, _ in checked} >= {"count_all", "count_colour", "count_shape", "count_size"}
+    assert {form for form, _ in checked} >= {'count_all', 'count_colour', 'count_shape', 'count_size'}
     assert all(right for _, right in checked), checked
 
 
-@pytest.mark.parametrize("salient", [False, True])
+@pytest.mark.parametrize('salient', [False, True])
 def test_kept_tokens_are_ascending_and_as_many_in_every_frame(salient):
     features = torch.randn(2, 5, TOKENS, 8)
     index = choose_tokens(features, 0.3, salient, torch.Generator().manual_seed(1))
@@ -157,36 +157,36 @@ def test_told_in_differences_what_is_asked_at_the_whole_frame_comes_first(shard)
     batch = draw_batch(shard, torch.arange(3), 8, 1, 0.5, torch.Generator().manual_seed(1), differences=True)
     for b in range(3):
         count = torch.bincount(batch.frame[b])
-        asked = torch.cat([group["moment"][b] for group in (*batch.asked, batch.told)]).tolist()
+        asked = torch.cat([group['moment'][b] for group in (*batch.asked, batch.told)]).tolist()
         now = max(set(asked), key=asked.count)
         assert count[now] == TOKENS and asked.count(now) >= 7
-        assert 1 < (count == TOKENS).sum() < len(count)         # the first frame is told whole, too
+        assert 1 < (count == TOKENS).sum() < len(count)  # the first frame is told whole, too
 
 
 def test_filling_is_not_seen_and_nothing_is_known_of_it(shard):
     features = torch.stack([*rest_and_change()[:, :8], torch.randn(8, TOKENS, 8)]).repeat(1, 1, 1, 24)
-    shard = shard | {"features": features.bfloat16(), "late": features.bfloat16()}
+    shard = shard | {'features': features.bfloat16(), 'late': features.bfloat16()}
     batch = draw_batch(shard, torch.arange(3), 8, 1, 0.33, torch.Generator(), differences=True)
     filling = batch.index >= 8 * TOKENS
     assert filling[0].any() and not filling[1].any()
     assert not batch.covered.any(1)[filling].any() and not batch.marks.any(1)[filling].any()
     assert (batch.words.amax(1)[filling] < 0).all() and (batch.history.amax(1)[filling] < 0).all()
     for group in (*batch.asked, batch.told):
-        assert not visible_from(batch.frame, group["moment"], 0).any(1)[filling].any()
+        assert not visible_from(batch.frame, group['moment'], 0).any(1)[filling].any()
 
 
 def test_a_batch_gathers_the_features_and_labels_of_the_kept_tokens(shard):
     batch = draw_batch(shard, torch.tensor([2, 0]), 10, 1, 0.4, torch.Generator().manual_seed(2))
     for b, clip in enumerate((2, 0)):
-        flat = shard["features"][clip].flatten(0, 1)
+        flat = shard['features'][clip].flatten(0, 1)
         assert torch.equal(batch.features[b], flat[batch.index[b]])
-        assert torch.equal(batch.covered[b], shard["covered"][clip].flatten(1)[:, batch.index[b]])
-    assert sum(group["ids"].shape[1] for group in batch.asked) == 10
-    short, long = (group["length"] for group in batch.asked)
+        assert torch.equal(batch.covered[b], shard['covered'][clip].flatten(1)[:, batch.index[b]])
+    assert sum(group['ids'].shape[1] for group in batch.asked) == 10
+    short, long = (group['length'] for group in batch.asked)
     assert (short.amax(1) <= long.amin(1)).all()
     for group in batch.asked:
-        texts = {tuple(row.tolist()) for row in shard["ids"][2]}
-        for ids, length in zip(group["ids"][0], group["length"][0], strict=True):
+        texts = {tuple(row.tolist()) for row in shard['ids'][2]}
+        for ids, length in zip(group['ids'][0], group['length'][0], strict=True):
             assert any(t[:length] == tuple(ids[:length].tolist()) for t in texts)
             assert ids[length - 1] == CODER.end
 
@@ -200,9 +200,9 @@ def test_a_question_should_look_at_its_object_in_the_evidence_frame(shard):
         found = target.any(2)
         assert found.float().mean() > 0.4
         newest = torch.where(target, batch.frame[:, None], -1).amax(2)
-        assert (newest[found] <= group["moment"][found]).all()
-        present = found & (group["type"] != TYPES.index("order"))
-        assert (newest[present] <= group["evidence"][present]).all()
+        assert (newest[found] <= group['moment'][found]).all()
+        present = found & (group['type'] != TYPES.index('order'))
+        assert (newest[present] <= group['evidence'][present]).all()
 
 
 def test_every_word_told_points_at_its_object_and_every_comma_at_the_next(shard):
@@ -211,19 +211,19 @@ def test_every_word_told_points_at_its_object_and_every_comma_at_the_next(shard)
     names = find_names(batch, told)
     checked = 0
     for b, k, p in names.nonzero().tolist():
-        row = int(told["object"][b, k, p])
+        row = int(told['object'][b, k, p])
         if row <= 0:
             continue
-        assert (told["object"][b, k, p - 3 : p + 1] == row).all() or p < told["start"][b, k] + 4
-        assert int(told["until"][b, k, p]) <= int(told["moment"][b, k])
+        assert (told['object'][b, k, p - 3 : p + 1] == row).all() or p < told['start'][b, k] + 4
+        assert int(told['until'][b, k, p]) <= int(told['moment'][b, k])
         here = batch.covered[b, row] & (batch.words[b] >= 0).any(0)
         shapes = batch.words[b, 1, here].long()
         checked += 1
-        assert (shapes == told["ids"][b, k, p]).float().mean() > 0.5  # others may cover a part of it
+        assert (shapes == told['ids'][b, k, p]).float().mean() > 0.5  # others may cover a part of it
     assert checked > 5
-    comma = CODER.ids[","]
-    for b, k, p in ((told["ids"] == comma) & (told["object"] > 0)).nonzero().tolist():
-        assert told["object"][b, k, p] == told["object"][b, k, p + 1]
+    comma = CODER.ids[',']
+    for b, k, p in ((told['ids'] == comma) & (told['object'] > 0)).nonzero().tolist():
+        assert told['object'][b, k, p] == told['object'][b, k, p + 1]
 
 
 def test_names_are_found_where_a_colour_and_a_shape_stand_together(shard):
@@ -233,7 +233,7 @@ def test_names_are_found_where_a_colour_and_a_shape_stand_together(shard):
     for group in batch.asked:
         names = find_names(batch, group)
         for b, k, p in names.nonzero().tolist():
-            assert WORDS[int(group["ids"][b, k, p - 1])] in colours and WORDS[int(group["ids"][b, k, p])] in shapes
+            assert WORDS[int(group['ids'][b, k, p - 1])] in colours and WORDS[int(group['ids'][b, k, p])] in shapes
             found += 1
     assert found > 10
 
@@ -246,7 +246,7 @@ def test_a_piece_sees_no_frame_after_its_moment():
 
 def test_only_a_wholly_right_answer_is_right():
     ids = torch.tensor([[[5, 6, 7, 3], [5, 8, 3, 0]]])
-    pieces = {"ids": ids, "start": torch.tensor([[1, 1]]), "length": torch.tensor([[4, 3]])}
+    pieces = {'ids': ids, 'start': torch.tensor([[1, 1]]), 'length': torch.tensor([[4, 3]])}
     logits = torch.nn.functional.one_hot(ids, 10).float() * 20
     logits[0, 1, 3] = 0  # beyond the answer
     loss, right = score_answers(logits, pieces)
@@ -256,22 +256,30 @@ def test_only_a_wholly_right_answer_is_right():
 
 
 def test_questions_of_a_clip_are_the_same_again():
-    clip = record_clip("patrol", 3, 9)
+    clip = record_clip('patrol', 3, 9)
     labels = label_clip(clip, CODER)
     first, again = (ask_clip(clip, labels, CODER, random.Random(4)) for _ in range(2))
     assert all((first[key] == again[key]).all() for key in first)
-    assert (first["moment"] >= 0).sum() > 20
+    assert (first['moment'] >= 0).sum() > 20
 
 
 def test_two_objects_taken_for_three_cost_far_more_than_attention_a_little_uneven():
     tokens, head, three = [0, 2, 4], 1, [[1, 2, 3, 0, 0, 0]]
     covered = torch.zeros(1, 6, 6, dtype=torch.bool)
     covered[0, [1, 2, 3], tokens] = True
-    batch = SimpleNamespace(covered=covered, index=torch.arange(6)[None], frame=torch.zeros(1, 6, dtype=torch.long),
-                            marks=covered.any(1, keepdim=True))
-    asked = {"type": torch.tensor([[pointers.COUNT]]), "objects": torch.tensor([three]),
-             "moment": torch.zeros(1, 1, dtype=torch.long), "evidence": torch.zeros(1, 1, dtype=torch.long),
-             "start": torch.zeros(1, 1, dtype=torch.long)}
+    batch = SimpleNamespace(
+        covered=covered,
+        index=torch.arange(6)[None],
+        frame=torch.zeros(1, 6, dtype=torch.long),
+        marks=covered.any(1, keepdim=True),
+    )
+    asked = {
+        'type': torch.tensor([[pointers.COUNT]]),
+        'objects': torch.tensor([three]),
+        'moment': torch.zeros(1, 1, dtype=torch.long),
+        'evidence': torch.zeros(1, 1, dtype=torch.long),
+        'start': torch.zeros(1, 1, dtype=torch.long),
+    }
 
     def number(first: float, objects: list[float]) -> float:
         even, last = torch.zeros(1, 4, 1, 1, head + 6), torch.zeros(1, 4, 1, 1, head + 6)
@@ -281,6 +289,6 @@ def test_two_objects_taken_for_three_cost_far_more_than_attention_a_little_uneve
         return pointers.score_look(seen, batch, asked, head)[1].item()
 
     right, uneven = number(0.25, [0.25] * 3), number(0.25, [0.20, 0.30, 0.25])
-    as_two = number(1 / 3, [2 / 9] * 3)         # the first token's share says two
+    as_two = number(1 / 3, [2 / 9] * 3)  # the first token's share says two
     assert right == pytest.approx(0, abs=1e-3)
     assert as_two > 4 * uneven

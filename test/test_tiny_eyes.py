@@ -50,15 +50,15 @@ def seen(stream: Stream, frames: np.ndarray) -> torch.Tensor:
 
 def test_training_sees_what_the_plain_tower_sees(eyes, embedded, frames):
     plain = seen(Stream(embedded, Settings(cacher='off', pruner='uniform', prune_ratio=0.5)), frames)
-    assert distance(eyes.see(frames), plain) < 0.02             # bfloat16
+    assert distance(eyes.see(frames), plain) < 0.02  # bfloat16
 
 
 def test_training_sees_late_what_a_stream_sees_late(eyes, embedded, frames):
     stream = seen(Stream(embedded, Settings(pruner='uniform', prune_ratio=0.5)), frames)
     late, now = eyes.see_late(frames), eyes.see(frames)
-    assert distance(late, stream) < 0.005                       # rounded to bfloat16
-    assert distance(late[[0, 10]], now[[0, 10]]) < 0.02         # the first one and the cut are dense
-    assert 0.02 < distance(late, now) < 0.15                    # late in what has hardly changed
+    assert distance(late, stream) < 0.005  # rounded to bfloat16
+    assert distance(late[[0, 10]], now[[0, 10]]) < 0.02  # the first one and the cut are dense
+    assert 0.02 < distance(late, now) < 0.15  # late in what has hardly changed
 
 
 def test_the_model_is_left_as_it_is(weights):

@@ -43,10 +43,10 @@ def take_steps(parts, pool, first, last):
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
-    pool = tmp_path / "pool"
+    pool = tmp_path / 'pool'
     pool.mkdir()
     model = create(CONFIG, 1)
-    shard = build_shard(Eyes(model, "cpu"), 900, 8, 6)
+    shard = build_shard(Eyes(model, 'cpu'), 900, 8, 6)
     for number in range(stage_language.shards_for(3)[1] + 1):
         save_shard(shard, path_of(pool, number))
     torch.manual_seed(5)
@@ -55,9 +55,9 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
     torch.manual_seed(5)
     killed = make_parts()
     take_steps(killed, pool, 0, 2)
-    save_checkpoint(tmp_path, "language", 2, killed[0], killed[2], killed[1])
+    save_checkpoint(tmp_path, 'language', 2, killed[0], killed[2], killed[1])
     again = make_parts(seed=9)
-    assert load_newest(tmp_path, "language", again[0], again[2], again[1]) == 2
+    assert load_newest(tmp_path, 'language', again[0], again[2], again[1]) == 2
     assert take_steps(again, pool, 2, 3) == losses_whole[2:]
     for a, b in zip(whole[0].parameters(), again[0].parameters(), strict=True):
         assert torch.equal(a, b)
@@ -73,25 +73,25 @@ def test_heads_that_know_nothing_do_not_pull_at_the_model():
 def test_a_language_model_is_not_taken_up_with_another_tower(tmp_path):
     """Its features are all that it knows: as after a trial, then a tower trained for longer in the same folder."""
     parts = make_parts(seed=1)
-    save_checkpoint(tmp_path, "language", 2, parts[0], parts[2], parts[1])
-    course = stage_language.Course(tmp_path, tmp_path / "pool", tmp_path / "export", 2, 1e-3)
+    save_checkpoint(tmp_path, 'language', 2, parts[0], parts[2], parts[1])
+    course = stage_language.Course(tmp_path, tmp_path / 'pool', tmp_path / 'export', 2, 1e-3)
     stage_language.run(create(CONFIG, 1), course)
-    with pytest.raises(SystemExit, match="another tower"):
+    with pytest.raises(SystemExit, match='another tower'):
         stage_language.run(create(CONFIG, 2), course)
 
 
 def test_a_trainer_whose_feeder_has_died_says_so(monkeypatch):
     queue = SimpleNamespace(get=lambda timeout: (_ for _ in ()).throw(Empty))
-    with pytest.raises(RuntimeError, match="start again"):
+    with pytest.raises(RuntimeError, match='start again'):
         stage_tower._take(queue, SimpleNamespace(is_alive=lambda: False))
 
 
 def test_only_the_two_newest_checkpoints_stay(tmp_path):
     model, heads, optimiser = make_parts()
     for step in (1, 2, 3):
-        save_checkpoint(tmp_path, "tower", step, model, optimiser, heads)
-    assert [path.stem for path in find_checkpoints(tmp_path, "tower")] == ["tower-0000002", "tower-0000003"]
-    assert load_newest(tmp_path, "language", model) == 0
+        save_checkpoint(tmp_path, 'tower', step, model, optimiser, heads)
+    assert [path.stem for path in find_checkpoints(tmp_path, 'tower')] == ['tower-0000002', 'tower-0000003']
+    assert load_newest(tmp_path, 'language', model) == 0
 
 
 def test_schedule_rises_holds_and_falls():
@@ -102,7 +102,7 @@ def test_schedule_rises_holds_and_falls():
 
 def test_every_parameter_of_the_language_model_is_trained_once():
     model, _, optimiser = make_parts()
-    held = [id(p) for part in optimiser.parts for group in part.param_groups for p in group["params"]]
+    held = [id(p) for part in optimiser.parts for group in part.param_groups for p in group['params']]
     assert len(held) == len(set(held))
     trained = {id(p) for n, p in model.named_parameters() if n.startswith(lean.TEXT) or n == lean.NEWLINE}
     assert trained < set(held)
@@ -111,8 +111,8 @@ def test_every_parameter_of_the_language_model_is_trained_once():
 def test_tower_batches_repeat_and_hold_all_profiles():
     batch, again = draw_batch(3, 16, TRAIN), draw_batch(3, 16, TRAIN)
     assert all((batch[key] == again[key]).all() for key in batch)
-    assert batch["frames"].shape == (16, 112, 112, 3)
-    assert (batch["frames"] != draw_batch(4, 16, TRAIN)["frames"]).any()
+    assert batch['frames'].shape == (16, 112, 112, 3)
+    assert (batch['frames'] != draw_batch(4, 16, TRAIN)['frames']).any()
 
 
 def test_a_deepened_model_computes_what_it_did():
@@ -136,7 +136,7 @@ def test_seed_ranges_are_apart():
 def test_an_export_loads_with_equal_weights_and_replaces_the_last_one(tmp_path):
     from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration
 
-    folder = tmp_path / "export"
+    folder = tmp_path / 'export'
     export_model(create(CONFIG, 3), folder)
     model = create(CONFIG, 4)
     export_model(model, folder)
@@ -144,36 +144,36 @@ def test_an_export_loads_with_equal_weights_and_replaces_the_last_one(tmp_path):
     for (name, a), b in zip(model.named_parameters(), loaded.parameters(), strict=True):
         assert torch.equal(a.bfloat16(), b), name
     assert sum(file.stat().st_size for file in folder.iterdir()) < 20e6
-    ids = AutoTokenizer.from_pretrained(folder).encode("red star", add_special_tokens=False)
-    assert ids == Coder().encode("red star")
-    assert [path.name for path in tmp_path.iterdir()] == ["export"]
+    ids = AutoTokenizer.from_pretrained(folder).encode('red star', add_special_tokens=False)
+    assert ids == Coder().encode('red star')
+    assert [path.name for path in tmp_path.iterdir()] == ['export']
 
 
 def test_an_export_deletes_nothing_that_is_no_model(tmp_path):
     model = create(CONFIG, 0)
-    for name in ("run", "notes.md"):
+    for name in ('run', 'notes.md'):
         folder = tmp_path / name
         folder.mkdir()
-        (folder / name).mkdir() if name == "run" else (folder / name).write_text("kept")
+        (folder / name).mkdir() if name == 'run' else (folder / name).write_text('kept')
         with pytest.raises(FileExistsError, match=name):
             export_model(model, folder)
         assert (folder / name).exists()
 
 
 def test_the_tower_goes_on_with_heads_fitted_first_and_stays_near_what_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr(stage_tower, "HEADS_ALONE", 2)
-    monkeypatch.setattr(stage_tower, "CONFIRM_FRAMES", 8)
+    monkeypatch.setattr(stage_tower, 'HEADS_ALONE', 2)
+    monkeypatch.setattr(stage_tower, 'CONFIRM_FRAMES', 8)
     model = create(CONFIG, 3)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
 
     def changed():
         return {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
 
-    stage_tower.run(model, tmp_path, 2, 8, 1e-3, "cpu", again=True)
+    stage_tower.run(model, tmp_path, 2, 8, 1e-3, 'cpu', again=True)
     assert not changed()
-    stage_tower.run(model, tmp_path, 4, 8, 1e-3, "cpu", again=True)
+    stage_tower.run(model, tmp_path, 4, 8, 1e-3, 'cpu', again=True)
     assert changed() and all(n.startswith((lean.VISION, lean.PROJECTOR)) for n in changed())
-    assert len(find_checkpoints(tmp_path, "again")) == 2 and not find_checkpoints(tmp_path, "tower")
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    first, last = (line for line in lines if line["stage"] == "again-tune")
-    assert first["gone.empty"] == first["gone.alone"] == 0 < last["gone.alone"] < 1
+    assert len(find_checkpoints(tmp_path, 'again')) == 2 and not find_checkpoints(tmp_path, 'tower')
+    lines = [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()]
+    first, last = (line for line in lines if line['stage'] == 'again-tune')
+    assert first['gone.empty'] == first['gone.alone'] == 0 < last['gone.alone'] < 1

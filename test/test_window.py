@@ -54,7 +54,7 @@ def test_many_chunks_equal_one(model):
     one, many = window(model), window(model)
     one.add(x, torch.arange(12), 12, 0)
     for start in range(0, 12, 3):
-        many.add(x[:, start:start + 3], torch.arange(3), 3, 0)
+        many.add(x[:, start : start + 3], torch.arange(3), 3, 0)
     n = 12
     torch.testing.assert_close(one.keys[:, :, :, :n], many.keys[:, :, :, :n], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(one.values[:, :, :, :n], many.values[:, :, :, :n], atol=1e-5, rtol=1e-5)
@@ -67,7 +67,7 @@ def test_a_question_in_pieces_equals_the_question_at_once(model):
     memory, torch_question = fill(window(model), 3), torch.randn(1, 5, 48)
     once = Recall(memory).run(torch_question)
     recall = Recall(memory)
-    pieces = torch.cat([recall.run(torch_question[:, i:i + 1]) for i in range(5)], 1)
+    pieces = torch.cat([recall.run(torch_question[:, i : i + 1]) for i in range(5)], 1)
     torch.testing.assert_close(once, pieces, atol=1e-5, rtol=1e-5)
 
 
@@ -129,6 +129,7 @@ def test_positions_limit_the_window_where_tokens_do_not(model):
 
 # -- waiting -----------------------------------------------------------------------------------------------------------
 
+
 @torch.inference_mode()
 @pytest.mark.parametrize('seed', range(5))
 def test_frames_in_one_pass_equal_frame_by_frame(model, seed):
@@ -158,7 +159,7 @@ def test_frames_in_one_pass_equal_frame_by_frame(model, seed):
             torch.testing.assert_close(ours.run(question[:, :1]), theirs.run(question[:, :1]), **CLOSE)
     assert waited > 1 and evicted_while_waiting
     many.prefill()
-    kept = [m.keys[:, :, :, m.stored - m.front - m.tokens:m.stored - m.front] for m in (one, many)]
+    kept = [m.keys[:, :, :, m.stored - m.front - m.tokens : m.stored - m.front] for m in (one, many)]
     torch.testing.assert_close(*kept, **CLOSE)
     assert kept[0].shape[3] == one.tokens
 
@@ -263,5 +264,6 @@ def test_the_newest_frame_read_whole_equals_a_window_that_keeps_it_whole(model, 
     whole.add(newest, torch.arange(9), 9, frames + 2)
     recall = Recall(pruned, newest=newest)
     torch.testing.assert_close(recall.run(question), Recall(whole).run(question), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(recall.run(question), Recall(whole).run(torch.cat((question, question), 1))[:, 4:],
-                               atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        recall.run(question), Recall(whole).run(torch.cat((question, question), 1))[:, 4:], atol=1e-5, rtol=1e-5
+    )

@@ -64,7 +64,7 @@ def test_rate_survives_a_clock_that_goes_back():
 
 
 def test_questions_come_before_frames_before_narration(bench):
-    b = bench(words=1, token_s=0.05, see_s=0.02)        # the answer takes longer than a frame
+    b = bench(words=1, token_s=0.05, see_s=0.02)  # the answer takes longer than a frame
     b.see(1)
     b.stream.log.clear()
     release = b.hold()
@@ -89,7 +89,7 @@ def test_frames_are_seen_between_the_pieces_of_a_long_answer(bench):
             break
     assert until(lambda: got)
     names = b.stream.names()
-    middle = names[names.index('piece'):len(names) - names[::-1].index('piece')]
+    middle = names[names.index('piece') : len(names) - names[::-1].index('piece')]
     assert middle.count('see') >= 10
     assert got[0].last_stamp == 1, 'the answer rests on what had been seen when it was asked'
 
@@ -114,7 +114,7 @@ def test_what_waits_for_its_prefill_is_prefilled_when_nothing_else_comes(bench):
     b.see(SECOND)
     assert until(lambda: 'prefill' in b.stream.names()) and time.monotonic() - began >= 0.19
     time.sleep(0.3)
-    assert b.stream.names().count('prefill') == 1           # nothing waits: no turn is taken
+    assert b.stream.names().count('prefill') == 1  # nothing waits: no turn is taken
 
 
 def test_a_failing_prefill_is_reported_and_the_worker_goes_on(bench):
@@ -146,7 +146,7 @@ def test_a_worker_that_has_ended_keeps_no_model(bench, busy):
         b.see(SECOND)
         b.ask()
         assert until(lambda: 'piece' in b.stream.names())
-    b.stream = b.worker.session._load = None        # the bench's own hold on it
+    b.stream = b.worker.session._load = None  # the bench's own hold on it
     b.worker.stop()
     assert b.worker.join(5) and model() is None
 

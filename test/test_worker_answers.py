@@ -48,14 +48,19 @@ def test_tokens_that_write_nothing_are_counted(bench, words):
     assert got[0].tokens == words + 3 and got[0].time_to_first_token > 0
 
 
-@pytest.mark.parametrize('fault, error', [
-    (MemoryError('no memory'), Error.OUT_OF_MEMORY),
-    (RuntimeError('CUDA out of memory. Tried to allocate 2 GiB'), Error.OUT_OF_MEMORY),
-    (RuntimeError('[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried ...'),
-     Error.OUT_OF_MEMORY),
-    (ValueError('NaN logits'), Error.MODEL_FAILURE),
-    (AssertionError(), Error.MODEL_FAILURE),
-])
+@pytest.mark.parametrize(
+    'fault, error',
+    [
+        (MemoryError('no memory'), Error.OUT_OF_MEMORY),
+        (RuntimeError('CUDA out of memory. Tried to allocate 2 GiB'), Error.OUT_OF_MEMORY),
+        (
+            RuntimeError('[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried ...'),
+            Error.OUT_OF_MEMORY,
+        ),
+        (ValueError('NaN logits'), Error.MODEL_FAILURE),
+        (AssertionError(), Error.MODEL_FAILURE),
+    ],
+)
 @pytest.mark.parametrize('step', ['ask', 'piece'])
 def test_a_failing_answer_is_typed_and_costs_only_itself(bench, step, fault, error):
     b = bench()
@@ -161,8 +166,9 @@ def test_a_question_is_replied_to_exactly_once_whoever_ends_it(bench):
     b.see(1)
     for _ in range(50):
         question, got = b.ask()
-        threads = [threading.Thread(target=b.worker.end, args=(question, error))
-                   for error in (Error.TIMEOUT, Error.CANCELED)]
+        threads = [
+            threading.Thread(target=b.worker.end, args=(question, error)) for error in (Error.TIMEOUT, Error.CANCELED)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -223,9 +229,14 @@ def test_loading_errors_reach_the_one_who_asked_for_it():
     assert worker.join(5)
 
 
-@pytest.mark.parametrize('error, is_memory', [
-    (MemoryError(), True), (RuntimeError('CUDA error: out of memory'), True), (RuntimeError('shape mismatch'), False),
-    (ValueError('not enough memory'), False),
-])
+@pytest.mark.parametrize(
+    'error, is_memory',
+    [
+        (MemoryError(), True),
+        (RuntimeError('CUDA error: out of memory'), True),
+        (RuntimeError('shape mismatch'), False),
+        (ValueError('not enough memory'), False),
+    ],
+)
 def test_running_out_of_memory_is_told_from_other_failures(error, is_memory):
     assert out_of_memory(error) is is_memory

@@ -40,7 +40,7 @@ def test_a_reset_ends_the_narration_in_work(bench):
     b.see(9 * SECOND)
     b.worker.narrate()
     assert until(lambda: b.notes.tellings)
-    (telling, _), = b.notes.tellings
+    ((telling, _),) = b.notes.tellings
     assert (telling.first_stamp, telling.frames) == (9 * SECOND, 1)
 
 
@@ -50,7 +50,7 @@ def test_a_narration_claims_no_frame_that_the_memory_has_lost(bench):
     b.see(*range(1 * SECOND, 9 * SECOND, SECOND))
     b.worker.narrate()
     assert until(lambda: b.notes.tellings)
-    (telling, _), = b.notes.tellings
+    ((telling, _),) = b.notes.tellings
     assert (telling.first_stamp, telling.last_stamp, telling.frames) == (6 * SECOND, 8 * SECOND, 3)
     assert ('ask', 'narrate 8 frames, 2 s') in b.stream.log
 

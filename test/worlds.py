@@ -13,7 +13,7 @@ def moving_square(count: int, size: int = 48, seed: int = 0, step: int = 3) -> l
     for t in range(count):
         frame = background.copy()
         x = (t * step) % (size - 12)
-        frame[16:28, x:x + 12] = (250, 220, 30)
+        frame[16:28, x : x + 12] = (250, 220, 30)
         frames.append(frame)
     return frames
 

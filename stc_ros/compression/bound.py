@@ -13,18 +13,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-SAMPLED = 0.06              # of the patches are samples at effort 1
-CHANGE = 0.07               # difference of pixels that counts as change at effort 1: four and a half grey levels
+SAMPLED = 0.06  # of the patches are samples at effort 1
+CHANGE = 0.07  # difference of pixels that counts as change at effort 1: four and a half grey levels
 MOST_CHANGE = 0.3
-NOISY = 0.1                 # noise never asks for a larger difference than this
-EFFORT = (0.4, 4.0)         # least, where the bound is 1 - .99 (lower bounds allow less), and most
-STEP = 0.25                 # power of the error's ratio to the bound by which effort follows it
-SMOOTH = 0.3                # weight of the newest frame in running means
-JUMP = 0.05                 # error of what was left as it was, in one frame, that shows another context: all is due
-FAR = 2.0                   # times the bound at which a whole frame is due when effort is at its most
-INTERVALS = (8, 32)         # fewest and most frames from one whole frame to the next
-RESTING = 4                 # times as many while no pixel changes: samples see what light does, and nothing else drifts
-UNSEEN = (0.0, 0.5)         # least and most of `unseen`
+NOISY = 0.1  # noise never asks for a larger difference than this
+EFFORT = (0.4, 4.0)  # least, where the bound is 1 - .99 (lower bounds allow less), and most
+STEP = 0.25  # power of the error's ratio to the bound by which effort follows it
+SMOOTH = 0.3  # weight of the newest frame in running means
+JUMP = 0.05  # error of what was left as it was, in one frame, that shows another context: all is due
+FAR = 2.0  # times the bound at which a whole frame is due when effort is at its most
+INTERVALS = (8, 32)  # fewest and most frames from one whole frame to the next
+RESTING = 4  # times as many while no pixel changes: samples see what light does, and nothing else drifts
+UNSEEN = (0.0, 0.5)  # least and most of `unseen`
 
 
 @dataclass(slots=True)
@@ -32,13 +32,13 @@ class Bound:
     """What the loop knows. Errors are 1 - cosine, means over patches."""
 
     effort: float = 1.0
-    interval: int = 16              # frames from the last whole frame to the next audit
-    unseen: float = 0.0             # error beyond the estimate, as a multiple of it for each frame since; from audits
-    since: int = 0                  # frames since the last whole frame
-    guess: float = 0.0              # running mean of the estimates: reused and moved with the samples
-    kept: float = 0.0               # running mean of the samples' error had they been left as they were
-    known: bool = False             # whether there was an estimate since the last whole frame
-    jumped: bool = False            # whether the newest frame showed another context
+    interval: int = 16  # frames from the last whole frame to the next audit
+    unseen: float = 0.0  # error beyond the estimate, as a multiple of it for each frame since; from audits
+    since: int = 0  # frames since the last whole frame
+    guess: float = 0.0  # running mean of the estimates: reused and moved with the samples
+    kept: float = 0.0  # running mean of the samples' error had they been left as they were
+    known: bool = False  # whether there was an estimate since the last whole frame
+    jumped: bool = False  # whether the newest frame showed another context
 
     @property
     def error(self) -> float:
@@ -71,7 +71,7 @@ class Bound:
         self.known, self.jumped = True, kept > max(JUMP, 4 * bound)
         ratio = max(self.error, 1e-6) / bound
         least = EFFORT[0] * min(1.0, math.sqrt(0.01 / bound))
-        self.effort = min(EFFORT[1], max(least, self.effort * min(2.0, max(0.5, ratio ** STEP))))
+        self.effort = min(EFFORT[1], max(least, self.effort * min(2.0, max(0.5, ratio**STEP))))
 
     def audit(self, truth: float, bound: float) -> None:
         """A whole frame has shown the error of what would have been left as it was: `truth`."""

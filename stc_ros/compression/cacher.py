@@ -33,7 +33,7 @@ class CacherState:
 
     references: list[Reference] = field(default_factory=list)
     frames_since_refresh: int = 0
-    entry: torch.Tensor | None = None           # [F, T, d]: what went into the last block in the newest call
+    entry: torch.Tensor | None = None  # [F, T, d]: what went into the last block in the newest call
 
     def fits(self, x: torch.Tensor) -> bool:
         """Whether the references are of the kind of `x` [F, T, d]."""
@@ -89,13 +89,13 @@ def compute_changed(block: Block, x: torch.Tensor, reference: Reference, setting
     h = block.norm1(x)
     key = block.k(h)
     chosen = choose(key, reference.key, settings, class_tokens)
-    index, valid = rows_of(chosen)                                                  # [F, k] each
+    index, valid = rows_of(chosen)  # [F, k] each
     if index.shape[1] == 0:
         return x + reference.attention + reference.mlp, chosen
     frame = torch.arange(len(x), device=x.device)[:, None].expand_as(index)
     put = (frame[valid], index[valid])
 
-    picked = h[frame, index]                                                        # [F, k, d]
+    picked = h[frame, index]  # [F, k, d]
     value = reference.value.expand_as(x).clone()
     value[put] = block.v(picked)[valid]
     middle = x + reference.attention
@@ -118,7 +118,7 @@ def choose(key: torch.Tensor, reference: torch.Tensor, settings: Settings, class
         return torch.ones(key.shape[:2], dtype=torch.bool, device=key.device)
     key, reference = key.float(), reference.float()
     length = torch.linalg.vector_norm(key, dim=-1) * torch.linalg.vector_norm(reference, dim=-1)
-    similarity = torch.linalg.vecdot(key, reference) / length.clamp(min=1e-8)       # [F, T]
+    similarity = torch.linalg.vecdot(key, reference) / length.clamp(min=1e-8)  # [F, T]
     if settings.cacher == 'similarity':
         chosen = similarity.clamp(min=0) < settings.cache_similarity
     else:

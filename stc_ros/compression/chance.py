@@ -17,5 +17,5 @@ class Random:
 
     def select(self, sight: Sight, settings: Settings) -> Selection:
         n = len(sight.hidden)
-        drawn = torch.randperm(n, generator=self.lots)[:budget(n, settings.prune_ratio)]
+        drawn = torch.randperm(n, generator=self.lots)[: budget(n, settings.prune_ratio)]
         return take(sight, drawn.to(sight.hidden.device))

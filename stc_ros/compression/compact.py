@@ -21,33 +21,36 @@ from stc_ros.compression.drift import ENOUGH, FEWEST, follow, weigh
 from stc_ros.models.tower import Block, Tower
 from stc_ros.settings import Settings
 
-SETTLE = 2              # quiet frames that are looked at before others are skipped: rest, too, has to be seen
-LEAST = 0.1             # share of the patches that a frame with any change recomputes: what has not changed are samples
-MOST = 0.6              # share of the patches that are recomputed at most while the error is within its bound, but for
-MUCH = 0.3              # those that differ by more than this
-WHOLE = 0.7             # share of the patches from which a whole frame is hardly dearer, and exact
-FULL_SCALE = 64.0       # root mean square difference of a patch, in grey levels, that counts as similarity 0
+SETTLE = 2  # quiet frames that are looked at before others are skipped: rest, too, has to be seen
+LEAST = 0.1  # share of the patches that a frame with any change recomputes: what has not changed are samples
+MOST = 0.6  # share of the patches that are recomputed at most while the error is within its bound, but for
+MUCH = 0.3  # those that differ by more than this
+WHOLE = 0.7  # share of the patches from which a whole frame is hardly dearer, and exact
+FULL_SCALE = 64.0  # root mean square difference of a patch, in grey levels, that counts as similarity 0
 
 
 @dataclass(slots=True)
 class CompactState:
     """What the cacher keeps of one stream; T counts the class tokens, P only the patches."""
 
-    image: torch.Tensor         # uint8 [1, 3, h, w]: every patch as it was at its last recompute
-    held: torch.Tensor          # [layers, T, 2 d]: keys and values
-    entry: torch.Tensor         # [1, T, d]: the last block's input
-    features: torch.Tensor      # [1, T, d]: the last block's output
-    order: torch.Tensor         # int64 [P]: patches in the order in which they are samples, any stretch spread evenly
+    image: torch.Tensor  # uint8 [1, 3, h, w]: every patch as it was at its last recompute
+    held: torch.Tensor  # [layers, T, 2 d]: keys and values
+    entry: torch.Tensor  # [1, T, d]: the last block's input
+    features: torch.Tensor  # [1, T, d]: the last block's output
+    order: torch.Tensor  # int64 [P]: patches in the order in which they are samples, any stretch spread evenly
     bound: Bound = field(default_factory=Bound)
-    similarity: float = 1.0     # of what the newest frame reused to what it would be, mean over patches, as estimated
-    next_sample: int = 0        # place in `order`
-    skipped: int = 0            # frames in a row that were skipped
-    quiet: int = 0              # frames in a row that showed nothing new, skipped or not
+    similarity: float = 1.0  # of what the newest frame reused to what it would be, mean over patches, as estimated
+    next_sample: int = 0  # place in `order`
+    skipped: int = 0  # frames in a row that were skipped
+    quiet: int = 0  # frames in a row that showed nothing new, skipped or not
 
     def fits(self, tower: Tower, image: torch.Tensor) -> bool:
         """Whether this state is of such pictures and of that tower."""
-        return (self.image.shape == image.shape and self.image.device == image.device
-                and self.features.shape[1] == tower.tokens)
+        return (
+            self.image.shape == image.shape
+            and self.image.device == image.device
+            and self.features.shape[1] == tower.tokens
+        )
 
 
 def similarity(image: torch.Tensor, last: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
@@ -56,13 +59,14 @@ def similarity(image: torch.Tensor, last: torch.Tensor, grid: tuple[int, int]) -
     1 - (root mean square difference) / 64 grey levels: 1 is the same to the last bit, 0.85 differs by ten levels.
     """
     height, width = image.shape[2] // grid[0], image.shape[3] // grid[1]
-    cut = (image[..., :grid[0] * height, :grid[1] * width], last[..., :grid[0] * height, :grid[1] * width])
+    cut = (image[..., : grid[0] * height, : grid[1] * width], last[..., : grid[0] * height, : grid[1] * width])
     square = (cut[0].float() - cut[1].float()).square().mean(1, keepdim=True)
     return (1 - F.avg_pool2d(square, (height, width)).flatten().sqrt() / FULL_SCALE).clamp(min=0)
 
 
-def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor, embed, settings: Settings,
-                   refresh: bool = False):
+def encode_compact(
+    tower: Tower, state: CompactState | None, image: torch.Tensor, embed, settings: Settings, refresh: bool = False
+):
     """See one picture, uint8 [1, 3, h, w] -> (state, patches recomputed bool [P]).
 
     embed: gives the embedded tokens [1, T, d] of the picture; not called when nothing is recomputed. The features are
@@ -82,7 +86,7 @@ def encode_compact(tower: Tower, state: CompactState | None, image: torch.Tensor
         return state, none
     state.skipped = 0
     least = LEAST * patches if count else 0
-    wanted = max(2 * FEWEST, math.ceil(state.bound.sampled * patches))     # never blind, however small the picture
+    wanted = max(2 * FEWEST, math.ceil(state.bound.sampled * patches))  # never blind, however small the picture
     computed = bucket(max(count + wanted, math.ceil(least)), patches)
     exact = allowed == 0 and count > 0
     due = allowed > 0 and state.bound.whole_due(allowed, resting=state.quiet > SETTLE)
@@ -116,7 +120,7 @@ def pooled_with(changed: torch.Tensor, tower: Tower) -> torch.Tensor:
     """
     if tower.pooled is None:
         return changed
-    touched = (tower.pooled @ changed.float() > 0).float()                                  # [n], of visual tokens
+    touched = (tower.pooled @ changed.float() > 0).float()  # [n], of visual tokens
     return changed | (touched @ tower.pooled > 0)
 
 
@@ -182,7 +186,7 @@ def compute_rows(tower: Tower, state: CompactState, x: torch.Tensor, patches: to
     rows = torch.cat((torch.arange(first, device=patches.device), patches + first))
     at = None if sampled is None else sampled.nonzero()[:, 0]
     if at is not None and len(at) >= FEWEST:
-        at = at[::-(-len(at) // ENOUGH)]        # to follow more costs more than it tells
+        at = at[:: -(-len(at) // ENOUGH)]  # to follow more costs more than it tells
         samples = weigh(state.features[0], tower.grid, first, rows, at + first)
     x, run = x[:, rows], tower.runs(run_block)
     for block, held in zip(tower.blocks, state.held):
@@ -211,8 +215,9 @@ def run_block(block: Block, x: torch.Tensor, held, rows, samples):
         if samples is not None:
             follow(held, fresh, samples, parts=2)
         held.index_copy_(0, rows, fresh)
-    query, keys, values = (t.unflatten(-1, (block.heads, -1)).transpose(0, 1)
-                           for t in (block.q(h)[0], *held.chunk(2, -1)))                    # [heads, k or T, head]
+    query, keys, values = (
+        t.unflatten(-1, (block.heads, -1)).transpose(0, 1) for t in (block.q(h)[0], *held.chunk(2, -1))
+    )  # [heads, k or T, head]
     mixed = F.scaled_dot_product_attention(query[None], keys[None], values[None])
     x = x + block.out(mixed.transpose(1, 2).flatten(2))
     return x + block.mlp(block.norm2(x)), held

@@ -19,20 +19,20 @@ from stc_ros.compression.pruner import Selection, budget, take
 from stc_ros.compression.vision import Sight
 from stc_ros.settings import Settings
 
-NEW = 0.01              # cosine distance above which a token says something new
-QUIET = 0.75            # times its budget, which a frame uses when little is new
-RESTLESS = 1.5          # times its budget, which a frame may use on average when all is new
-STANDSTILL = 8          # frames in a row without news that are told; those behind them are not
-REPEATED = 0.5          # of its worth a token loses that says just what a worthier one says
+NEW = 0.01  # cosine distance above which a token says something new
+QUIET = 0.75  # times its budget, which a frame uses when little is new
+RESTLESS = 1.5  # times its budget, which a frame may use on average when all is new
+STANDSTILL = 8  # frames in a row without news that are told; those behind them are not
+REPEATED = 0.5  # of its worth a token loses that says just what a worthier one says
 
 
 class Delta:
     """Remembers what was last told about every place."""
 
     def __init__(self):
-        self.told: torch.Tensor | None = None           # [n, D], before the projector's last layer
-        self.allowance = 0.0                            # tokens that may be told now
-        self.still = 0                                  # frames in a row that had nothing new to tell
+        self.told: torch.Tensor | None = None  # [n, D], before the projector's last layer
+        self.allowance = 0.0  # tokens that may be told now
+        self.still = 0  # frames in a row that had nothing new to tell
 
     def select(self, sight: Sight, settings: Settings) -> Selection:
         """All of the first frame, then QUIET to RESTLESS times what `prune_ratio` leaves; of a standstill none.
@@ -71,5 +71,5 @@ def discount_repeated(worth: torch.Tensor, apart: torch.Tensor) -> torch.Tensor:
     apart: float32 [n, D], what each token is beside the mean of its frame; likeness is the cosine of two, at least 0.
     """
     direction = F.normalize(apart, dim=-1)
-    likeness = (direction @ direction.T).masked_fill(worth <= worth[:, None], 0.0)     # to those of more worth
+    likeness = (direction @ direction.T).masked_fill(worth <= worth[:, None], 0.0)  # to those of more worth
     return worth * (1 - REPEATED * likeness.amax(1))

@@ -19,7 +19,7 @@ class DivPrune:
 
     def select(self, sight: Sight, settings: Settings) -> Selection:
         unit = F.normalize(sight.tokens.float(), dim=-1)
-        distance = 1 - unit @ unit.T                                                # [n, n]
+        distance = 1 - unit @ unit.T  # [n, n]
         nearest = distance.clone().fill_diagonal_(float('inf')).min(1).values
         chosen, free = [nearest.argmax()], torch.zeros_like(nearest)
         free[chosen[0]] = -float('inf')

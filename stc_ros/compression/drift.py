@@ -17,21 +17,21 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-ALIKE = 0.2         # difference of cosine by which a sample counts e times less
-NEAR = 0.22         # distance, as a share of the picture's side, at which it counts exp(-1/2) times as much
-CHANCE = 0.1        # cosine by which samples that only differ by their pixels' noise foretell each other now and then
-ENOUGH = 64         # samples that are followed at most
-FEWEST = 8          # samples below which nothing is concluded from them
+ALIKE = 0.2  # difference of cosine by which a sample counts e times less
+NEAR = 0.22  # distance, as a share of the picture's side, at which it counts exp(-1/2) times as much
+CHANCE = 0.1  # cosine by which samples that only differ by their pixels' noise foretell each other now and then
+ENOUGH = 64  # samples that are followed at most
+FEWEST = 8  # samples below which nothing is concluded from them
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
     """Unchanged patches that are recomputed in a frame, and what each of them tells about the others."""
 
-    at: torch.Tensor            # int64 [s]: which of the k rows that are computed
-    rows: torch.Tensor          # int64 [s]: their rows among the T tokens
-    weights: torch.Tensor       # [T, s]: each token that is not computed is moved by these shares of their drift
-    others: torch.Tensor        # [s, s]: the same for each sample, from all samples but itself
+    at: torch.Tensor  # int64 [s]: which of the k rows that are computed
+    rows: torch.Tensor  # int64 [s]: their rows among the T tokens
+    weights: torch.Tensor  # [T, s]: each token that is not computed is moved by these shares of their drift
+    others: torch.Tensor  # [s, s]: the same for each sample, from all samples but itself
 
 
 def weigh(features: torch.Tensor, grid: tuple[int, int], first: int, rows: torch.Tensor, at: torch.Tensor) -> Samples:
@@ -40,7 +40,7 @@ def weigh(features: torch.Tensor, grid: tuple[int, int], first: int, rows: torch
     direction = F.normalize((features - features[first:].mean(0)).float(), dim=-1)
     place = _places(grid, features.device)
     score = direction[first:] @ direction[mine].T / ALIKE
-    score -= torch.cdist(place, place[mine - first]).square() / (2 * NEAR ** 2)             # [P, s]
+    score -= torch.cdist(place, place[mine - first]).square() / (2 * NEAR**2)  # [P, s]
     among = score[mine - first].fill_diagonal_(-torch.inf).softmax(-1)
     weights = score.new_zeros(len(features), len(mine))
     weights[first:] = score.softmax(-1)
@@ -58,9 +58,9 @@ def follow(held: torch.Tensor, fresh: torch.Tensor, samples: Samples, parts: int
     drift = fresh[samples.at] - was
     said = samples.others @ drift
     a, b = said.float().unflatten(1, (parts, -1)), drift.float().unflatten(1, (parts, -1))
-    ab, aa, bb = ((x * y).sum((0, 2)).clamp(min=1e-12) for x, y in ((a, b), (a, a), (b, b)))       # [parts]
-    explained = ab ** 2 / (aa * bb)                                     # squared cosine of what was said and what is
-    gain = (ab / aa).clamp(max=1) * explained / (explained + CHANCE ** 2)
+    ab, aa, bb = ((x * y).sum((0, 2)).clamp(min=1e-12) for x, y in ((a, b), (a, a), (b, b)))  # [parts]
+    explained = ab**2 / (aa * bb)  # squared cosine of what was said and what is
+    gain = (ab / aa).clamp(max=1) * explained / (explained + CHANCE**2)
     gain = gain.repeat_interleave(held.shape[1] // parts).to(held.dtype)
     held.addmm_(samples.weights, drift * gain)
     return was + said * gain

@@ -18,7 +18,7 @@ class Dtd:
     """
 
     def __init__(self):
-        self.last: torch.Tensor | None = None       # [n, D]
+        self.last: torch.Tensor | None = None  # [n, D]
 
     def select(self, sight: Sight, settings: Settings) -> Selection:
         tokens, last = sight.tokens.float(), self.last

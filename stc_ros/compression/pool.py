@@ -22,6 +22,6 @@ class Pool:
         device, scale = sight.hidden.device, (1 - settings.prune_ratio) ** 0.5
         few = [max(1, round(side * scale)) for side in (rows, cols)]
         share = torch.eye(rows * cols, device=device).view(-1, rows, cols)
-        share = F.adaptive_avg_pool2d(share, few).flatten(1).T                      # [b, n]: rows sum to one
+        share = F.adaptive_avg_pool2d(share, few).flatten(1).T  # [b, n]: rows sum to one
         y, x = ((2 * torch.arange(k, device=device) + 1) * side // (2 * k) for k, side in zip(few, (rows, cols)))
         return Selection((y[:, None] * cols + x).flatten(), sight.mix(share))

@@ -49,9 +49,21 @@ def make_pruner(name: str) -> Pruner:
     from stc_ros.compression.vidcom2 import VidCom2
     from stc_ros.compression.visionzip import VisionZip
 
-    return {'off': Off, 'paper': Paper, 'released': Released, 'stc': Delta, 'uniform': Uniform, 'random': Random,
-            'pool': Pool, 'tome': ToMe, 'visionzip': VisionZip, 'vidcom2': VidCom2, 'divprune': DivPrune,
-            'fastervlm': FasterVLM, 'dtd': Dtd}[name]()
+    return {
+        'off': Off,
+        'paper': Paper,
+        'released': Released,
+        'stc': Delta,
+        'uniform': Uniform,
+        'random': Random,
+        'pool': Pool,
+        'tome': ToMe,
+        'visionzip': VisionZip,
+        'vidcom2': VidCom2,
+        'divprune': DivPrune,
+        'fastervlm': FasterVLM,
+        'dtd': Dtd,
+    }[name]()
 
 
 def budget(tokens: int, prune_ratio: float) -> int:
@@ -67,8 +79,8 @@ def take(sight: Sight, index: torch.Tensor) -> Selection:
 
 def take_best(sight: Sight, novelty: torch.Tensor, settings: Settings) -> Selection:
     """The tokens of highest `novelty` [n], as many as `prune_ratio` leaves."""
-    order = novelty.argsort(descending=True, stable=True)           # of equals the first in the raster
-    return take(sight, order[:budget(len(novelty), settings.prune_ratio)])
+    order = novelty.argsort(descending=True, stable=True)  # of equals the first in the raster
+    return take(sight, order[: budget(len(novelty), settings.prune_ratio)])
 
 
 class Off:
@@ -86,7 +98,7 @@ class Paper:
     """
 
     def __init__(self):
-        self.means: deque[torch.Tensor] = deque()       # float32 [D] each, newest last
+        self.means: deque[torch.Tensor] = deque()  # float32 [D] each, newest last
 
     def select(self, sight: Sight, settings: Settings) -> Selection:
         return take_best(sight, self.novelty(sight.tokens.float(), settings), settings)
@@ -114,7 +126,7 @@ class Released:
     """
 
     def __init__(self):
-        self.total: torch.Tensor | None = None          # sum of all frames' means so far; this history has no end
+        self.total: torch.Tensor | None = None  # sum of all frames' means so far; this history has no end
         self.count = 0
 
     def select(self, sight: Sight, settings: Settings) -> Selection:
@@ -122,7 +134,7 @@ class Released:
 
     def novelty(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens [n, D] -> novelty [n]; the frame joins the past."""
-        channels = tokens.var(0, unbiased=False).argsort()[:tokens.shape[1] // 2]
+        channels = tokens.var(0, unbiased=False).argsort()[: tokens.shape[1] // 2]
         y = tokens[:, channels]
         mean = y.mean(0)
         self.total = mean if self.total is None else self.total + mean

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 
 from stc_ros.settings import Settings
 
-THUMBNAIL = 16          # pixels a side: coarse enough that motion and shake hardly move it
-NOISE = 4.0             # grey levels of contrast below which a picture counts as empty
+THUMBNAIL = 16  # pixels a side: coarse enough that motion and shake hardly move it
+NOISE = 4.0  # grey levels of contrast below which a picture counts as empty
 
 
 def thumbnail(image: torch.Tensor) -> torch.Tensor:
@@ -24,5 +24,5 @@ def is_cut(thumb: torch.Tensor, last: torch.Tensor | None, settings: Settings) -
 
 def difference(thumb: torch.Tensor, last: torch.Tensor) -> float:
     """Share of the two thumbnails' contrast that is not common to both: 0 the same, about 1 unrelated pictures."""
-    contrast = thumb.square().mean() + last.square().mean() + 2 * NOISE ** 2
+    contrast = thumb.square().mean() + last.square().mean() + 2 * NOISE**2
     return float((thumb - last).square().mean() / contrast)

@@ -25,9 +25,9 @@ class ToMe:
         index, share = torch.arange(n, device=sight.hidden.device), torch.eye(n, device=sight.hidden.device)
         while len(index) > count:
             metric = F.normalize((share / share.sum(1, keepdim=True)) @ sight.keys.float(), dim=-1)
-            best, target = (metric[::2] @ metric[1::2].T).max(1)                    # even places join odd ones
-            source = best.argsort(descending=True, stable=True)[:min(len(index) // 2, len(index) - count)]
-            share.index_add_(0, 2 * target[source] + 1, share[2 * source])          # `share` is 0 or 1: sizes add up
+            best, target = (metric[::2] @ metric[1::2].T).max(1)  # even places join odd ones
+            source = best.argsort(descending=True, stable=True)[: min(len(index) // 2, len(index) - count)]
+            share.index_add_(0, 2 * target[source] + 1, share[2 * source])  # `share` is 0 or 1: sizes add up
             stays = torch.ones_like(index, dtype=torch.bool)
             stays[2 * source] = False
             index, share = index[stays], share[stays]

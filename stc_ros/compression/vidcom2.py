@@ -23,12 +23,12 @@ class VidCom2:
     """
 
     def __init__(self):
-        self.past: deque[tuple[torch.Tensor, torch.Tensor]] = deque()               # mean [D] and uniqueness [] each
+        self.past: deque[tuple[torch.Tensor, torch.Tensor]] = deque()  # mean [D] and uniqueness [] each
 
     def select(self, sight: Sight, settings: Settings) -> Selection:
         tokens = sight.tokens.float()
         mean = tokens.mean(0)
-        quiet = tokens.var(0, unbiased=False).argsort(stable=True)[:max(1, tokens.shape[1] // 2)]
+        quiet = tokens.var(0, unbiased=False).argsort(stable=True)[: max(1, tokens.shape[1] // 2)]
         y = F.normalize(tokens[:, quiet], dim=-1)
         video = torch.stack([m for m, _ in self.past] + [mean]).mean(0)[quiet]
         to_video = gaussians(y, F.normalize(video, dim=-1))

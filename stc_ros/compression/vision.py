@@ -17,7 +17,7 @@ from stc_ros.settings import Settings
 class VisionState:
     """What the cachers remember of one stream. A new value forgets everything."""
 
-    layers: CacherState = field(default_factory=CacherState)        # paper, similarity
+    layers: CacherState = field(default_factory=CacherState)  # paper, similarity
     compact: CompactState | None = None
 
     @property
@@ -48,8 +48,15 @@ class Sight:
     frames in a row, up to this one, have shown nothing new by their pixels; None when nobody looked (not compact).
     """
 
-    def __init__(self, model: VideoModel, features: torch.Tensor, recomputed: torch.Tensor, entry: torch.Tensor,
-                 plain=False, quiet: int | None = None):
+    def __init__(
+        self,
+        model: VideoModel,
+        features: torch.Tensor,
+        recomputed: torch.Tensor,
+        entry: torch.Tensor,
+        plain=False,
+        quiet: int | None = None,
+    ):
         self.model, self.features, self.recomputed, self.entry = model, features, recomputed, entry
         self.token_grid = model.token_grid
         self._plain, self.quiet = plain, quiet
@@ -86,7 +93,7 @@ class Sight:
         return tuple(linear(h).unflatten(-1, (block.heads, -1)).transpose(0, 1) for linear in (block.q, block.k))
 
     def _pool_patches(self, x: torch.Tensor) -> torch.Tensor:
-        return self.model.pool(x[None, self.model.tower.class_tokens:])[0]
+        return self.model.pool(x[None, self.model.tower.class_tokens :])[0]
 
     def read(self, kept: torch.Tensor) -> torch.Tensor:
         """The tokens `kept` [b] as the language model reads them, [b, D]; the others are not projected."""
@@ -111,8 +118,10 @@ def look(model: VideoModel, state: VisionState, image: torch.Tensor, settings: S
     if settings.cacher != 'compact':
         state.compact = None
         features, recomputed = encode(tower, state.layers, embed(), settings, refresh)
-        plain = settings.cacher == 'off' and settings.pruner == 'off'       # in transformers' order, bit for bit
-        return Sight(model, tower.finish(features), recomputed[0, tower.class_tokens:], state.layers.entry, plain=plain)
+        plain = settings.cacher == 'off' and settings.pruner == 'off'  # in transformers' order, bit for bit
+        return Sight(
+            model, tower.finish(features), recomputed[0, tower.class_tokens :], state.layers.entry, plain=plain
+        )
     state.layers = CacherState()
     state.compact, recomputed = encode_compact(tower, state.compact, image, embed, settings, refresh)
     if not recomputed.any():

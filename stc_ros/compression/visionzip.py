@@ -9,7 +9,7 @@ from stc_ros.compression.pruner import Selection, budget
 from stc_ros.compression.vision import Sight
 from stc_ros.settings import Settings
 
-CONTEXTUAL = 10 / 64        # of the tokens kept, as in the original's setting of 54 + 10
+CONTEXTUAL = 10 / 64  # of the tokens kept, as in the original's setting of 54 + 10
 
 
 class VisionZip:
@@ -25,7 +25,7 @@ class VisionZip:
         count = budget(n, settings.prune_ratio)
         order = sight.saliency.argsort(descending=True, stable=True)
         contextual = round(count * CONTEXTUAL) if count < n else 0
-        dominant, others = order[:count - contextual], order[count - contextual:].sort().values
+        dominant, others = order[: count - contextual], order[count - contextual :].sort().values
         share = torch.eye(n, device=order.device)
         if contextual:
             keys = F.normalize(sight.keys.float(), dim=-1)

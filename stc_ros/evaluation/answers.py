@@ -20,16 +20,16 @@ class SharedRecall:
     def __init__(self, recall: Recall):
         self.decoder = recall.decoder
         self.position = recall.position
-        self.keys = list(recall.keys[:, :, :, :recall.length])          # by layer, [1, key heads, T, head]
-        self.values = list(recall.values[:, :, :, :recall.length])
-        self.owners = torch.full((recall.length,), -1, device=self.keys[0].device)     # question of each key; -1: all's
+        self.keys = list(recall.keys[:, :, :, : recall.length])  # by layer, [1, key heads, T, head]
+        self.values = list(recall.values[:, :, :, : recall.length])
+        self.owners = torch.full((recall.length,), -1, device=self.keys[0].device)  # question of each key; -1: all's
         self.places = torch.zeros_like(self.owners)
 
     def run(self, embeddings: torch.Tensor, owners: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Append `embeddings` [1, t, D] of the questions `owners` [t], each the `places`-th [t] of its question."""
         self.owners, self.places = torch.cat((self.owners, owners)), torch.cat((self.places, places))
         shared = self.owners == -1
-        mask = shared | ((self.owners == owners[:, None]) & (self.places <= places[:, None]))     # [t, T + t]
+        mask = shared | ((self.owners == owners[:, None]) & (self.places <= places[:, None]))  # [t, T + t]
         positions = self.position + places
         cos, sin = self.decoder.rotation(positions)
 
@@ -58,7 +58,7 @@ def answer_all(stream: Stream, questions: list[str], limit: int) -> list[str]:
     embeddings = torch.cat([part for tail in tails for part in (newline, model.decoder.embed(tail))], dim=1)
     owners = torch.repeat_interleave(torch.arange(len(tails), device=device), lengths)
     places = torch.cat([torch.arange(n, device=device) for n in lengths.tolist()])
-    hidden = recall.run(embeddings, owners, places)[:, lengths.cumsum(0) - 1]            # [1, questions, D]
+    hidden = recall.run(embeddings, owners, places)[:, lengths.cumsum(0) - 1]  # [1, questions, D]
     written: list[list[int]] = [[] for _ in tails]
     alive = list(range(len(tails)))
     while True:

@@ -15,8 +15,8 @@ from stc_ros.synthetic.questions import Question, ask_about
 from stc_ros.synthetic.render import UNIT
 from stc_ros.synthetic.seeds import TEST, TUNE
 
-MOST_SKIPPED = 64       # frames that a stream may have run before we look
-NARRATED = 16           # frames that a narration looks back
+MOST_SKIPPED = 64  # frames that a stream may have run before we look
+NARRATED = 16  # frames that a narration looks back
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Plan:
 
     frames: int = 32
     moments: int = 3
-    questions: int = 4              # of each type at each moment, where the world offers so many
-    size: int = UNIT                # pixels of a frame's side
+    questions: int = 4  # of each type at each moment, where the world offers so many
+    size: int = UNIT  # pixels of a frame's side
     backdrop: tuple[str, ...] = ()  # videos of which the part that nothing learned from is shown behind the objects
 
     def moments_at(self) -> list[int]:
@@ -40,7 +40,7 @@ class Case:
 
     clip: Clip
     asked: dict[int, list[Question]]
-    narrated: int                   # frames that the narration looks back
+    narrated: int  # frames that the narration looks back
     story: str
 
 
@@ -59,8 +59,10 @@ def draw_case(profile: str, seed: int, plan: Plan) -> Case:
     draw = random.Random(f'{profile}/{seed}/questions')
     backdrop = Backdrop(plan.backdrop, EVALUATED) if plan.backdrop else None
     clip = record(profile, seed, plan.frames, plan.size, skip=draw.randrange(MOST_SKIPPED), backdrop=backdrop)
-    asked = {t: [q for kind in TYPES for q in ask_about(clip, t, draw, plan.questions, types=(kind,))]
-             for t in plan.moments_at()}
+    asked = {
+        t: [q for kind in TYPES for q in ask_about(clip, t, draw, plan.questions, types=(kind,))]
+        for t in plan.moments_at()
+    }
     last = plan.moments_at()[-1]
     narrated = min(NARRATED, last)
     return Case(clip, asked, narrated, tell(clip, last, last - narrated))

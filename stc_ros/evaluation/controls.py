@@ -23,7 +23,7 @@ from stc_ros.settings import KNOBS, Settings
 from stc_ros.stream import Stream
 
 GREY = 128
-HOLD = 4                # frames for which `held` shows one
+HOLD = 4  # frames for which `held` shows one
 CONTROLS = ('blank', 'newest', 'never', 'reversed', 'random', 'uniform', 'held')
 DESTROYERS = ('blank', 'newest', 'never')
 
@@ -84,7 +84,7 @@ class Rechosen(Stream):
 
     @pruner.setter
     def pruner(self, pruner: Pruner) -> None:
-        self._pruner = Rechoice(pruner, self.chooser)      # a new scene renews the counting alone
+        self._pruner = Rechoice(pruner, self.chooser)  # a new scene renews the counting alone
 
 
 @dataclass(slots=True)
@@ -109,13 +109,20 @@ def controls(settings: Settings) -> list[Condition]:
     off = plain(settings)
     never = replace(off, cacher='similarity', cache_similarity=0.0, cache_interval=KNOBS['cache_interval'].high)
     return [
-        Condition('blank', off, show_blank), Condition('newest', off, show_newest, anew=True),
-        Condition('never', never, cuts=False), Condition('reversed', off, show_reversed, anew=True),
-        Condition('random', settings, choice='random'), Condition('uniform', settings, choice='uniform'),
-        Condition('held', off, show_held)]
+        Condition('blank', off, show_blank),
+        Condition('newest', off, show_newest, anew=True),
+        Condition('never', never, cuts=False),
+        Condition('reversed', off, show_reversed, anew=True),
+        Condition('random', settings, choice='random'),
+        Condition('uniform', settings, choice='uniform'),
+        Condition('held', off, show_held),
+    ]
 
 
 def conditions(settings: Settings) -> list[Condition]:
     """Plain, with the settings, and the controls."""
-    return [Condition('plain', plain(settings), narrates=True), Condition('settings', settings, narrates=True),
-            *controls(settings)]
+    return [
+        Condition('plain', plain(settings), narrates=True),
+        Condition('settings', settings, narrates=True),
+        *controls(settings),
+    ]

@@ -15,9 +15,11 @@ from stc_ros.evaluation.sweep import CHEAPEST, GOOD_ENOUGH, points
 from stc_ros.settings import KNOBS, Settings
 from stc_ros.synthetic.forms import FORMS, TYPES
 
-CACHER_KNOBS = {'paper': ('update_ratio', 'cache_interval'),
-                'similarity': ('cache_similarity', 'cache_interval'),
-                'compact': ('cache_similarity', 'heartbeat')}
+CACHER_KNOBS = {
+    'paper': ('update_ratio', 'cache_interval'),
+    'similarity': ('cache_similarity', 'cache_interval'),
+    'compact': ('cache_similarity', 'heartbeat'),
+}
 TEMPLATE = """\
 # What compression costs
 
@@ -86,8 +88,16 @@ Cacher off. `paper` and `stc` keep the tokens' original positions; compacted pos
 """
 
 
-def write_document(folder: Path, command: str, made: str, settings: Settings, outcome: Outcome, swept: dict,
-                   extras: dict[str, Settings], found: dict) -> None:
+def write_document(
+    folder: Path,
+    command: str,
+    made: str,
+    settings: Settings,
+    outcome: Outcome,
+    swept: dict,
+    extras: dict[str, Settings],
+    found: dict,
+) -> None:
     """Write quality.md, quality.json and the two pictures into `folder`.
 
     command: what made them; made: model, machine, duration; found: the JSON of the main figures.
@@ -99,20 +109,34 @@ def write_document(folder: Path, command: str, made: str, settings: Settings, ou
     for curve in ('recomputed', 'kept'):
         draw(swept, curve, folder / f'quality_{curve}.png')
     text = TEMPLATE.format(
-        command=command, about=made, settings=words(settings), table=as_markdown([HEADER, *table(summary)]),
-        verdict='\n'.join(f'* {line}' for line in verdict(summary)), legend=LEGEND,
-        by_form=as_markdown(form_rows(outcome)), by_profile=as_markdown(profile_rows(by_profile)),
+        command=command,
+        about=made,
+        settings=words(settings),
+        table=as_markdown([HEADER, *table(summary)]),
+        verdict='\n'.join(f'* {line}' for line in verdict(summary)),
+        legend=LEGEND,
+        by_form=as_markdown(form_rows(outcome)),
+        by_profile=as_markdown(profile_rows(by_profile)),
         tested=', '.join(summary.tested) or 'no type',
-        costs=as_markdown(cost_rows(costs)), cheapest=words(extras[CHEAPEST]), advice=advise(costs),
+        costs=as_markdown(cost_rows(costs)),
+        cheapest=words(extras[CHEAPEST]),
+        advice=advise(costs),
         good_enough=GOOD_ENOUGH,
-        swept_types=', '.join(swept['tested']) or 'all types', swept_streams=swept['streams'],
-        recomputed=as_markdown(sweep_rows(swept, 'recomputed')), kept=as_markdown(sweep_rows(swept, 'kept')))
+        swept_types=', '.join(swept['tested']) or 'all types',
+        swept_streams=swept['streams'],
+        recomputed=as_markdown(sweep_rows(swept, 'recomputed')),
+        kept=as_markdown(sweep_rows(swept, 'kept')),
+    )
     (folder / 'quality.md').write_text(text + others_measured(folder))
     everything = {
-        'made': made, 'in_question': found, 'sweep': swept,
+        'made': made,
+        'in_question': found,
+        'sweep': swept,
         'profiles': {name: to_json(s, name, settings, found['seed']) for name, s in by_profile.items()},
-        'costs': {name: to_json(s, found['profile'], extras.get(name, settings), found['seed'])
-                  for name, s in costs.items()}}
+        'costs': {
+            name: to_json(s, found['profile'], extras.get(name, settings), found['seed']) for name, s in costs.items()
+        },
+    }
     (folder / 'quality.json').write_text(json.dumps(everything, indent=1) + '\n')
 
 
@@ -121,17 +145,30 @@ def others_measured(folder: Path) -> str:
     text = ''
     for file in sorted(folder.glob('quality-*.json')):
         found = json.loads(file.read_text())
-        asked = ' '.join(f'--{name.replace("_", "-")} {value}' for name, value in found['settings'].items()
-                         if name in KNOBS and value != KNOBS[name].default)
+        asked = ' '.join(
+            f'--{name.replace("_", "-")} {value}'
+            for name, value in found['settings'].items()
+            if name in KNOBS and value != KNOBS[name].default
+        )
         rows = [['type', 'n', 'plain', 'with settings', 'retention', *DESTROYERS, 'held']]
         for kind, f in found['types'].items():
             controls = [number(f['controls'].get(name, math.nan)) for name in (*DESTROYERS, 'held')]
-            rows.append([kind, str(f['n']), number(f['plain']), number(f['with_settings']),
-                         about(f['retention'], f['interval']), *controls])
+            rows.append(
+                [
+                    kind,
+                    str(f['n']),
+                    number(f['plain']),
+                    number(f['with_settings']),
+                    about(f['retention'], f['interval']),
+                    *controls,
+                ]
+            )
         name = file.stem.removeprefix('quality-')
-        text += (f'\n## {name}\n\n`./dev quality {asked}`, seed {found["seed"]}, profiles: {found["profile"]}; '
-                 f'retention {found["retention"]:.3f} over the types that test it.\n\n'
-                 f'{as_markdown(rows)}\n')
+        text += (
+            f'\n## {name}\n\n`./dev quality {asked}`, seed {found["seed"]}, profiles: {found["profile"]}; '
+            f'retention {found["retention"]:.3f} over the types that test it.\n\n'
+            f'{as_markdown(rows)}\n'
+        )
     return text
 
 
@@ -173,21 +210,39 @@ def form_rows(outcome: Outcome) -> list[list[str]]:
 def cost_rows(summaries: dict[str, Summary]) -> list[list[str]]:
     """Accuracy by type, a row per settings; the first row is the plain model."""
     first = next(iter(summaries.values()))
-    rows = [['settings', *first.types, 'retention', 'recomputed', 'kept', 'narration'],
-            ['plain', *(number(f.plain) for f in first.types.values()), '1', '100%', '100%',
-             ' / '.join(scores(first.narration_plain))]]
+    rows = [
+        ['settings', *first.types, 'retention', 'recomputed', 'kept', 'narration'],
+        [
+            'plain',
+            *(number(f.plain) for f in first.types.values()),
+            '1',
+            '100%',
+            '100%',
+            ' / '.join(scores(first.narration_plain)),
+        ],
+    ]
     for name, s in summaries.items():
         cells = [number(f.with_settings) for f in s.types.values()]
-        rows.append([name, *cells, about(s.retention, s.interval), f'{s.recomputed:.0%}', f'{s.kept:.0%}',
-                     ' / '.join(scores(s.narration))])
+        rows.append(
+            [
+                name,
+                *cells,
+                about(s.retention, s.interval),
+                f'{s.recomputed:.0%}',
+                f'{s.kept:.0%}',
+                ' / '.join(scores(s.narration)),
+            ]
+        )
     return rows
 
 
 def sweep_rows(swept: dict, curve: str) -> list[list[str]]:
     """Share and accuracy of every point of a curve, by profile."""
     profiles = swept['profiles']
-    rows = [['settings', *(f'{p}: {curve}' for p in profiles), *profiles],
-            ['plain', *('100%' for _ in profiles), *(number(m['plain']) for m in profiles.values())]]
+    rows = [
+        ['settings', *(f'{p}: {curve}' for p in profiles), *profiles],
+        ['plain', *('100%' for _ in profiles), *(number(m['plain']) for m in profiles.values())],
+    ]
     for point in points():
         if point.curve == curve:
             shares, means = zip(*(m['points'][point.name] for m in profiles.values()))

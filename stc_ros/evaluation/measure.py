@@ -24,10 +24,10 @@ from stc_ros.synthetic.forms import FORMS, TYPES
 from stc_ros.synthetic.narration import Score, score
 from stc_ros.telling import normalise, tidy
 
-FRAME_NS = 125_000_000          # the worlds run at 8 frames a second
-ANSWER_TOKENS = 8               # longer answers are wrong: no right one is longer
+FRAME_NS = 125_000_000  # the worlds run at 8 frames a second
+ANSWER_TOKENS = 8  # longer answers are wrong: no right one is longer
 NAMES = list(FORMS)
-TYPE_OF = np.array([[form.type == kind for kind in TYPES] for form in FORMS.values()], int)     # [forms, types]
+TYPE_OF = np.array([[form.type == kind for kind in TYPES] for form in FORMS.values()], int)  # [forms, types]
 
 
 @dataclass(slots=True)
@@ -35,8 +35,8 @@ class Tally:
     """What one stream gave under one condition. right: int [forms], right answers in the order of `FORMS`."""
 
     right: np.ndarray = field(default_factory=lambda: np.zeros(len(FORMS), int))
-    recomputed: float = 0.0             # share of the vision tokens
-    kept: float = 0.0                   # share of the visual tokens
+    recomputed: float = 0.0  # share of the vision tokens
+    kept: float = 0.0  # share of the visual tokens
     narration: Score = field(default_factory=Score)
 
 
@@ -72,15 +72,18 @@ class Outcome:
     def only(self, profile: str) -> Outcome:
         """The streams of one profile."""
         rows = [i for i, p in enumerate(self.profiles) if p == profile]
-        return Outcome([profile] * len(rows), self.forms[rows],
-                       {name: [tallies[i] for i in rows] for name, tallies in self.tallies.items()})
+        return Outcome(
+            [profile] * len(rows),
+            self.forms[rows],
+            {name: [tallies[i] for i in rows] for name, tallies in self.tallies.items()},
+        )
 
 
 def ask_case(model: VideoModel, case: Case, condition: Condition) -> Tally:
     """Show the case's stream under a condition and ask all its questions."""
     tally, streams = Tally(), []
     for t, questions in case.asked.items():
-        frames = condition.show(case.clip.frames[:t + 1])
+        frames = condition.show(case.clip.frames[: t + 1])
         if condition.anew or not streams:
             streams.append(condition.open(model))
         stream = streams[-1]
@@ -108,7 +111,7 @@ def see(stream: Stream, frames: np.ndarray, cuts: bool = True) -> None:
     """Show the frames that `stream` has not seen yet."""
     for index in range(stream.stats().frames, len(frames)):
         if not cuts:
-            stream.thumbnail = None         # nothing to compare with: no frame is a new scene
+            stream.thumbnail = None  # nothing to compare with: no frame is a new scene
         stream.see(frames[index], index * FRAME_NS)
 
 
@@ -118,8 +121,14 @@ def count_asked(case: Case) -> np.ndarray:
     return np.array([asked.count(name) for name in NAMES])
 
 
-def measure_all(model: VideoModel, streams: list[tuple[str, int]], plan: Plan, conditions: list[Condition],
-                jobs: int = 1, label: str = 'streams') -> Outcome:
+def measure_all(
+    model: VideoModel,
+    streams: list[tuple[str, int]],
+    plan: Plan,
+    conditions: list[Condition],
+    jobs: int = 1,
+    label: str = 'streams',
+) -> Outcome:
     """Every condition over the streams (profile, seed), with a progress bar.
 
     `jobs` processes share the work, each with one thread and a model of its own, loaded from the conditions' settings.

@@ -6,24 +6,35 @@ from pathlib import Path
 
 from stc_ros.evaluation.sweep import COMPARATORS, points
 
-STYLE = {'similarity, N=4': ('C0', 'o-'), 'similarity, N=16': ('C0', 's--'), 'paper, N=2': ('C1', 'v:'),
-         'paper, N=4': ('C1', 'o-'), 'paper, N=16': ('C1', 's--'), 'compact': ('C2', 'D-'),
-         'paper': ('C1', 'o-'), 'stc': ('C2', 'D-'), 'stc, newest whole': ('C2', 'd--'),
-         'paper, compacted positions': ('C3', 's--'),
-         'random': ('C7', 'x:'), 'uniform': ('C8', '+:'),
-         **{name: (f'C{n}', mark) for n, (name, mark) in enumerate(zip(COMPARATORS, 'Pp*^<>h'))}}
+STYLE = {
+    'similarity, N=4': ('C0', 'o-'),
+    'similarity, N=16': ('C0', 's--'),
+    'paper, N=2': ('C1', 'v:'),
+    'paper, N=4': ('C1', 'o-'),
+    'paper, N=16': ('C1', 's--'),
+    'compact': ('C2', 'D-'),
+    'paper': ('C1', 'o-'),
+    'stc': ('C2', 'D-'),
+    'stc, newest whole': ('C2', 'd--'),
+    'paper, compacted positions': ('C3', 's--'),
+    'random': ('C7', 'x:'),
+    'uniform': ('C8', '+:'),
+    **{name: (f'C{n}', mark) for n, (name, mark) in enumerate(zip(COMPARATORS, 'Pp*^<>h'))},
+}
 ABSCISSA = {'recomputed': 'share of vision tokens recomputed', 'kept': 'share of visual tokens kept'}
 
 
 def draw(swept: dict, curve: str, file: Path) -> None:
     """Write the picture of one curve, "recomputed" or "kept". Raises `ImportError` without matplotlib."""
     import matplotlib
+
     matplotlib.use('Agg')
     from matplotlib import pyplot
 
     profiles = [p for p in swept['profiles'] if p != 'all']
-    figure, panels = pyplot.subplots(1, len(profiles), figsize=(3.6 * len(profiles), 3.9), sharex=True, sharey=True,
-                                    squeeze=False)
+    figure, panels = pyplot.subplots(
+        1, len(profiles), figsize=(3.6 * len(profiles), 3.9), sharex=True, sharey=True, squeeze=False
+    )
     for panel, profile in zip(panels[0], profiles):
         measured = swept['profiles'][profile]
         panel.axhline(measured['plain'], color='black', linewidth=1, label='plain')

@@ -18,29 +18,47 @@ from pathlib import Path
 from stc_ros.settings import SettingError, add_arguments, from_arguments
 from stc_ros.synthetic import PROFILES
 
-STREAMS, QUICK_STREAMS = 24, 4          # per profile
-FRAMES = 32                             # of a stream
-SWEEP_SHARE = 4                         # a sweep has so many conditions that it takes a fourth of the streams
+STREAMS, QUICK_STREAMS = 24, 4  # per profile
+FRAMES = 32  # of a stream
+SWEEP_SHARE = 4  # a sweep has so many conditions that it takes a fourth of the streams
 
 
 def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog='quality', description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog='quality', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--profile', choices=('all', *PROFILES), default='all', help='which streams (all)')
     parser.add_argument('--streams', type=_positive, help=f'streams per profile ({STREAMS})')
     parser.add_argument('--seed', type=int, default=0, help='any number; another one asks about other streams (0)')
-    parser.add_argument('--tune', action='store_true',
-                        help='take streams for choosing settings, not those for the record')
+    parser.add_argument(
+        '--tune', action='store_true', help='take streams for choosing settings, not those for the record'
+    )
     parser.add_argument('--quick', action='store_true', help=f'{QUICK_STREAMS} streams per profile: a few minutes')
-    parser.add_argument('--json', type=Path, metavar='FILE',
-                        help='write the figures there, too; an interval is the 95 %% one of retention')
-    parser.add_argument('--sweep', action='store_true',
-                        help='measure many settings on tuning streams, then the best ones on others; writes --report')
-    parser.add_argument('--report', type=Path, metavar='FOLDER', default=Path('docs'),
-                        help='where --sweep writes quality.md, quality.json and the pictures (docs)')
+    parser.add_argument(
+        '--json',
+        type=Path,
+        metavar='FILE',
+        help='write the figures there, too; an interval is the 95 %% one of retention',
+    )
+    parser.add_argument(
+        '--sweep',
+        action='store_true',
+        help='measure many settings on tuning streams, then the best ones on others; writes --report',
+    )
+    parser.add_argument(
+        '--report',
+        type=Path,
+        metavar='FOLDER',
+        default=Path('docs'),
+        help='where --sweep writes quality.md, quality.json and the pictures (docs)',
+    )
     parser.add_argument('--frames', type=_positive, default=FRAMES, help=f'of each stream ({FRAMES})')
-    parser.add_argument('--backdrop', nargs='+', metavar='FILE',
-                        help='videos to show behind the objects (real-eye: those of ../shared/clips; else none)')
+    parser.add_argument(
+        '--backdrop',
+        nargs='+',
+        metavar='FILE',
+        help='videos to show behind the objects (real-eye: those of ../shared/clips; else none)',
+    )
     parser.add_argument('--jobs', type=_positive, help='processes (as many as there are cores; 1 on a GPU)')
     add_arguments(parser.add_argument_group('settings'))
     chosen = parser.parse_args(arguments)
@@ -101,8 +119,11 @@ def choose_plan(chosen: argparse.Namespace):
     if chosen.settings.model == REAL_EYE:
         plan = replace(plan, size=GRID * PATCH, backdrop=plan.backdrop or find_clips())
         if not plan.backdrop:
-            print('quality: no videos in ../shared/clips, and none named with --backdrop: the objects move over plain '
-                  'textures, which this model never saw', file=sys.stderr)
+            print(
+                'quality: no videos in ../shared/clips, and none named with --backdrop: the objects move over plain '
+                'textures, which this model never saw',
+                file=sys.stderr,
+            )
     names = ', '.join(Path(file).name for file in plan.backdrop)
     return plan, f', over {names}' if names else ''
 
@@ -130,9 +151,11 @@ def measure(model, chosen: argparse.Namespace) -> None:
     outcome = measure_all(model, streams, plan, measured, jobs)
     summary = summarise(outcome)
     minutes = (time.monotonic() - began) / 60
-    made = (f'{settings.model or "The embedded model"}, {len(streams)} streams (profiles: {chosen.profile}), '
-            f'seed {chosen.seed}{shown}; '
-            f'{machine()}, {jobs} processes, {minutes:.1f} minutes')
+    made = (
+        f'{settings.model or "The embedded model"}, {len(streams)} streams (profiles: {chosen.profile}), '
+        f'seed {chosen.seed}{shown}; '
+        f'{machine()}, {jobs} processes, {minutes:.1f} minutes'
+    )
     print_summary(summary, made)
     found = to_json(summary, chosen.profile, settings, chosen.seed)
     if chosen.json:

@@ -13,7 +13,7 @@ import torch
 from stc_ros.compression.cacher import Reference, compute
 from stc_ros.models.tower import Tower
 
-ROOM = 1 << 30          # bytes; what comes later is computed anew
+ROOM = 1 << 30  # bytes; what comes later is computed anew
 
 
 class Remembered:

@@ -25,9 +25,17 @@ def table(summary: Summary) -> list[list[str]]:
     """A row per type, under `HEADER`."""
     rows = []
     for name, f in summary.types.items():
-        rows.append([name, str(f.n), about(f.plain, f.plain_interval), about(f.with_settings, f.settings_interval),
-                     about(f.retention, f.interval), *(number(f.controls.get(c, math.nan)) for c in CONTROLS),
-                     'yes' if f.tests_it else 'does not test this'])
+        rows.append(
+            [
+                name,
+                str(f.n),
+                about(f.plain, f.plain_interval),
+                about(f.with_settings, f.settings_interval),
+                about(f.retention, f.interval),
+                *(number(f.controls.get(c, math.nan)) for c in CONTROLS),
+                'yes' if f.tests_it else 'does not test this',
+            ]
+        )
     return rows
 
 
@@ -35,11 +43,13 @@ def verdict(summary: Summary) -> list[str]:
     """Retention, narration and savings, a line each."""
     types = ', '.join(summary.tested) or 'no type tests it'
     told, told_plain = scores(summary.narration), scores(summary.narration_plain)
-    return [f'retention {about(summary.retention, summary.interval)} over {types}; '
-            f'over all types {number(summary.retention_all)}',
-            'narration with settings: object F1 {}, clause F1 {}, {} of the clauses told are right; plain: {}, {}, '
-            '{}'.format(*told, *told_plain),
-            f'vision tokens recomputed {summary.recomputed:.0%}, visual tokens kept {summary.kept:.0%}']
+    return [
+        f'retention {about(summary.retention, summary.interval)} over {types}; '
+        f'over all types {number(summary.retention_all)}',
+        'narration with settings: object F1 {}, clause F1 {}, {} of the clauses told are right; plain: {}, {}, '
+        '{}'.format(*told, *told_plain),
+        f'vision tokens recomputed {summary.recomputed:.0%}, visual tokens kept {summary.kept:.0%}',
+    ]
 
 
 def scores(told: Score) -> tuple[str, str, str]:

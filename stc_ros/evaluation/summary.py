@@ -21,7 +21,7 @@ from stc_ros.synthetic.forms import TYPES
 from stc_ros.synthetic.narration import Score
 
 DRAWS = 2000
-MARGIN = 0.05           # a control nearer than this to the plain model means that the type does not test compression
+MARGIN = 0.05  # a control nearer than this to the plain model means that the type does not test compression
 
 Interval = tuple[float, float]
 
@@ -48,8 +48,8 @@ class Summary:
     types: dict[str, TypeFigures]
     retention: float
     interval: Interval
-    retention_all: float                        # over all types, with those that cannot tell
-    narration: Score                            # of all narrations together, with the settings
+    retention_all: float  # over all types, with those that cannot tell
+    narration: Score  # of all narrations together, with the settings
     narration_plain: Score
     recomputed: float
     kept: float
@@ -78,17 +78,30 @@ def summarise(outcome: Outcome, settings: str = 'settings', tested: list[str] | 
         before, after = float(accuracy(plain, asked)[i]), float(accuracy(ours, asked)[i])
         befores, afters = redraw(asked, plain, ours, [i], draws)
         types[kind] = TypeFigures(
-            int(asked[:, i].sum()), before, after, divide(after, before), middle(ratio(afters, befores)),
-            middle(befores), middle(afters), destroyed,
-            can_tell(before, destroyed) if tested is None else kind in tested)
+            int(asked[:, i].sum()),
+            before,
+            after,
+            divide(after, before),
+            middle(ratio(afters, befores)),
+            middle(befores),
+            middle(afters),
+            destroyed,
+            can_tell(before, destroyed) if tested is None else kind in tested,
+        )
     counted = [i for i, kind in enumerate(TYPES) if types[kind].tests_it]
     befores, afters = redraw(asked, plain, ours, counted, draws)
     accuracies = accuracy(ours, asked), accuracy(plain, asked)
     retention, retention_all = (divide(*(np.nansum(a[kinds]) for a in accuracies)) for kinds in (counted, slice(None)))
     return Summary(
-        types, retention, middle(ratio(afters, befores)), retention_all,
-        sum(outcome.narrations(settings), Score()), sum(outcome.narrations('plain'), Score()),
-        outcome.share(settings, 'recomputed'), outcome.share(settings, 'kept'))
+        types,
+        retention,
+        middle(ratio(afters, befores)),
+        retention_all,
+        sum(outcome.narrations(settings), Score()),
+        sum(outcome.narrations('plain'), Score()),
+        outcome.share(settings, 'recomputed'),
+        outcome.share(settings, 'kept'),
+    )
 
 
 def accuracy(right: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -131,14 +144,27 @@ def divide(a: float, b: float) -> float:
 
 def to_json(summary: Summary, profile: str, settings: Settings, seed: int) -> dict:
     """What `--json` writes. Figures that do not exist are null."""
-    types = {name: {'n': f.n, 'plain': figure(f.plain), 'with_settings': figure(f.with_settings),
-                    'retention': figure(f.retention), 'interval': bounds(f),
-                    'controls': {k: figure(v) for k, v in f.controls.items()}, 'tests_it': f.tests_it}
-             for name, f in summary.types.items()}
+    types = {
+        name: {
+            'n': f.n,
+            'plain': figure(f.plain),
+            'with_settings': figure(f.with_settings),
+            'retention': figure(f.retention),
+            'interval': bounds(f),
+            'controls': {k: figure(v) for k, v in f.controls.items()},
+            'tests_it': f.tests_it,
+        }
+        for name, f in summary.types.items()
+    }
     told = summary.narration
-    return {'types': types, 'retention': figure(summary.retention),
-            'narration': {'object_f1': figure(told.object_f1), 'clause_f1': figure(told.clause_f1)},
-            'profile': profile, 'settings': dataclasses.asdict(settings), 'seed': seed}
+    return {
+        'types': types,
+        'retention': figure(summary.retention),
+        'narration': {'object_f1': figure(told.object_f1), 'clause_f1': figure(told.clause_f1)},
+        'profile': profile,
+        'settings': dataclasses.asdict(settings),
+        'seed': seed,
+    }
 
 
 def bounds(f: TypeFigures) -> list[float | None]:

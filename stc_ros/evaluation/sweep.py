@@ -13,10 +13,10 @@ from stc_ros.settings import Settings
 from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.forms import TYPES
 
-GOOD_ENOUGH = 0.98              # retention that an operating point must reach on the tuning streams
+GOOD_ENOUGH = 0.98  # retention that an operating point must reach on the tuning streams
 CHEAPEST = 'cheapest of the sweep'
-CHANCE = ('random', 'uniform')     # pruners that do not look; they are compared with, not recommended
-COMPARATORS = ('pool', 'tome', 'visionzip', 'vidcom2', 'divprune', 'fastervlm', 'dtd')      # at one ratio only
+CHANCE = ('random', 'uniform')  # pruners that do not look; they are compared with, not recommended
+COMPARATORS = ('pool', 'tome', 'visionzip', 'vidcom2', 'divprune', 'fastervlm', 'dtd')  # at one ratio only
 PAPER = {'cacher': 'paper', 'update_ratio': 0.25, 'pruner': 'paper', 'prune_ratio': 0.67}
 
 
@@ -73,8 +73,11 @@ def points() -> list[Point]:
 
 def sweep_conditions(settings: Settings) -> list[Condition]:
     """What the sweep measures: plain, what decides which types count, and every point."""
-    return [Condition('plain', plain(settings)), *(c for c in controls(settings) if c.name in DESTROYERS),
-            *(p.condition(settings) for p in points())]
+    return [
+        Condition('plain', plain(settings)),
+        *(c for c in controls(settings) if c.name in DESTROYERS),
+        *(p.condition(settings) for p in points()),
+    ]
 
 
 def read_sweep(outcome: Outcome) -> dict:
@@ -94,8 +97,10 @@ def read_sweep(outcome: Outcome) -> dict:
             return float(np.nanmean(accuracy(part.right(condition), part.asked)[columns]))
 
         profiles[profile] = {
-            'plain': round(mean('plain'), 4), 'never': round(mean('never'), 4),
-            'points': {p.name: [round(part.share(p.name, p.curve), 4), round(mean(p.name), 4)] for p in points()}}
+            'plain': round(mean('plain'), 4),
+            'never': round(mean('never'), 4),
+            'points': {p.name: [round(part.share(p.name, p.curve), 4), round(mean(p.name), 4)] for p in points()},
+        }
     return {'tested': tested, 'streams': len(outcome.profiles), 'profiles': profiles}
 
 
@@ -124,9 +129,15 @@ def choose_others(settings: Settings, swept: dict) -> dict[str, Settings]:
     and with narrations of which nothing is left out.
     """
     off = bare(settings)
-    others = {'newest frame pruned': replace(settings, newest_whole='never'),
-              'all told': replace(settings, narration_certainty=0.0)}
+    others = {
+        'newest frame pruned': replace(settings, newest_whole='never'),
+        'all told': replace(settings, narration_certainty=0.0),
+    }
     two, four = (replace(off, **PAPER, cache_interval=n) for n in (2, 4))
-    return {CHEAPEST: replace(off, **recommend(swept)), 'paper, N=2': two, 'paper, N=4': four,
-            'paper, N=4, compacted': replace(four, compact_positions=True),
-            **{name: one for name, one in others.items() if one != settings}}
+    return {
+        CHEAPEST: replace(off, **recommend(swept)),
+        'paper, N=2': two,
+        'paper, N=4': four,
+        'paper, N=4, compacted': replace(four, compact_positions=True),
+        **{name: one for name, one in others.items() if one != settings},
+    }

@@ -21,7 +21,7 @@ class Recall:
         frame, chunk, until = window.frames[-1] if window.frames else None, None, None
         self.position = window.next_position
         parts = [x for x in (newest, asked) if x is not None]
-        if newest is not None:      # after a standstill its picture stands where that ends
+        if newest is not None:  # after a standstill its picture stands where that ends
             self.position, until = max(frame.start, self.position - newest.shape[1]), frame.first
         if parts:
             chunk = window.question(torch.cat(parts, 1), self.position, until)
@@ -35,7 +35,7 @@ class Recall:
             count = read.keys.shape[3]
             self._append(slice(None), read.keys, read.values)
             self._advance(count)
-            self.hidden = read.hidden[:, count - (0 if asked is None else asked.shape[1]):]
+            self.hidden = read.hidden[:, count - (0 if asked is None else asked.shape[1]) :]
 
     def run(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Append `embeddings` [1, t, D] behind all that is known -> hidden states [1, t, D]."""
@@ -46,11 +46,13 @@ class Recall:
 
         def write(layer: int, keys: torch.Tensor, values: torch.Tensor) -> list[Piece]:
             self._append(layer, rotate(keys, *cos_sin), values)
-            keys, values = (held[layer][:, :, :length + count] for held in (self.keys, self.values))
+            keys, values = (held[layer][:, :, : length + count] for held in (self.keys, self.values))
             if count == 1:
                 return [Piece(keys, values)]
-            return [Piece(keys[:, :, :length], values[:, :, :length]),
-                    Piece(keys[:, :, length:], values[:, :, length:], causal)]
+            return [
+                Piece(keys[:, :, :length], values[:, :, :length]),
+                Piece(keys[:, :, length:], values[:, :, length:], causal),
+            ]
 
         hidden = self.decoder.run(embeddings, positions, write)
         self._advance(count)

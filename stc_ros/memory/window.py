@@ -19,8 +19,8 @@ import torch
 from stc_ros.models.attention import Piece
 from stc_ros.models.decoder import Decoder, rotate
 
-IDLE_FRAMES = 4         # a standstill takes no more positions than this many frames, or it would push out what was seen
-SPARE = 8               # an eighth of the window is spare, so that it is moved to the buffer's front only now and then
+IDLE_FRAMES = 4  # a standstill takes no more positions than this many frames, or it would push out what was seen
+SPARE = 8  # an eighth of the window is spare, so that it is moved to the buffer's front only now and then
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class FrameSpan:
 
     stamp: int
     tokens: int
-    first: int          # number of its first token among all that were ever kept
-    start: int          # position of its first token, counted from the beginning of the stream
+    first: int  # number of its first token among all that were ever kept
+    start: int  # position of its first token, counted from the beginning of the stream
     extent: int
 
 
@@ -41,21 +41,21 @@ class Chunk:
     They see the sinks as they stood, the kept tokens with numbers in [oldest, until), and themselves, causally.
     """
 
-    embeddings: torch.Tensor    # [1, t, D]
-    positions: torch.Tensor     # int64 [t]
+    embeddings: torch.Tensor  # [1, t, D]
+    positions: torch.Tensor  # int64 [t]
     oldest: int
     until: int
-    slide: int                  # how far the sinks have moved on
-    stamp: int = 0              # ns
+    slide: int  # how far the sinks have moved on
+    stamp: int = 0  # ns
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
     """What a pass gives of the chunk that is not kept."""
 
-    hidden: torch.Tensor        # [1, t, D]
-    keys: torch.Tensor          # [layers, 1, G, t, head], rotated
-    values: torch.Tensor        # the same
+    hidden: torch.Tensor  # [1, t, D]
+    keys: torch.Tensor  # [layers, 1, G, t, head], rotated
+    values: torch.Tensor  # the same
 
 
 class Window:
@@ -69,15 +69,17 @@ class Window:
     def __init__(self, decoder: Decoder, head: list[int], tokens: int, budget: int, dtype: torch.dtype, batch: int = 0):
         self.decoder = decoder
         self.sinks = len(head)
-        self.reserve = min(decoder.max_positions // 5, 4096)            # positions for a question and its answer
+        self.reserve = min(decoder.max_positions // 5, 4096)  # positions for a question and its answer
         self.position_limit = decoder.max_positions - self.reserve
         self.token_bytes = 2 * decoder.layers * decoder.key_heads * decoder.head_size * dtype.itemsize
         affordable = budget // self.token_bytes - self.reserve - 2 * self.sinks
         # the window and an answer's copy of it; what is spare, and as much again for what waits there
         self.capacity = min(tokens, self.position_limit - self.sinks, affordable * SPARE // (2 * SPARE + 2))
         if self.capacity < 1:
-            raise ValueError(f'a memory of {budget} bytes holds no visual token; this model needs '
-                             f'{self.token_bytes} bytes a token: raise memory_mib')
+            raise ValueError(
+                f'a memory of {budget} bytes holds no visual token; this model needs '
+                f'{self.token_bytes} bytes a token: raise memory_mib'
+            )
         usual = max(1, self.capacity // SPARE)
         spare = max(usual, min(batch, self.capacity))
         self.spare = spare if 2 * (self.capacity + spare) <= affordable else usual
@@ -87,14 +89,14 @@ class Window:
         self.values = torch.zeros_like(self.keys)
         self.frames: deque[FrameSpan] = deque()
         self.waiting: list[Chunk] = []
-        self.front = 0                                                  # number of the token in the first slot
-        self.stored = 0                                                 # tokens ever kept that were prefilled,
-        self.kept = 0                                                   # and all: the number of the next one
+        self.front = 0  # number of the token in the first slot
+        self.stored = 0  # tokens ever kept that were prefilled,
+        self.kept = 0  # and all: the number of the next one
         self.next_position = self.sinks
         self.sink_keys = self.sink_values = self.keys[:, :, :, :0]
         positions = torch.arange(self.sinks, device=decoder.device)
         read = self.prefill(Chunk(decoder.embed(head), positions, oldest=0, until=0, slide=0))
-        self.sink_keys, self.sink_values = read.keys, read.values       # at positions 0, 1, ...
+        self.sink_keys, self.sink_values = read.keys, read.values  # at positions 0, 1, ...
 
     @property
     def tokens(self) -> int:
@@ -141,8 +143,10 @@ class Window:
         """
         count = len(offsets)
         if count > self.capacity or extent > self.position_limit - self.sinks:
-            raise ValueError(f'a frame of {count} tokens does not fit a window of {self.capacity}: raise memory_tokens '
-                             'or memory_mib, or prune more')
+            raise ValueError(
+                f'a frame of {count} tokens does not fit a window of {self.capacity}: raise memory_tokens '
+                'or memory_mib, or prune more'
+            )
         if self.waiting and self.tokens_waiting + count > self.spare:
             self.prefill()
         while self.tokens + count > self.capacity or self.end + extent > self.position_limit:
@@ -199,7 +203,7 @@ class Window:
             return pieces
 
         hidden = self.decoder.run(torch.cat([c.embeddings for c in chunks], 1), positions, write)
-        for chunk in self.waiting:          # a pass may run on another CUDA stream than that which made them
+        for chunk in self.waiting:  # a pass may run on another CUDA stream than that which made them
             if chunk.embeddings.is_cuda:
                 chunk.embeddings.record_stream(torch.cuda.current_stream(chunk.embeddings.device))
         self.stored += count
@@ -211,8 +215,8 @@ class Window:
         kept = self._slots(self._oldest, max(self._oldest, until))
         length = self.sinks + kept.stop - kept.start
         for target, sinks, held in zip((keys, values), self._sinks_at([self._slide]), (self.keys, self.values)):
-            target[:, :, :, :self.sinks] = sinks
-            target[:, :, :, self.sinks:length] = held[:, :, :, kept]
+            target[:, :, :, : self.sinks] = sinks
+            target[:, :, :, self.sinks : length] = held[:, :, :, kept]
         return length
 
     @property
@@ -239,9 +243,10 @@ class Window:
         """Which keys behind no shared piece each new token sees, bool [t, S]: sinks by slide, `numbers`, new ones."""
         device = self.keys.device
         counts = torch.tensor([len(c.positions) for c in chunks])
-        owner = torch.arange(len(chunks)).repeat_interleave(counts)                                     # [t]
-        slide, oldest, until = (torch.tensor([getattr(c, name) for c in chunks])[owner, None]
-                                for name in ('slide', 'oldest', 'until'))
+        owner = torch.arange(len(chunks)).repeat_interleave(counts)  # [t]
+        slide, oldest, until = (
+            torch.tensor([getattr(c, name) for c in chunks])[owner, None] for name in ('slide', 'oldest', 'until')
+        )
         sinks = slide == torch.tensor(slides).repeat_interleave(self.sink_keys.shape[3])
         number, fresh = torch.tensor(numbers, dtype=torch.long), self.stored + torch.arange(len(owner))
         old = (number >= oldest) & (number < until)
@@ -262,5 +267,5 @@ class Window:
         kept = self._slots(min(oldest, self.stored), self.stored)
         for layers in (self.keys, self.values):
             for layer in layers:
-                layer[:, :, :kept.stop - kept.start] = layer[:, :, kept].clone()
+                layer[:, :, : kept.stop - kept.start] = layer[:, :, kept].clone()
         self.front = self.stored - (kept.stop - kept.start)

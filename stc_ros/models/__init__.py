@@ -8,10 +8,12 @@ from pathlib import Path
 from stc_ros.settings import Settings
 
 TINY = Path(__file__).parent / 'tiny'
-TINY_NOTES = ('The embedded model knows only its synthetic world: coloured shapes that move. On other pictures its '
-              'words mean nothing. Name a real one with model:=llava-hf/llava-onevision-qwen2-0.5b-ov-hf or a folder.')
-REAL_EYE = 'real-eye'     # for measuring, see stc_ros/models/real_eye/README.md
-SMALL = 50_000_000        # weights
+TINY_NOTES = (
+    'The embedded model knows only its synthetic world: coloured shapes that move. On other pictures its '
+    'words mean nothing. Name a real one with model:=llava-hf/llava-onevision-qwen2-0.5b-ov-hf or a folder.'
+)
+REAL_EYE = 'real-eye'  # for measuring, see stc_ros/models/real_eye/README.md
+SMALL = 50_000_000  # weights
 
 
 def load_model(settings: Settings):
@@ -26,6 +28,7 @@ def load_model(settings: Settings):
 
     from stc_ros.models.base import ModelError
     from stc_ros.models.compiled import Compiler
+
     device = pick_device(settings.device)
     if settings.dtype == 'auto':
         dtype = torch.float32 if device.type == 'cpu' else torch.bfloat16
@@ -65,7 +68,7 @@ def share_cores_fairly(model) -> None:
 
 
 def pick_device(name: str):
-    """"auto" or a torch device's name -> `torch.device` that exists here. Raises `ModelError`."""
+    """ "auto" or a torch device's name -> `torch.device` that exists here. Raises `ModelError`."""
     import torch
 
     from stc_ros.models.base import ModelError

@@ -53,9 +53,9 @@ def attend_to(query: torch.Tensor, piece: Piece, scale: float) -> tuple[torch.Te
     elif query.dtype != torch.bfloat16 or ampere:
         efficient = kernels._scaled_dot_product_efficient_attention
         mixed, weight = efficient(query, keys, values, None, True, scale=scale)[:2]
-    else:                                                               # no kernel computes it
+    else:  # no kernel computes it
         return attend_plainly(query, piece, scale)
-    return mixed, weight[..., :query.shape[2]].float()                  # the kernel pads its rows
+    return mixed, weight[..., : query.shape[2]].float()  # the kernel pads its rows
 
 
 def attend_plainly(query: torch.Tensor, piece: Piece, scale: float) -> tuple[torch.Tensor, torch.Tensor]:

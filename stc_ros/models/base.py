@@ -25,22 +25,22 @@ class VideoModel:
     """Parts of a streaming video language model, in the order in which a frame passes through them."""
 
     name: str
-    pixels: Pixels                                      # uint8 [H, W, 3] -> float [1, 3, h, w]
-    tower: Tower                                        # [F, 3, h, w] -> patches [F, T, d] -> features [F, T, d]
+    pixels: Pixels  # uint8 [H, W, 3] -> float [1, 3, h, w]
+    tower: Tower  # [F, 3, h, w] -> patches [F, T, d] -> features [F, T, d]
     project_in: Callable[[torch.Tensor], torch.Tensor]  # features [.., d] -> [.., D], up to the projector's last layer
     project_out: Callable[[torch.Tensor], torch.Tensor]  # [.., D] -> [.., D], its last layer, which is affine
-    pool: Callable[[torch.Tensor], torch.Tensor]        # patches [F, T, D] -> visual tokens [F, n, D], averages
-    token_grid: tuple[int, int]                         # rows, cols of the n visual tokens
-    newline: torch.Tensor                               # [D], stands between the last frame and the question
-    decoder: Decoder                                    # embeddings [1, t, D] -> hidden states, logits
-    words: Words                                        # text <-> token ids, the chat format
+    pool: Callable[[torch.Tensor], torch.Tensor]  # patches [F, T, D] -> visual tokens [F, n, D], averages
+    token_grid: tuple[int, int]  # rows, cols of the n visual tokens
+    newline: torch.Tensor  # [D], stands between the last frame and the question
+    decoder: Decoder  # embeddings [1, t, D] -> hidden states, logits
+    words: Words  # text <-> token ids, the chat format
     narration_prompt: str = 'Describe what is happening now, and what has changed in the last {seconds} seconds.'
-    frame_counts: tuple[int, ...] = ()                  # values of {frames} it was trained on, ascending; (): any
-    narration_certainty: float = 0.0                    # clauses of less probability are better not told
-    event: str = ''                                     # pattern of a clause that one narration tells, the next not
+    frame_counts: tuple[int, ...] = ()  # values of {frames} it was trained on, ascending; (): any
+    narration_certainty: float = 0.0  # clauses of less probability are better not told
+    event: str = ''  # pattern of a clause that one narration tells, the next not
     demo_questions: tuple[str, ...] = ('What is in the picture?', 'What is moving?', 'What has changed?')
-    notes: str = ''                                     # what a user should know of this model
-    weights: object = field(default=None, repr=False)   # the transformers model, for comparisons
+    notes: str = ''  # what a user should know of this model
+    weights: object = field(default=None, repr=False)  # the transformers model, for comparisons
 
     def ask_narration(self, prompt: str, frames: int, seconds: int) -> str:
         """The question that asks what has happened in the last `frames` frames, or `seconds` seconds.

@@ -13,10 +13,17 @@ from stc_ros.models.base import ModelError
 
 EXAMPLE = 'llava-hf/llava-onevision-qwen2-0.5b-ov-hf'
 WEIGHTS, INDEX = 'model.safetensors', 'model.safetensors.index.json'
-ABOUT = ('*.json', '*.jinja', '*.txt', '*.model')       # what is asked of a hub before its gigabytes
-JSON_FILES = ('config.json', 'generation_config.json', 'tokenizer_config.json', 'special_tokens_map.json',
-              'processor_config.json', 'preprocessor_config.json', 'video_preprocessor_config.json')
-TOKENIZERS = ('tokenizer.json', 'vocab.json', 'tokenizer.model')    # one of them holds the vocabulary
+ABOUT = ('*.json', '*.jinja', '*.txt', '*.model')  # what is asked of a hub before its gigabytes
+JSON_FILES = (
+    'config.json',
+    'generation_config.json',
+    'tokenizer_config.json',
+    'special_tokens_map.json',
+    'processor_config.json',
+    'preprocessor_config.json',
+    'video_preprocessor_config.json',
+)
+TOKENIZERS = ('tokenizer.json', 'vocab.json', 'tokenizer.model')  # one of them holds the vocabulary
 POINTER = b'version https://git-lfs'
 AGAIN = 'download it again, completely'
 
@@ -29,7 +36,7 @@ def find_folder(source: str) -> Path:
             if not (local / 'config.json').is_file():
                 raise ModelError(f'{local} is no model folder: it holds no config.json')
             return local
-    except (OSError, RuntimeError, ValueError) as error:       # no such home, no permission, a name that cannot be one
+    except (OSError, RuntimeError, ValueError) as error:  # no such home, no permission, a name that cannot be one
         raise ModelError(f'{source!r} cannot be a model folder: {error}; give another') from None
     if source.startswith(('/', '.', '~')) or source.count('/') != 1:
         raise ModelError(f'there is no model folder {local}; give an existing folder, or a hub id such as {EXAMPLE}')
@@ -46,10 +53,12 @@ def find_weights(source: str, folder: Path) -> int:
     for name in TOKENIZERS:
         _refuse_pointer(folder / name)
     if not Path(source).expanduser().exists():
-        _download(source, (*ABOUT, 'model*.safetensors'), revision=folder.name)     # the folder's name is its commit
+        _download(source, (*ABOUT, 'model*.safetensors'), revision=folder.name)  # the folder's name is its commit
     if (folder / 'adapter_config.json').is_file():
-        raise ModelError(f'{source} holds an adapter (adapter_config.json): merge it into its model first, with '
-                         'peft\'s merge_and_unload, and save that')
+        raise ModelError(
+            f'{source} holds an adapter (adapter_config.json): merge it into its model first, with '
+            "peft's merge_and_unload, and save that"
+        )
     if (folder / WEIGHTS).is_file():
         shards = [WEIGHTS]
     elif (folder / INDEX).is_file():
@@ -57,8 +66,10 @@ def find_weights(source: str, folder: Path) -> int:
     else:
         others = sorted(p.name for kind in ('*.bin', '*.pt', '*.pth', '*.gguf') for p in folder.glob(kind))
         held = f'only {others[0]}, ' if others else ''
-        raise ModelError(f'{source} holds no {WEIGHTS}, {held}and only safetensors are read, since pickled weights can '
-                         'execute code: is it complete? If so, save it with transformers\' save_pretrained')
+        raise ModelError(
+            f'{source} holds no {WEIGHTS}, {held}and only safetensors are read, since pickled weights can '
+            "execute code: is it complete? If so, save it with transformers' save_pretrained"
+        )
     return sum(_count_numbers(folder / name) for name in shards)
 
 
@@ -67,8 +78,10 @@ def read_files(folder: Path) -> dict:
     contents = {name: read_json(folder / name) for name in JSON_FILES if (folder / name).is_file()}
     for name, content in contents.items():
         if _has(content, 'auto_map'):
-            raise ModelError(f'{folder} brings Python code of its own (auto_map in {name}), which is never executed: '
-                             'take a checkpoint that was converted for transformers, without remote code')
+            raise ModelError(
+                f'{folder} brings Python code of its own (auto_map in {name}), which is never executed: '
+                'take a checkpoint that was converted for transformers, without remote code'
+            )
     return contents['config.json']
 
 
@@ -80,9 +93,13 @@ def read_processor(folder: Path) -> tuple[dict | None, str]:
     conversions of 2024 put theirs, and behind it what processor_config.json holds for images.
     """
     nested = read_json(folder / 'processor_config.json') if (folder / 'processor_config.json').is_file() else {}
-    for name, part in (('processor_config.json', 'video_processor'), ('video_preprocessor_config.json', ''),
-                       ('video_processor/preprocessor_config.json', ''), ('preprocessor_config.json', ''),
-                       ('processor_config.json', 'image_processor')):
+    for name, part in (
+        ('processor_config.json', 'video_processor'),
+        ('video_preprocessor_config.json', ''),
+        ('video_processor/preprocessor_config.json', ''),
+        ('preprocessor_config.json', ''),
+        ('processor_config.json', 'image_processor'),
+    ):
         if part and part in nested:
             if not isinstance(nested[part], dict):
                 raise ModelError(f'"{part}" in {folder / name} is no JSON object; {AGAIN}')
@@ -113,9 +130,11 @@ def _download(source: str, patterns: tuple[str, ...], revision: str | None = Non
 
     try:
         return Path(snapshot_download(source, revision=revision, allow_patterns=list(patterns)))
-    except Exception as error:      # the hub raises a dozen types for what is one thing to a user
-        raise ModelError(f'cannot get {source} from the hub: {first_line(error)} (is the name right, is there a '
-                         'network, and, for a gated model, has `hf auth login` been done?)') from error
+    except Exception as error:  # the hub raises a dozen types for what is one thing to a user
+        raise ModelError(
+            f'cannot get {source} from the hub: {first_line(error)} (is the name right, is there a '
+            'network, and, for a gated model, has `hf auth login` been done?)'
+        ) from error
 
 
 def _list_shards(folder: Path) -> list[str]:
@@ -124,8 +143,10 @@ def _list_shards(folder: Path) -> list[str]:
         raise ModelError(f'{folder / INDEX} names no files (weight_map): {AGAIN}')
     shards = sorted(set(places.values()))
     if missing := [name for name in shards if Path(name).name != name or not (folder / name).is_file()]:
-        raise ModelError(f'{folder} lacks {", ".join(missing)}, {len(missing)} of the {len(shards)} files that hold '
-                         f'its weights: {AGAIN}')
+        raise ModelError(
+            f'{folder} lacks {", ".join(missing)}, {len(missing)} of the {len(shards)} files that hold '
+            f'its weights: {AGAIN}'
+        )
     return shards
 
 

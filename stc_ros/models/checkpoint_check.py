@@ -15,20 +15,27 @@ import torch
 from stc_ros.models.base import ModelError
 from stc_ros.models.checkpoint import AGAIN, EXAMPLE, first_line
 
-if TYPE_CHECKING:         # else imported where it is needed: it takes seconds
+if TYPE_CHECKING:  # else imported where it is needed: it takes seconds
     from transformers import LlavaOnevisionConfig
 
 FAMILY, TOWERS, TEXTS = 'llava_onevision', ('siglip_vision_model', 'clip_vision_model'), ('qwen2',)
-ROTATIONS = ('default', 'linear', 'yarn', 'llama3')     # whose frequencies do not change with the length
+ROTATIONS = ('default', 'linear', 'yarn', 'llama3')  # whose frequencies do not change with the length
 TRAINED = {'mm_newline_position': 'one_token', 'mm_spatial_pool_mode': 'bilinear', 'mm_spatial_pool_stride': 2}
-MADE_UP = 10 ** 9        # weights, 4 GB: no more are made up only to find that they were missing
-PARTS = {'model.vision_tower.': 'vision tower', 'model.multi_modal_projector.': 'projector',
-         'model.image_newline': 'newline', 'model.language_model.': 'language model', 'lm_head.': 'language model'}
+MADE_UP = 10**9  # weights, 4 GB: no more are made up only to find that they were missing
+PARTS = {
+    'model.vision_tower.': 'vision tower',
+    'model.multi_modal_projector.': 'projector',
+    'model.image_newline': 'newline',
+    'model.language_model.': 'language model',
+    'lm_head.': 'language model',
+}
 UNREAD = re.compile(r'model\.vision_tower\.(?:vision_model\.)?(?:head\.|post_layernorm\.|encoder\.layers\.(\d+)\.)')
 LLAVA_VIDEO = re.compile('llava[-_]?video', re.IGNORECASE)
-LLAVA_VIDEO_NOTE = ('By its name this is LLaVA-Video, which was trained with a newline behind each row of tokens; its '
-                    'configuration does not say so, and as in transformers it is shown one newline behind the last '
-                    'frame. Answers may be worse than those published.')
+LLAVA_VIDEO_NOTE = (
+    'By its name this is LLaVA-Video, which was trained with a newline behind each row of tokens; its '
+    'configuration does not say so, and as in transformers it is shown one newline behind the last '
+    'frame. Answers may be worse than those published.'
+)
 
 
 def parse_config(name: str, content: dict) -> LlavaOnevisionConfig:
@@ -37,26 +44,33 @@ def parse_config(name: str, content: dict) -> LlavaOnevisionConfig:
     for part in (content, content['text_config'], content['vision_config']):
         if method := part.get('quantization_config') or part.get('compression_config'):
             kind = method.get('quant_method', 'unnamed') if isinstance(method, dict) else method
-            raise ModelError(f'{name} is quantised ({kind}), which is not supported: take the checkpoint of which it '
-                             'was made, in bfloat16, float16 or float32')
+            raise ModelError(
+                f'{name} is quantised ({kind}), which is not supported: take the checkpoint of which it '
+                'was made, in bfloat16, float16 or float32'
+            )
     for key, trained in TRAINED.items():
         if content.get(key) not in (None, trained):
-            raise ModelError(f'{name} was trained with {key} {content[key]!r}, as LLaVA-Video is; only {trained!r}, '
-                             f'as LLaVA-OneVision has it, is supported: take another checkpoint, such as {EXAMPLE}')
+            raise ModelError(
+                f'{name} was trained with {key} {content[key]!r}, as LLaVA-Video is; only {trained!r}, '
+                f'as LLaVA-OneVision has it, is supported: take another checkpoint, such as {EXAMPLE}'
+            )
     from transformers import LlavaOnevisionConfig
+
     try:
         content = copy.deepcopy(content)
-        content.pop('transformers_weights', None)       # names other files than those that were checked
+        content.pop('transformers_weights', None)  # names other files than those that were checked
         config = LlavaOnevisionConfig.from_dict(content)
-    except Exception as error:      # its validators raise types of their own
+    except Exception as error:  # its validators raise types of their own
         lines = ' '.join(str(error).split())
-        raise ModelError(f'{name}: config.json holds what cannot be: {lines or type(error).__name__}. Correct it, or '
-                         f'{AGAIN}') from None
+        raise ModelError(
+            f'{name}: config.json holds what cannot be: {lines or type(error).__name__}. Correct it, or {AGAIN}'
+        ) from None
     try:
         _check_sizes(config)
     except (ValueError, TypeError, ArithmeticError, AttributeError) as error:
-        raise ModelError(f'{name}: config.json contradicts itself: {first_line(error)}. Correct it, or '
-                         f'{AGAIN}') from None
+        raise ModelError(
+            f'{name}: config.json contradicts itself: {first_line(error)}. Correct it, or {AGAIN}'
+        ) from None
     _check_layers(name, config)
     return config
 
@@ -64,12 +78,16 @@ def parse_config(name: str, content: dict) -> LlavaOnevisionConfig:
 def check_count(name: str, config: LlavaOnevisionConfig, held: int) -> None:
     """Raise `ModelError` where far more numbers are configured than `held`: before they are made up, in gigabytes."""
     text, vision = config.text_config, config.vision_config
-    needed = (text.vocab_size * text.hidden_size
-              + count_layers(config) * vision.hidden_size * vision.intermediate_size * 2
-              + text.num_hidden_layers * text.hidden_size * text.intermediate_size * 3)
+    needed = (
+        text.vocab_size * text.hidden_size
+        + count_layers(config) * vision.hidden_size * vision.intermediate_size * 2
+        + text.num_hidden_layers * text.hidden_size * text.intermediate_size * 3
+    )
     if needed - held > MADE_UP:
-        raise ModelError(f'{name} is not complete: config.json describes at least {needed / 1e9:.1f} billion weights, '
-                         f'of which {held / 1e9:.1f} are there. Take the config.json that belongs to them, or {AGAIN}')
+        raise ModelError(
+            f'{name} is not complete: config.json describes at least {needed / 1e9:.1f} billion weights, '
+            f'of which {held / 1e9:.1f} are there. Take the config.json that belongs to them, or {AGAIN}'
+        )
 
 
 def count_layers(config: LlavaOnevisionConfig) -> int:
@@ -84,22 +102,29 @@ def check_weights(name: str, weights, info: dict, tower_layers: int) -> str:
     info: what from_pretrained tells of its loading, with mismatched sizes ignored. tower_layers: how many of the
     vision tower's are run. Returns what a user should know of weights that were left out, or ''.
     """
+
     def read(key: str) -> bool:
         found = UNREAD.match(key)
         return not found or (found[1] is not None and int(found[1]) < tower_layers)
 
     if missing := sorted(filter(read, info['missing_keys'])):
-        raise ModelError(f'{name} is not complete: it lacks weights, {_by_part(missing)}, which would be '
-                         f'random numbers. {AGAIN.capitalize()}, or convert it again')
+        raise ModelError(
+            f'{name} is not complete: it lacks weights, {_by_part(missing)}, which would be '
+            f'random numbers. {AGAIN.capitalize()}, or convert it again'
+        )
     if wrong := sorted(((k, *map(list, s)) for k, *s in info['mismatched_keys']), key=lambda w: w[0]):
         _, held, needed = wrong[0]
-        raise ModelError(f'{name}: sizes of weights contradict config.json, '
-                         f'{_by_part(w[0] for w in wrong)}: the first is {held} where {needed} is needed. Take the '
-                         'config.json that belongs to them')
+        raise ModelError(
+            f'{name}: sizes of weights contradict config.json, '
+            f'{_by_part(w[0] for w in wrong)}: the first is {held} where {needed} is needed. Take the '
+            'config.json that belongs to them'
+        )
     surplus = sorted(filter(read, info['unexpected_keys']))
     if placeless := [k for k in surplus if k.startswith(tuple(PARTS))]:
-        raise ModelError(f'{name} has weights for which config.json has no place, '
-                         f'{_by_part(placeless)}. Take the config.json that belongs to them')
+        raise ModelError(
+            f'{name} has weights for which config.json has no place, '
+            f'{_by_part(placeless)}. Take the config.json that belongs to them'
+        )
     _check_finite(name, weights)
     return f'{len(surplus)} weights were left out, the first is {surplus[0]}.' if surplus else ''
 
@@ -108,61 +133,87 @@ def _check_family(name: str, content: dict) -> None:
     kind = content.get('model_type')
     if kind != FAMILY:
         said = f'names the model_type {kind!r}' if kind else 'names no model_type'
-        raise ModelError(f'{name} is no LLaVA-OneVision model: its config.json {said}; supported is {FAMILY!r}. Take a '
-                         f'checkpoint in transformers\' format, such as {EXAMPLE}')
+        raise ModelError(
+            f'{name} is no LLaVA-OneVision model: its config.json {said}; supported is {FAMILY!r}. Take a '
+            f"checkpoint in transformers' format, such as {EXAMPLE}"
+        )
     for part, kinds, what in (('vision_config', TOWERS, 'vision tower'), ('text_config', TEXTS, 'language model')):
         config = content.get(part)
         kind = config.get('model_type') if isinstance(config, dict) else None
         if kind not in kinds:
-            raise ModelError(f'{name} has a {what} of the model_type {kind!r} ({part} in config.json); supported is '
-                             f'{" or ".join(map(repr, kinds))}. Take another checkpoint, such as {EXAMPLE}')
+            raise ModelError(
+                f'{name} has a {what} of the model_type {kind!r} ({part} in config.json); supported is '
+                f'{" or ".join(map(repr, kinds))}. Take another checkpoint, such as {EXAMPLE}'
+            )
 
 
 def _check_sizes(config: LlavaOnevisionConfig) -> None:
     """Raise `ValueError` for sizes that no model can have. The patches need not fill the image: 384 has 27 of 14."""
     vision, text = config.vision_config, config.text_config
     for part, sizes, names in (
-            ('vision_config', vision, 'hidden_size intermediate_size num_hidden_layers num_attention_heads image_size '
-                                      'patch_size'),
-            ('text_config', text, 'hidden_size intermediate_size num_hidden_layers num_attention_heads '
-                                  'num_key_value_heads vocab_size max_position_embeddings')):
+        (
+            'vision_config',
+            vision,
+            'hidden_size intermediate_size num_hidden_layers num_attention_heads image_size patch_size',
+        ),
+        (
+            'text_config',
+            text,
+            'hidden_size intermediate_size num_hidden_layers num_attention_heads '
+            'num_key_value_heads vocab_size max_position_embeddings',
+        ),
+    ):
         for name in names.split():
             size = getattr(sizes, name)
             if type(size) is not int or size < 1:
                 raise ValueError(f'{name} of {part} is {size!r}, not a whole number above 0')
         if sizes.hidden_size % sizes.num_attention_heads:
-            raise ValueError(f'hidden_size {sizes.hidden_size} of {part} cannot be divided among '
-                             f'num_attention_heads {sizes.num_attention_heads}')
+            raise ValueError(
+                f'hidden_size {sizes.hidden_size} of {part} cannot be divided among '
+                f'num_attention_heads {sizes.num_attention_heads}'
+            )
     if text.num_attention_heads % text.num_key_value_heads:
-        raise ValueError(f'num_attention_heads {text.num_attention_heads} cannot share num_key_value_heads '
-                         f'{text.num_key_value_heads}')
+        raise ValueError(
+            f'num_attention_heads {text.num_attention_heads} cannot share num_key_value_heads '
+            f'{text.num_key_value_heads}'
+        )
     if vision.image_size < vision.patch_size:
         raise ValueError(f'image_size {vision.image_size} is less than patch_size {vision.patch_size}')
     layer, whole = config.vision_feature_layer, config.vision_feature_select_strategy == 'full'
     if type(layer) is int and not -vision.num_hidden_layers <= layer <= vision.num_hidden_layers or layer == 0:
-        raise ValueError(f'vision_feature_layer {layer} is none of the vision tower\'s {vision.num_hidden_layers}')
-    if whole == (vision.model_type == 'clip_vision_model'):     # else patches would not fill their grid
-        raise ValueError(f'vision_feature_select_strategy {config.vision_feature_select_strategy!r} does not fit a '
-                         f'{vision.model_type}: {"default" if whole else "full"!r} does')
+        raise ValueError(f"vision_feature_layer {layer} is none of the vision tower's {vision.num_hidden_layers}")
+    if whole == (vision.model_type == 'clip_vision_model'):  # else patches would not fill their grid
+        raise ValueError(
+            f'vision_feature_select_strategy {config.vision_feature_select_strategy!r} does not fit a '
+            f'{vision.model_type}: {"default" if whole else "full"!r} does'
+        )
 
 
 def _check_layers(name: str, config: LlavaOnevisionConfig) -> None:
     """Raise `ModelError` for what the architecture allows but our attention does not compute."""
     text = config.text_config
     if not isinstance(config.vision_feature_layer, int):
-        raise ModelError(f'{name} takes features from several vision layers ({config.vision_feature_layer}); one is '
-                         f'supported: take another checkpoint, such as {EXAMPLE}')
+        raise ModelError(
+            f'{name} takes features from several vision layers ({config.vision_feature_layer}); one is '
+            f'supported: take another checkpoint, such as {EXAMPLE}'
+        )
     if others := sorted(set(text.layer_types or ()) - {'full_attention'}):
-        raise ModelError(f'{name} has layers of {" and ".join(others)} in its language model (layer_types or '
-                         'use_sliding_window in config.json); only full_attention is supported: take another '
-                         f'checkpoint, such as {EXAMPLE}')
+        raise ModelError(
+            f'{name} has layers of {" and ".join(others)} in its language model (layer_types or '
+            'use_sliding_window in config.json); only full_attention is supported: take another '
+            f'checkpoint, such as {EXAMPLE}'
+        )
     if text.hidden_act != 'silu':
-        raise ModelError(f'{name}: hidden_act of its language model is {text.hidden_act!r} in config.json; only silu, '
-                         'with which Qwen2 was trained, is supported: correct it, or take another checkpoint')
+        raise ModelError(
+            f'{name}: hidden_act of its language model is {text.hidden_act!r} in config.json; only silu, '
+            'with which Qwen2 was trained, is supported: correct it, or take another checkpoint'
+        )
     rotation = (text.rope_parameters or {}).get('rope_type', 'default')
     if rotation not in ROTATIONS:
-        raise ModelError(f'{name} turns its positions by rope_type {rotation!r}; supported are {", ".join(ROTATIONS)}: '
-                         'take another checkpoint')
+        raise ModelError(
+            f'{name} turns its positions by rope_type {rotation!r}; supported are {", ".join(ROTATIONS)}: '
+            'take another checkpoint'
+        )
 
 
 def _check_finite(name: str, weights) -> None:

@@ -35,7 +35,7 @@ class Compiler:
             return fast(*arguments)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:      # no compiler, no Triton, an operation it does not know: dozens of types
+        except Exception as error:  # no compiler, no Triton, an operation it does not know: dozens of types
             self.failure = ' '.join(str(error).split('\n')[:2]).strip() or type(error).__name__
             logging.getLogger(__name__).warning('layers are not compiled, which costs speed only: %s', self.failure)
             return function(*arguments)

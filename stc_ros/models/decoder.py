@@ -43,8 +43,17 @@ class Layer:
     def of(cls, layer: nn.Module) -> Layer:
         """From a transformers Qwen2 layer."""
         a, mlp = layer.self_attn, layer.mlp
-        return cls(layer.input_layernorm, a.q_proj, a.k_proj, a.v_proj, a.o_proj, layer.post_attention_layernorm,
-                   mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+        return cls(
+            layer.input_layernorm,
+            a.q_proj,
+            a.k_proj,
+            a.v_proj,
+            a.o_proj,
+            layer.post_attention_layernorm,
+            mlp.gate_proj,
+            mlp.up_proj,
+            mlp.down_proj,
+        )
 
     @property
     def weights(self) -> int:
@@ -67,10 +76,10 @@ class Decoder:
         self.heads, self.key_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_size = getattr(config, 'head_dim', None) or config.hidden_size // config.num_attention_heads
         self.max_positions = config.max_position_embeddings
-        self.weights = sum(layer.weights for layer in self.blocks)      # that every pass reads
+        self.weights = sum(layer.weights for layer in self.blocks)  # that every pass reads
         self.embed_weight = body.embed_tokens
         self.device = self.embed_weight.weight.device
-        self.frequencies = body.rotary_emb.inv_freq.double().to(self.device)        # radians per position, [head / 2]
+        self.frequencies = body.rotary_emb.inv_freq.double().to(self.device)  # radians per position, [head / 2]
         self.scaling = getattr(body.rotary_emb, 'attention_scaling', 1.0)
 
     @property
@@ -105,8 +114,9 @@ class Decoder:
         cos_sin = self.rotation(positions)
         for number, layer in enumerate(self.blocks):
             h = normed(x, layer.norm1)
-            query, keys, values = (part(h).unflatten(-1, (-1, self.head_size)).transpose(1, 2)
-                                   for part in (layer.q, layer.k, layer.v))                 # [1, H or G, t, head]
+            query, keys, values = (
+                part(h).unflatten(-1, (-1, self.head_size)).transpose(1, 2) for part in (layer.q, layer.k, layer.v)
+            )  # [1, H or G, t, head]
             x = x + layer.out(self.attend(rotate(query, *cos_sin), write(number, keys, values)))
             h = normed(x, layer.norm2)
             x = x + layer.down(F.silu(layer.gate(h)) * layer.up(h))
@@ -118,8 +128,8 @@ class Decoder:
         Query heads that share a key head are laid behind each other as if they were more queries, so that keys are
         never repeated in memory; masks are laid so already.
         """
-        folded = query.reshape(1, self.key_heads, -1, self.head_size)                       # [1, G, H / G * t, head]
-        return attend(folded, pieces, self.head_size ** -0.5).reshape(query.shape).transpose(1, 2).flatten(2)
+        folded = query.reshape(1, self.key_heads, -1, self.head_size)  # [1, G, H / G * t, head]
+        return attend(folded, pieces, self.head_size**-0.5).reshape(query.shape).transpose(1, 2).flatten(2)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Hidden states [.., D] -> logits [.., V]."""

@@ -21,17 +21,19 @@ from stc_ros.models.base import VideoModel
 def load(folder: Path, device: torch.device, dtype: torch.dtype, notes: str = '') -> VideoModel:
     """The model in `folder`, in `dtype` on `device`."""
     from safetensors.torch import load_file
+
     config = read_config(folder / 'config.json')
-    weights = LlavaOnevision(config)        # not on "meta": that imports what takes as long as transformers
+    weights = LlavaOnevision(config)  # not on "meta": that imports what takes as long as transformers
     stored = load_file(folder / 'model.safetensors')
     stored = {rename(name): tensor.to(device, dtype) for name, tensor in stored.items()}
-    stored['lm_head.weight'] = stored['model.language_model.embed_tokens.weight']           # tie_word_embeddings
+    stored['lm_head.weight'] = stored['model.language_model.embed_tokens.weight']  # tie_word_embeddings
     weights.load_state_dict(stored, assign=True)
     weights.generation_config = read_config(folder / 'generation_config.json')
     own = own_words.check(str(folder), own_words.read_own_words(folder))
     processor = json.loads((folder / 'preprocessor_config.json').read_text())
-    return llava_onevision.build(weights.eval(), Tokenizer(folder / 'tokenizer.json'), processor, name=str(folder),
-                                 own=own, notes=notes)
+    return llava_onevision.build(
+        weights.eval(), Tokenizer(folder / 'tokenizer.json'), processor, name=str(folder), own=own, notes=notes
+    )
 
 
 def read_config(file: Path) -> SimpleNamespace:
@@ -53,6 +55,7 @@ class Tokenizer:
 
     def __init__(self, file: Path):
         import tokenizers
+
         self.inner = tokenizers.Tokenizer.from_file(str(file))
 
     def encode(self, text: str, add_special_tokens: bool = False, split_special_tokens: bool = False) -> list[int]:
@@ -96,7 +99,7 @@ class SiglipTower(nn.Module):
         self.embeddings = Embeddings(config)
         self.encoder = nn.Module()
         self.encoder.layers = nn.ModuleList(SiglipLayer(config) for _ in range(config.num_hidden_layers))
-        self.post_layernorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)      # stored, never used
+        self.post_layernorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)  # stored, never used
 
 
 class Embeddings(nn.Module):
@@ -143,7 +146,7 @@ class Qwen2(nn.Module):
         self.rotary_emb = nn.Module()
         half = config.hidden_size // config.num_attention_heads // 2
         steps = torch.arange(half, dtype=torch.float32) / half
-        self.rotary_emb.inv_freq = 1.0 / config.rope_parameters.rope_theta ** steps
+        self.rotary_emb.inv_freq = 1.0 / config.rope_parameters.rope_theta**steps
 
 
 class Qwen2Layer(nn.Module):
@@ -153,8 +156,9 @@ class Qwen2Layer(nn.Module):
         self.input_layernorm, self.post_attention_layernorm = (RmsNorm(d, config.rms_norm_eps) for _ in range(2))
         self.self_attn, self.mlp = nn.Module(), nn.Module()
         self.self_attn.q_proj = nn.Linear(d, d)
-        self.self_attn.k_proj, self.self_attn.v_proj = (nn.Linear(d, head * config.num_key_value_heads)
-                                                        for _ in range(2))
+        self.self_attn.k_proj, self.self_attn.v_proj = (
+            nn.Linear(d, head * config.num_key_value_heads) for _ in range(2)
+        )
         self.self_attn.o_proj = nn.Linear(d, d, bias=False)
         self.mlp.gate_proj, self.mlp.up_proj = (nn.Linear(d, inner, bias=False) for _ in range(2))
         self.mlp.down_proj = nn.Linear(inner, d, bias=False)
@@ -164,4 +168,3 @@ class RmsNorm(nn.Module):
     def __init__(self, d: int, eps: float):
         super().__init__()
         self.weight, self.variance_epsilon = nn.Parameter(torch.empty(d)), eps
-

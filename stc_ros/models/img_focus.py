@@ -21,9 +21,13 @@ from stc_ros.models.tower import Block, Tower
 PATCH = 14
 WIDTH, LAYERS, HEADS = 384, 12, 6
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-POSITIONS, CLASS_POSITION = 'onnx::Reshape_1962', 'onnx::Concat_1957'       # what the export calls them
-RENAMED = (('attention.q_proj', 'attention.attention.query'), ('attention.k_proj', 'attention.attention.key'),
-           ('attention.v_proj', 'attention.attention.value'), ('attention.o_proj', 'attention.output.dense'))
+POSITIONS, CLASS_POSITION = 'onnx::Reshape_1962', 'onnx::Concat_1957'  # what the export calls them
+RENAMED = (
+    ('attention.q_proj', 'attention.attention.query'),
+    ('attention.k_proj', 'attention.attention.key'),
+    ('attention.v_proj', 'attention.attention.value'),
+    ('attention.o_proj', 'attention.output.dense'),
+)
 
 
 def read_weights() -> dict[str, torch.Tensor]:
@@ -36,7 +40,7 @@ def read_weights() -> dict[str, torch.Tensor]:
 
     graph = onnx.load(Path(spec.submodule_search_locations[0]) / 'models' / 'vit_s_focus.onnx').graph
     held = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
-    for node in graph.node:             # the export folds transposed weights into nameless tensors: name them again
+    for node in graph.node:  # the export folds transposed weights into nameless tensors: name them again
         if node.op_type == 'MatMul':
             for name in node.input:
                 if name.startswith('onnx::MatMul'):
@@ -49,10 +53,20 @@ def build_dinov2(weights: dict[str, torch.Tensor]) -> nn.Module:
     """transformers' `Dinov2Model` with these weights, in eval mode."""
     from transformers import Dinov2Config, Dinov2Model
 
-    model = Dinov2Model(Dinov2Config(hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
-                                     mlp_ratio=4, image_size=518, patch_size=PATCH))
-    special = {'embeddings.position_embeddings': torch.cat((weights[CLASS_POSITION], weights[POSITIONS]), 1),
-               'embeddings.mask_token': torch.zeros(1, WIDTH)}
+    model = Dinov2Model(
+        Dinov2Config(
+            hidden_size=WIDTH,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            mlp_ratio=4,
+            image_size=518,
+            patch_size=PATCH,
+        )
+    )
+    special = {
+        'embeddings.position_embeddings': torch.cat((weights[CLASS_POSITION], weights[POSITIONS]), 1),
+        'embeddings.mask_token': torch.zeros(1, WIDTH),
+    }
 
     def find(name: str) -> torch.Tensor:
         if name in special:
@@ -87,8 +101,15 @@ class Embeddings(nn.Module):
 
 def build_tower(model: nn.Module, grid: tuple[int, int], packed: bool = True) -> Tower:
     """A `Tower` over a `Dinov2Model` for pictures of `grid` patches; layer scale is folded into what it scales."""
-    return Tower(Embeddings(model, grid), None, [_block(layer, packed) for layer in model.encoder.layer], grid,
-                 class_tokens=1, drop_class_token=True, after=model.layernorm)
+    return Tower(
+        Embeddings(model, grid),
+        None,
+        [_block(layer, packed) for layer in model.encoder.layer],
+        grid,
+        class_tokens=1,
+        drop_class_token=True,
+        after=model.layernorm,
+    )
 
 
 def load_tower(side: int, packed: bool = True) -> tuple[Tower, Pixels]:
@@ -109,8 +130,10 @@ class Head(nn.Module):
         self.last = nn.Conv2d(64, 1, 1)
         for number, (up, norm) in enumerate(zip(self.up, self.norm), 1):
             up.load_state_dict({k: weights[f'decoder.upconv{number}.{k}'] for k in ('weight', 'bias')})
-            norm.load_state_dict({k: weights[f'decoder.bn{number}.{k}']
-                                  for k in ('weight', 'bias', 'running_mean', 'running_var')}, strict=False)
+            norm.load_state_dict(
+                {k: weights[f'decoder.bn{number}.{k}'] for k in ('weight', 'bias', 'running_mean', 'running_var')},
+                strict=False,
+            )
         self.last.load_state_dict({k: weights[f'decoder.final_conv.{k}'] for k in ('weight', 'bias')})
         self.eval().requires_grad_(False)
 
@@ -124,7 +147,7 @@ class Head(nn.Module):
 
 def _block(layer: nn.Module, packed: bool) -> Block:
     own, mlp = layer.attention, layer.mlp
-    inner = getattr(own, 'attention', own)                                  # transformers 5.20 nests it
+    inner = getattr(own, 'attention', own)  # transformers 5.20 nests it
     parts = {'q': ('query', 'q_proj'), 'k': ('key', 'k_proj'), 'v': ('value', 'v_proj')}
     q, k, v = (next(getattr(inner, n) for n in names if hasattr(inner, n)) for names in parts.values())
     out = own.output.dense if hasattr(own, 'output') else getattr(own, 'o_proj', None) or own.out_proj

@@ -33,7 +33,7 @@ from stc_ros.models.pixels import Pixels
 from stc_ros.models.tower import build_tower
 from stc_ros.models.words import make_words
 
-GOOD_PART = 0.05    # of a visual token, that a patch makes up: of an odd grid's tokens some patches are a trace only
+GOOD_PART = 0.05  # of a visual token, that a patch makes up: of an odd grid's tokens some patches are a trace only
 NO_PROCESSOR_NOTE = 'No processor configuration came with it: pixels are normalised as is usual for its vision tower.'
 
 
@@ -53,34 +53,56 @@ def load(source: str, device: torch.device, dtype: torch.dtype, notes: str = '')
     pixels = choose_pixels(f'{source}: {file}', config, processor)
     own = own_words.check(source, own_words.read_own_words(folder))
     check_count(source, config, find_weights(source, folder))
-    logging.disable_progress_bar()      # what was to be downloaded has been
+    logging.disable_progress_bar()  # what was to be downloaded has been
     where = {'trust_remote_code': False, 'local_files_only': True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **where)
-    except Exception as error:          # transformers raises a dozen types for what is one thing to a user
+    except Exception as error:  # transformers raises a dozen types for what is one thing to a user
         raise ModelError(f'cannot read the tokenizer of {source}: {first_line(error)}; {AGAIN}') from error
     try:
         weights, info = LlavaOnevisionForConditionalGeneration.from_pretrained(
-            folder, config=config, dtype=dtype, use_safetensors=True, ignore_mismatched_sizes=True,     # told in `info`
-            output_loading_info=True, **where)
+            folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # told in `info`
+            output_loading_info=True,
+            **where,
+        )
         weights = weights.to(device).eval()
     except torch.cuda.OutOfMemoryError:
         raise ModelError(f'{source} does not fit into the memory of {device}; take a smaller model or dtype') from None
     except Exception as error:
-        raise ModelError(f'cannot load {source} as a LLaVA-OneVision model: {first_line(error)} (is it complete?); '
-                         f'{AGAIN}') from error
+        raise ModelError(
+            f'cannot load {source} as a LLaVA-OneVision model: {first_line(error)} (is it complete?); {AGAIN}'
+        ) from error
     left_out = check_weights(source, weights, info, count_layers(config))
     if LLAVA_VIDEO.search(Path(source).name) or LLAVA_VIDEO.search(str(content.get('_name_or_path', ''))):
         notes = f'{notes} {LLAVA_VIDEO_NOTE}'
     if processor is None:
         notes = f'{notes} {NO_PROCESSOR_NOTE}'
     pack_model(weights.model)
-    return build(weights, tokenizer, pixels, name=source, own=own, notes=f'{notes} {left_out}'.strip(),
-                 template=_read_template(folder))
+    return build(
+        weights,
+        tokenizer,
+        pixels,
+        name=source,
+        own=own,
+        notes=f'{notes} {left_out}'.strip(),
+        template=_read_template(folder),
+    )
 
 
-def build(weights: torch.nn.Module, tokenizer, pixels: Pixels | dict | None = None, *,
-          name: str, own: dict | None = None, notes: str = '', template: str | None = None) -> VideoModel:
+def build(
+    weights: torch.nn.Module,
+    tokenizer,
+    pixels: Pixels | dict | None = None,
+    *,
+    name: str,
+    own: dict | None = None,
+    notes: str = '',
+    template: str | None = None,
+) -> VideoModel:
     """A `VideoModel` around loaded weights, a `LlavaOnevisionForConditionalGeneration` or what has its parts.
 
     pixels: what prepares frames, or a processor's configuration; None is what is usual for the tower. own: stc.json's
@@ -93,22 +115,40 @@ def build(weights: torch.nn.Module, tokenizer, pixels: Pixels | dict | None = No
         pixels = choose_pixels(name, config, pixels)
     tower = build_tower(body.vision_tower, config.vision_feature_layer, config.vision_feature_select_strategy)
     try:
-        words = make_words(tokenizer, weights.generation_config.eos_token_id, text.vocab_size,
-                           config.video_token_id, own.get('chat'), template)
+        words = make_words(
+            tokenizer,
+            weights.generation_config.eos_token_id,
+            text.vocab_size,
+            config.video_token_id,
+            own.get('chat'),
+            template,
+        )
     except ValueError as error:
         raise ModelError(f'{name}: {error}') from None
     pool, (rows, cols) = pooling(tower.grid)
     tower.pooled = pooled_patches(tower.grid).to(body.image_newline.device)
     projector = body.multi_modal_projector
     decoder = Decoder(body.language_model, weights.lm_head)
-    decoder.max_positions = _choose_positions(name, text.max_position_embeddings, own.get('max_positions'),
-                                              2 * (len(words.head()) + rows * cols))
+    decoder.max_positions = _choose_positions(
+        name, text.max_position_embeddings, own.get('max_positions'), 2 * (len(words.head()) + rows * cols)
+    )
     extras = {field: own[key] for key, field in OWN_FIELDS.items() if key in own}
     weights.requires_grad_(False)
     return VideoModel(
-        name=name, pixels=pixels, tower=tower, project_in=lambda x: projector.act(projector.linear_1(x)),
-        project_out=projector.linear_2, pool=pool, token_grid=(rows, cols), newline=body.image_newline.data,
-        decoder=decoder, words=words, notes=notes, weights=weights, **extras)
+        name=name,
+        pixels=pixels,
+        tower=tower,
+        project_in=lambda x: projector.act(projector.linear_1(x)),
+        project_out=projector.linear_2,
+        pool=pool,
+        token_grid=(rows, cols),
+        newline=body.image_newline.data,
+        decoder=decoder,
+        words=words,
+        notes=notes,
+        weights=weights,
+        **extras,
+    )
 
 
 def pooling(grid: tuple[int, int]):
@@ -131,8 +171,13 @@ def pooled_patches(grid: tuple[int, int]) -> torch.Tensor:
     return (pool(torch.eye(grid[0] * grid[1])[None])[0] > GOOD_PART).float()
 
 
-OWN_FIELDS = {'narration': 'narration_prompt', 'certainty': 'narration_certainty', 'event': 'event',
-              'frames': 'frame_counts', 'questions': 'demo_questions'}      # stc.json's keys: VideoModel's fields
+OWN_FIELDS = {
+    'narration': 'narration_prompt',
+    'certainty': 'narration_certainty',
+    'event': 'event',
+    'frames': 'frame_counts',
+    'questions': 'demo_questions',
+}  # stc.json's keys: VideoModel's fields
 
 
 def choose_pixels(where: str, config, processor: dict | None) -> Pixels:
@@ -147,13 +192,17 @@ def choose_pixels(where: str, config, processor: dict | None) -> Pixels:
 def _choose_positions(name: str, trained: int, wanted: int | None, needed: int) -> int:
     """The range of positions that a stream may use: `wanted`, where stc.json asks for less than what was trained."""
     if trained < needed:
-        raise ModelError(f'{name}: max_position_embeddings in config.json is {trained}, too few for its frames, which '
-                         f'need {needed}: correct it, or take another checkpoint')
+        raise ModelError(
+            f'{name}: max_position_embeddings in config.json is {trained}, too few for its frames, which '
+            f'need {needed}: correct it, or take another checkpoint'
+        )
     if wanted is None:
         return trained
     if not needed <= wanted <= trained:
-        raise ModelError(f'{name}: "max_positions" in stc.json is {wanted}: write a number from {needed}, which its '
-                         f'frames need, to {trained}, for which it was trained')
+        raise ModelError(
+            f'{name}: "max_positions" in stc.json is {wanted}: write a number from {needed}, which its '
+            f'frames need, to {trained}, for which it was trained'
+        )
     return wanted
 
 

@@ -32,8 +32,9 @@ def check(name: str, own: dict) -> dict:
     """
     for key, value in own.items():
         if key not in RULES:
-            raise ModelError(f'{name}: {FILE} has an unknown key {key!r}: remove or correct it, known are '
-                             f'{", ".join(RULES)}')
+            raise ModelError(
+                f'{name}: {FILE} has an unknown key {key!r}: remove or correct it, known are {", ".join(RULES)}'
+            )
         needed, holds = RULES[key]
         if not holds(value):
             raise ModelError(f'{name}: "{key}" in {FILE} must be {needed}, not {value!r}: correct it')
@@ -57,8 +58,11 @@ def _is_list(value, of) -> bool:
 
 
 def _is_chat(value) -> bool:
-    return value == 'template' or (isinstance(value, dict) and value.keys() == {'prefix', 'suffix'}
-                                   and all(isinstance(v, str) for v in value.values()))
+    return value == 'template' or (
+        isinstance(value, dict)
+        and value.keys() == {'prefix', 'suffix'}
+        and all(isinstance(v, str) for v in value.values())
+    )
 
 
 MADE = {'frames': sorted, 'questions': list}

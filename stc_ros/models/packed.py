@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-GELUS = {'GELUTanh': 'tanh', 'GELUActivation': 'none'}      # transformers' classes, by name: importing them is slow
-SMALLEST = 1 << 19      # weights; below this a layer fits the caches, and plain products are as fast
-ROWS = 64               # the layout suits such products best; others are right, too
+GELUS = {'GELUTanh': 'tanh', 'GELUActivation': 'none'}  # transformers' classes, by name: importing them is slow
+SMALLEST = 1 << 19  # weights; below this a layer fits the caches, and plain products are as fast
+ROWS = 64  # the layout suits such products best; others are right, too
 
 
 class PackedLinear(nn.Module):

@@ -11,7 +11,7 @@ import torch
 
 from stc_ros.picture import Picture, resize
 
-RESAMPLE = {2: 'bilinear', 3: 'bicubic'}    # Pillow's numbers, as processors' configurations write them
+RESAMPLE = {2: 'bilinear', 3: 'bicubic'}  # Pillow's numbers, as processors' configurations write them
 SIGLIP = {'image_mean': (0.5, 0.5, 0.5), 'image_std': (0.5, 0.5, 0.5)}
 CLIP = {'image_mean': (0.48145466, 0.4578275, 0.40821073), 'image_std': (0.26862954, 0.26130258, 0.27577711)}
 
@@ -28,7 +28,7 @@ class Pixels:
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     resample: str = 'bicubic'
-    divisor: float = 255.0              # comes before mean and std
+    divisor: float = 255.0  # comes before mean and std
 
     @classmethod
     def from_config(cls, config: dict | None, image_size: int, clip: bool = False) -> Pixels:
@@ -41,13 +41,16 @@ class Pixels:
             config = CLIP if clip else SIGLIP
         sides = _sides('size', config.get('size', image_size))
         if sides != (image_size, image_size):
-            raise ValueError(f'size is {sides[0]} x {sides[1]}, but the tower takes {image_size} x {image_size} '
-                             '(image_size in config.json): correct the wrong one')
+            raise ValueError(
+                f'size is {sides[0]} x {sides[1]}, but the tower takes {image_size} x {image_size} '
+                '(image_size in config.json): correct the wrong one'
+            )
         if not _flag(config, 'do_resize', True):
             raise ValueError('do_resize is false, but frames of any size come: set it to true')
         if _flag(config, 'do_center_crop', False) and _sides('crop_size', config.get('crop_size')) != sides:
-            raise ValueError('do_center_crop would cut the frames, which are shown whole: set it to false, or '
-                             'crop_size to size')
+            raise ValueError(
+                'do_center_crop would cut the frames, which are shown whole: set it to false, or crop_size to size'
+            )
         resample = config.get('resample')
         if resample is not None and (type(resample) is not int or resample not in RESAMPLE):
             raise ValueError(f'resample {resample!r} is not supported: choose 2 (bilinear) or 3 (bicubic)')
@@ -86,7 +89,7 @@ class Pixels:
 @functools.lru_cache(8)
 def _columns(values: tuple[float, ...], device) -> torch.Tensor:
     """One value a channel, [1, 3, 1, 1]; a GPU is sent them once, since it waits for every such copy."""
-    with torch.inference_mode(False):       # usable in any mode, whoever asks first
+    with torch.inference_mode(False):  # usable in any mode, whoever asks first
         return torch.tensor(values, device=device).view(1, 3, 1, 1)
 
 
@@ -96,8 +99,10 @@ def _sides(key: str, value) -> tuple[int, int]:
         value = [value['height'], value['width']]
     sides = value if isinstance(value, list) and len(value) == 2 else [value, value]
     if not all(type(side) is int and side > 0 for side in sides):
-        raise ValueError(f'{key} is {value!r}; frames are resized to a height and a width, whatever their aspect: '
-                         'write {"height": .., "width": ..}')
+        raise ValueError(
+            f'{key} is {value!r}; frames are resized to a height and a width, whatever their aspect: '
+            'write {"height": .., "width": ..}'
+        )
     return sides[0], sides[1]
 
 

@@ -10,22 +10,71 @@ from stc_ros.models.base import VideoModel
 from stc_ros.models.llava_onevision import build
 from stc_ros.models.packed import pack_model
 
-SO400M = {'hidden_size': 1152, 'intermediate_size': 4304, 'num_attention_heads': 16, 'num_hidden_layers': 26,
-          'image_size': 384, 'patch_size': 14}
-SIZES = {       # vision, text
-    'toy': ({'hidden_size': 32, 'intermediate_size': 64, 'num_attention_heads': 2, 'num_hidden_layers': 3,
-             'image_size': 24, 'patch_size': 4},
-            {'hidden_size': 48, 'intermediate_size': 96, 'num_attention_heads': 4, 'num_key_value_heads': 2,
-             'num_hidden_layers': 3, 'max_position_embeddings': 400}),
-    'so400m': (SO400M, {'hidden_size': 896, 'intermediate_size': 96, 'num_attention_heads': 14,
-                        'num_key_value_heads': 2, 'num_hidden_layers': 1, 'max_position_embeddings': 32768}),
-    '0.5b': (SO400M, {'hidden_size': 896, 'intermediate_size': 4864, 'num_attention_heads': 14,
-                      'num_key_value_heads': 2, 'num_hidden_layers': 24, 'max_position_embeddings': 32768}),
-    '7b': (SO400M, {'hidden_size': 3584, 'intermediate_size': 18944, 'num_attention_heads': 28,
-                    'num_key_value_heads': 4, 'num_hidden_layers': 28, 'max_position_embeddings': 32768}),
+SO400M = {
+    'hidden_size': 1152,
+    'intermediate_size': 4304,
+    'num_attention_heads': 16,
+    'num_hidden_layers': 26,
+    'image_size': 384,
+    'patch_size': 14,
 }
-WORDS = ('<unk> <|im_start|> <|im_end|> <image> <video> ? . , what is moving the a red blue circle square left right '
-         'you are helpful assistant system user').split()    # noqa: SIM905
+SIZES = {  # vision, text
+    'toy': (
+        {
+            'hidden_size': 32,
+            'intermediate_size': 64,
+            'num_attention_heads': 2,
+            'num_hidden_layers': 3,
+            'image_size': 24,
+            'patch_size': 4,
+        },
+        {
+            'hidden_size': 48,
+            'intermediate_size': 96,
+            'num_attention_heads': 4,
+            'num_key_value_heads': 2,
+            'num_hidden_layers': 3,
+            'max_position_embeddings': 400,
+        },
+    ),
+    'so400m': (
+        SO400M,
+        {
+            'hidden_size': 896,
+            'intermediate_size': 96,
+            'num_attention_heads': 14,
+            'num_key_value_heads': 2,
+            'num_hidden_layers': 1,
+            'max_position_embeddings': 32768,
+        },
+    ),
+    '0.5b': (
+        SO400M,
+        {
+            'hidden_size': 896,
+            'intermediate_size': 4864,
+            'num_attention_heads': 14,
+            'num_key_value_heads': 2,
+            'num_hidden_layers': 24,
+            'max_position_embeddings': 32768,
+        },
+    ),
+    '7b': (
+        SO400M,
+        {
+            'hidden_size': 3584,
+            'intermediate_size': 18944,
+            'num_attention_heads': 28,
+            'num_key_value_heads': 4,
+            'num_hidden_layers': 28,
+            'max_position_embeddings': 32768,
+        },
+    ),
+}
+WORDS = (
+    '<unk> <|im_start|> <|im_end|> <image> <video> ? . , what is moving the a red blue circle square left right '
+    'you are helpful assistant system user'
+).split()  # noqa: SIM905
 
 
 def random_weights(size: str = 'toy', seed: int = 0, device='cpu', dtype=torch.float32):
@@ -33,10 +82,18 @@ def random_weights(size: str = 'toy', seed: int = 0, device='cpu', dtype=torch.f
     vision, text = SIZES[size]
     config = LlavaOnevisionConfig(
         vision_config={'model_type': 'siglip_vision_model', 'vision_use_head': False, **vision},
-        text_config={'model_type': 'qwen2', 'vocab_size': len(WORDS) if size in ('toy', 'so400m') else 152000, **text,
-                     'rope_parameters': {'rope_type': 'default', 'rope_theta': 1e4 if size == 'toy' else 1e6}},
-        image_token_index=WORDS.index('<image>'), video_token_index=WORDS.index('<video>'), vision_feature_layer=-1,
-        vision_feature_select_strategy='full', tie_word_embeddings=False)
+        text_config={
+            'model_type': 'qwen2',
+            'vocab_size': len(WORDS) if size in ('toy', 'so400m') else 152000,
+            **text,
+            'rope_parameters': {'rope_type': 'default', 'rope_theta': 1e4 if size == 'toy' else 1e6},
+        },
+        image_token_index=WORDS.index('<image>'),
+        video_token_index=WORDS.index('<video>'),
+        vision_feature_layer=-1,
+        vision_feature_select_strategy='full',
+        tie_word_embeddings=False,
+    )
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -53,8 +110,11 @@ def random_tokenizer() -> PreTrainedTokenizerFast:
     """A word-level tokenizer over a handful of words."""
     core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token='<unk>'))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(tokenizer_object=core, unk_token='<unk>',
-                                   additional_special_tokens=['<|im_start|>', '<|im_end|>', '<image>', '<video>'])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        unk_token='<unk>',
+        additional_special_tokens=['<|im_start|>', '<|im_end|>', '<image>', '<video>'],
+    )
 
 
 def random_model(size: str = 'toy', seed: int = 0, device='cpu', dtype=torch.float32, packed=False) -> VideoModel:

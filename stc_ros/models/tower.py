@@ -32,13 +32,14 @@ class Block:
     def of(cls, layer: nn.Module) -> Block:
         """From a transformers SigLIP or CLIP encoder layer."""
         a = layer.self_attn
-        return cls(layer.layer_norm1, a.q_proj, a.k_proj, a.v_proj, a.out_proj, layer.layer_norm2, layer.mlp,
-                   a.num_heads)
+        return cls(
+            layer.layer_norm1, a.q_proj, a.k_proj, a.v_proj, a.out_proj, layer.layer_norm2, layer.mlp, a.num_heads
+        )
 
     def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """query [F, k, d], key and value [F, T, d] -> what the attention adds to the residual, [F, k, d]."""
         q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (query, key, value))
-        mixed = F.scaled_dot_product_attention(q, k, v)                # [F, heads, k, d / heads]
+        mixed = F.scaled_dot_product_attention(q, k, v)  # [F, heads, k, d / heads]
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
@@ -47,13 +48,13 @@ class Tower:
     """Patch embedding, blocks, and what the language model is shown of the last block's output."""
 
     embeddings: nn.Module
-    before: nn.Module | None            # CLIP normalises before its first block
+    before: nn.Module | None  # CLIP normalises before its first block
     blocks: list[Block]
-    grid: tuple[int, int]               # rows, cols of the patches
-    class_tokens: int = 0               # leading tokens that are no patch; a cacher always recomputes them
-    drop_class_token: bool = False      # vision_feature_select_strategy "default"
-    compiler: Compiler | None = None    # runs the blocks' functions, when they are to be compiled
-    after: nn.Module | None = None      # DINOv2's features are those behind its last norm
+    grid: tuple[int, int]  # rows, cols of the patches
+    class_tokens: int = 0  # leading tokens that are no patch; a cacher always recomputes them
+    drop_class_token: bool = False  # vision_feature_select_strategy "default"
+    compiler: Compiler | None = None  # runs the blocks' functions, when they are to be compiled
+    after: nn.Module | None = None  # DINOv2's features are those behind its last norm
     pooled: torch.Tensor | None = None  # float32 [n, P]: 1 where a patch is a good part of a visual token, else 0
 
     @property
@@ -71,7 +72,7 @@ class Tower:
 
     def finish(self, x: torch.Tensor) -> torch.Tensor:
         """[F, T, d] -> [F, T', d]: hidden_states[-1] as LLaVA-OneVision takes it, and behind the norm `after`."""
-        x = x[:, self.class_tokens:] if self.drop_class_token else x
+        x = x[:, self.class_tokens :] if self.drop_class_token else x
         return x if self.after is None else self.after(x)
 
 
@@ -81,7 +82,7 @@ def build_tower(vision: nn.Module, feature_layer: int, select: str) -> Tower:
     `feature_layer` is the index into hidden_states (negative), `select` "full" or "default". Raises `ValueError` for a
     layer that is not one of the tower's.
     """
-    body = getattr(vision, 'vision_model', vision)                      # transformers 4 nested it
+    body = getattr(vision, 'vision_model', vision)  # transformers 4 nested it
     config = vision.config
     count = len(body.encoder.layers)
     used = count + 1 + feature_layer if feature_layer < 0 else feature_layer
@@ -89,5 +90,11 @@ def build_tower(vision: nn.Module, feature_layer: int, select: str) -> Tower:
         raise ValueError(f'vision_feature_layer {feature_layer} of a tower with {count} layers')
     side = config.image_size // config.patch_size
     blocks = [Block.of(layer) for layer in body.encoder.layers[:used]]
-    return Tower(body.embeddings, getattr(body, 'pre_layrnorm', None), blocks, (side, side),
-                 class_tokens=int(hasattr(body.embeddings, 'class_embedding')), drop_class_token=select == 'default')
+    return Tower(
+        body.embeddings,
+        getattr(body, 'pre_layrnorm', None),
+        blocks,
+        (side, side),
+        class_tokens=int(hasattr(body.embeddings, 'class_embedding')),
+        drop_class_token=select == 'default',
+    )

@@ -17,9 +17,9 @@ class Words:
     """A transformers tokenizer with the chat format of its model."""
 
     tokenizer: Any
-    stops: frozenset[int]               # ids that end an answer
-    prefix: str = HEAD                  # before the first frame
-    suffix: str = TAIL                  # behind the newest frame; {question} stands for the question
+    stops: frozenset[int]  # ids that end an answer
+    prefix: str = HEAD  # before the first frame
+    suffix: str = TAIL  # behind the newest frame; {question} stands for the question
 
     def head(self) -> list[int]:
         """Ids before the first frame: the sinks of the stream's attention."""
@@ -37,8 +37,9 @@ class Words:
         return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=plain)
 
 
-def make_words(tokenizer, ends, vocabulary: int, video: int, chat: dict | str | None = None,
-               template: str | None = None) -> Words:
+def make_words(
+    tokenizer, ends, vocabulary: int, video: int, chat: dict | str | None = None, template: str | None = None
+) -> Words:
     """`Words` of a tokenizer. Raises `ValueError`, with the remedy, when its model could not be asked in them.
 
     ends: id or ids that end an answer, by the model's generation_config, or None. vocabulary: how many ids the model
@@ -46,25 +47,35 @@ def make_words(tokenizer, ends, vocabulary: int, video: int, chat: dict | str | 
     """
     known = tokenizer.get_vocab()
     if known and max(known.values()) >= vocabulary:
-        raise ValueError(f'its tokenizer has ids up to {max(known.values())}, its language model only {vocabulary} '
-                         '(vocab_size in config.json): take the tokenizer that belongs to it')
+        raise ValueError(
+            f'its tokenizer has ids up to {max(known.values())}, its language model only {vocabulary} '
+            '(vocab_size in config.json): take the tokenizer that belongs to it'
+        )
     if len(set(known.values())) < len(known) or known.get(VIDEO, video) != video:
-        raise ValueError(f'its tokenizer gives an id to two tokens, or not {video} to {VIDEO} (video_token_index in '
-                         'config.json): take the tokenizer that belongs to it')
+        raise ValueError(
+            f'its tokenizer gives an id to two tokens, or not {video} to {VIDEO} (video_token_index in '
+            'config.json): take the tokenizer that belongs to it'
+        )
     if chat is None and not all(mark in known for mark in MARKS):
-        raise ValueError(f'its tokenizer does not know {" and ".join(MARKS)}, with which a Qwen2 model is asked: take '
-                         'the tokenizer that belongs to it, or give its "chat" format in stc.json')
+        raise ValueError(
+            f'its tokenizer does not know {" and ".join(MARKS)}, with which a Qwen2 model is asked: take '
+            'the tokenizer that belongs to it, or give its "chat" format in stc.json'
+        )
     token = tokenizer.convert_ids_to_tokens(video) if video in known.values() else VIDEO
     prefix, suffix = chat_format(tokenizer, chat, template, token)
     stops = {*(ends if isinstance(ends, (list, tuple)) else [ends]), known.get(MARKS[1])} - {None}
     stops = stops or {tokenizer.eos_token_id} - {None}
     if not stops or not all(type(stop) is int and 0 <= stop < vocabulary for stop in stops):
-        raise ValueError(f'eos_token_id in its generation_config.json is {ends!r}, so no answer would end: give the id '
-                         'of the token that ends an answer')
+        raise ValueError(
+            f'eos_token_id in its generation_config.json is {ends!r}, so no answer would end: give the id '
+            'of the token that ends an answer'
+        )
     words = Words(tokenizer, frozenset(stops), prefix, suffix)
     if not words.head():
-        raise ValueError('its chat format has no token before the first frame, to which the attention is anchored: '
-                         'give one in the "prefix" of "chat" in stc.json')
+        raise ValueError(
+            'its chat format has no token before the first frame, to which the attention is anchored: '
+            'give one in the "prefix" of "chat" in stc.json'
+        )
     return words
 
 
@@ -81,8 +92,10 @@ def chat_format(tokenizer, chat: dict | str | None, template: str | None = None,
     else:
         text, where = _render(tokenizer, template, video), 'the chat template'
         if text.count(video) != 1:
-            raise ValueError(f'the chat template puts {video} {text.count(video)} times into a question about one '
-                             'video, not once: give "chat" in stc.json a prefix and a suffix')
+            raise ValueError(
+                f'the chat template puts {video} {text.count(video)} times into a question about one '
+                'video, not once: give "chat" in stc.json a prefix and a suffix'
+            )
         prefix, suffix = text.split(video)
     if suffix.count(QUESTION) != 1 or QUESTION in prefix:
         raise ValueError(f'{where} must hold {QUESTION} once, behind the frames: correct "chat" in stc.json')
@@ -91,11 +104,15 @@ def chat_format(tokenizer, chat: dict | str | None, template: str | None = None,
 
 def _render(tokenizer, template: str | None, video: str) -> str:
     if not (template or tokenizer.chat_template):
-        raise ValueError('"chat" in stc.json asks for the model\'s own chat template, and there is none: give a prefix '
-                         'and a suffix instead')
+        raise ValueError(
+            '"chat" in stc.json asks for the model\'s own chat template, and there is none: give a prefix '
+            'and a suffix instead'
+        )
     asked = [{'role': 'user', 'content': [{'type': 'video'}, {'type': 'text', 'text': QUESTION}]}]
     try:
         return tokenizer.apply_chat_template(asked, chat_template=template, tokenize=False, add_generation_prompt=True)
-    except Exception as error:      # whatever a template raises
-        raise ValueError(f'the chat template cannot show a video with a question ({error}): give "chat" in stc.json a '
-                         'prefix and a suffix') from None
+    except Exception as error:  # whatever a template raises
+        raise ValueError(
+            f'the chat template cannot show a video with a question ({error}): give "chat" in stc.json a '
+            'prefix and a suffix'
+        ) from None

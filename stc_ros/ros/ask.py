@@ -14,9 +14,9 @@ from stc_ros.ros.questions import MAX_CHARACTERS, Error, Question, Reply
 from stc_ros.settings import KNOBS
 from stc_ros.srv import Ask
 
-SERVICE_DEPTH = 200         # the default of 10 loses requests that come at once, without a word
-EVERY_PIECE = QoSProfile(depth=KNOBS['max_new_tokens'].high)    # of an answer, for a reader who is held up
-MARGIN_S = 0.1              # time that a reply may take on its way; less for short timeouts
+SERVICE_DEPTH = 200  # the default of 10 loses requests that come at once, without a word
+EVERY_PIECE = QoSProfile(depth=KNOBS['max_new_tokens'].high)  # of an answer, for a reader who is held up
+MARGIN_S = 0.1  # time that a reply may take on its way; less for short timeouts
 
 
 class AskServer:
@@ -26,15 +26,23 @@ class AskServer:
         self._node = node
         self._patience = Clock(clock_type=ClockType.STEADY_TIME)  # real time, also in simulation
         self._goals: dict[bytes, Question] = {}
-        self.open = 0           # requests without a reply so far
+        self.open = 0  # requests without a reply so far
         # A coroutine holds its group until it ends: questions must not share one with anything else.
         self._group = ReentrantCallbackGroup()
-        self._service = node.create_service(Ask, 'ask', self._serve, callback_group=self._group,
-                                            qos_profile=QoSProfile(depth=SERVICE_DEPTH))
+        self._service = node.create_service(
+            Ask, 'ask', self._serve, callback_group=self._group, qos_profile=QoSProfile(depth=SERVICE_DEPTH)
+        )
         self._action = ActionServer(
-            node, AskStream, 'ask_stream', self._execute, callback_group=self._group, cancel_callback=self._cancel,
+            node,
+            AskStream,
+            'ask_stream',
+            self._execute,
+            callback_group=self._group,
+            cancel_callback=self._cancel,
             goal_service_qos_profile=QoSProfile(depth=SERVICE_DEPTH),
-            result_service_qos_profile=QoSProfile(depth=SERVICE_DEPTH), feedback_pub_qos_profile=EVERY_PIECE)
+            result_service_qos_profile=QoSProfile(depth=SERVICE_DEPTH),
+            feedback_pub_qos_profile=EVERY_PIECE,
+        )
 
     def destroy(self) -> None:
         self._action.destroy()
@@ -73,7 +81,7 @@ class AskServer:
 
         def on_reply(value: Reply) -> None:
             reply.set_result(value)
-            executor.wake()         # the coroutine goes on when the executor looks at it again
+            executor.wake()  # the coroutine goes on when the executor looks at it again
 
         length = request.max_new_tokens or node.settings.max_new_tokens
         question = Question(request.question, length, on_reply, on_piece)
@@ -88,9 +96,11 @@ class AskServer:
         self.open += 1
         late = f'{timeout:g} s passed before the answer was complete'
         deadline = node.create_timer(
-            timeout - min(MARGIN_S, timeout / 4), lambda: worker.end(question, Error.TIMEOUT, late),
-            callback_group=ReentrantCallbackGroup(),     # its own: a group never forgets what was in it
-            clock=self._patience)
+            timeout - min(MARGIN_S, timeout / 4),
+            lambda: worker.end(question, Error.TIMEOUT, late),
+            callback_group=ReentrantCallbackGroup(),  # its own: a group never forgets what was in it
+            clock=self._patience,
+        )
         try:
             return await reply
         finally:
@@ -99,17 +109,21 @@ class AskServer:
 
     def _refusal(self, request, timeout: float) -> tuple[Error, str] | None:
         """Why a request is not even queued."""
-        limits = {'timeout': (timeout, 's', KNOBS['ask_timeout']),
-                  'max_new_tokens': (request.max_new_tokens, 'tokens', KNOBS['max_new_tokens'])}
+        limits = {
+            'timeout': (timeout, 's', KNOBS['ask_timeout']),
+            'max_new_tokens': (request.max_new_tokens, 'tokens', KNOBS['max_new_tokens']),
+        }
         for name, (value, unit, knob) in limits.items():
             if value and not knob.low <= value <= knob.high:
-                return Error.INVALID_REQUEST, (f'{name} must lie in [{knob.low:g}, {knob.high:g}] {unit}, or be 0 for '
-                                               f'the default; it is {value:g}')
+                return Error.INVALID_REQUEST, (
+                    f'{name} must lie in [{knob.low:g}, {knob.high:g}] {unit}, or be 0 for the default; it is {value:g}'
+                )
         if not request.question.strip():
             return Error.EMPTY_QUESTION, ''
         if len(request.question) > MAX_CHARACTERS:
-            return Error.QUESTION_TOO_LONG, (f'the question has {len(request.question)} characters; '
-                                             f'at most {MAX_CHARACTERS} are read')
+            return Error.QUESTION_TOO_LONG, (
+                f'the question has {len(request.question)} characters; at most {MAX_CHARACTERS} are read'
+            )
         if not self._node.worker.alive:
-            return None             # the worker says why it cannot
+            return None  # the worker says why it cannot
         return None if self._node.active else (Error.INACTIVE, '')

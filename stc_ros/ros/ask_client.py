@@ -9,15 +9,16 @@ import sys
 import time
 
 DISCOVERY_S = 5.0
-LATE_S = 2.0            # behind --timeout, after which no reply is waited for
+LATE_S = 2.0  # behind --timeout, after which no reply is waited for
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='ask', description=__doc__)
     parser.add_argument('question')
     parser.add_argument('--timeout', type=float, default=0.0, metavar='S', help="seconds (default: the node's)")
-    parser.add_argument('--max-new-tokens', type=int, default=0, metavar='N',
-                        help="longest answer (default: the node's)")
+    parser.add_argument(
+        '--max-new-tokens', type=int, default=0, metavar='N', help="longest answer (default: the node's)"
+    )
     parser.add_argument('--action', default='ask_stream', help='name of the action, with its namespace (ask_stream)')
     options = parser.parse_args(arguments)
     if options.timeout < 0 or options.max_new_tokens < 0:
@@ -49,11 +50,17 @@ def ask(options: argparse.Namespace, interrupted: list) -> int:
     client = ActionClient(node, AskStream, options.action, feedback_sub_qos_profile=EVERY_PIECE)
     if not client.wait_for_server(timeout_sec=DISCOVERY_S):
         domain = os.environ.get('ROS_DOMAIN_ID', '0')
-        print(f'ask: no node answers on {options.action} in ROS_DOMAIN_ID={domain}. Start one, wait until its model is '
-              'loaded, and use the ROS_DOMAIN_ID that it uses (./dev demo prints its own).', file=sys.stderr)
+        print(
+            f'ask: no node answers on {options.action} in ROS_DOMAIN_ID={domain}. Start one, wait until its model is '
+            'loaded, and use the ROS_DOMAIN_ID that it uses (./dev demo prints its own).',
+            file=sys.stderr,
+        )
         return 1
-    goal = AskStream.Goal(question=options.question, timeout=Duration(seconds=options.timeout).to_msg(),
-                          max_new_tokens=options.max_new_tokens)
+    goal = AskStream.Goal(
+        question=options.question,
+        timeout=Duration(seconds=options.timeout).to_msg(),
+        max_new_tokens=options.max_new_tokens,
+    )
     said, began = [], time.monotonic()
 
     def say(message) -> None:
@@ -87,14 +94,15 @@ def ask(options: argparse.Namespace, interrupted: list) -> int:
             return 1
     result, spoken = done.result().result, ''.join(said)
     if result.answer.startswith(spoken):
-        print(result.answer[len(spoken):])      # pieces that come after the result, if any
-    else:                                       # some were lost on their way
+        print(result.answer[len(spoken) :])  # pieces that come after the result, if any
+    else:  # some were lost on their way
         print(f'\n{result.answer}')
     if result.error_code:
         print(f'ask: error {result.error_code}: {result.error_msg}', file=sys.stderr)
         return 1
-    print(f'({result.frames_seen} frames seen, the newest {result.frame_age:.2f} s ago; {speed(result)})',
-          file=sys.stderr)
+    print(
+        f'({result.frames_seen} frames seen, the newest {result.frame_age:.2f} s ago; {speed(result)})', file=sys.stderr
+    )
     return 0
 
 

@@ -52,7 +52,7 @@ class Camera(Node):
         self._declare('rate', 0.0, 'Hz; 0 is the own rate of the source', 0.0, 240.0)
         self._declare('size', 0, 'longest side in pixels; 0 is the own size of the source', 0, 4096)
         self._declare('loop', True, 'video file: start again at its end')
-        self._declare('frame_id', 'camera', "header.frame_id of the pictures")
+        self._declare('frame_id', 'camera', 'header.frame_id of the pictures')
         self._declare('jpeg_quality', 90, 'of image/compressed', 1, 95)
         self.period = None  # seconds; None: the source sets the pace
         self.world: World | None = None  # synthetic: as the newest picture shows it
@@ -79,8 +79,12 @@ class Camera(Node):
             message = CompressedImage(format='jpeg', data=array.array('B', jpeg.getvalue()))
             self._send(self._jpeg, message, stamp)
         if self.world and self._truth.get_subscription_count():
-            truth = Narration(text=tell_moment(self.world.truth()), first_stamp=self._first_stamp,
-                              frames=self.world.frame + 1, finished=True)
+            truth = Narration(
+                text=tell_moment(self.world.truth()),
+                first_stamp=self._first_stamp,
+                frames=self.world.frame + 1,
+                finished=True,
+            )
             self._send(self._truth, truth, stamp)
 
     def _send(self, publisher, message, stamp) -> None:

@@ -7,9 +7,9 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-SILENT_AFTER_S = 5.0        # without a frame
-REFUSED_IN_ROW = 10         # frames, after which it is the camera, not a frame
-STUCK_AFTER_S = 30.0        # in one turn of the worker, once the model is loaded
+SILENT_AFTER_S = 5.0  # without a frame
+REFUSED_IN_ROW = 10  # frames, after which it is the camera, not a frame
+STUCK_AFTER_S = 30.0  # in one turn of the worker, once the model is loaded
 
 
 def camera_status(node, now: int) -> DiagnosticStatus:
@@ -26,12 +26,23 @@ def camera_status(node, now: int) -> DiagnosticStatus:
         level, message = DiagnosticStatus.ERROR, 'every frame was refused: see the log'
     elif counts.refused_in_row >= REFUSED_IN_ROW:
         level, message = DiagnosticStatus.ERROR, f'the last {counts.refused_in_row} frames were refused: see the log'
-    return _status(node, 'camera', level, message, {
-        'topic': node.image_topic,
-        'input rate [Hz]': f'{input_rate:.2f}', 'seen rate [Hz]': f'{seen_rate:.2f}',
-        'received': counts.received, 'seen': counts.seen, 'dropped': counts.dropped, 'refused': counts.refused,
-        'age of the newest frame [s]': f'{(now - newest.frame.stamp) / 1e9:.3f}' if newest else 'none',
-        'queue wait [ms]': f'{newest.queue_ms:.1f}' if newest else 'none'})
+    return _status(
+        node,
+        'camera',
+        level,
+        message,
+        {
+            'topic': node.image_topic,
+            'input rate [Hz]': f'{input_rate:.2f}',
+            'seen rate [Hz]': f'{seen_rate:.2f}',
+            'received': counts.received,
+            'seen': counts.seen,
+            'dropped': counts.dropped,
+            'refused': counts.refused,
+            'age of the newest frame [s]': f'{(now - newest.frame.stamp) / 1e9:.3f}' if newest else 'none',
+            'queue wait [ms]': f'{newest.queue_ms:.1f}' if newest else 'none',
+        },
+    )
 
 
 def model_status(node) -> DiagnosticStatus:
@@ -47,28 +58,41 @@ def model_status(node) -> DiagnosticStatus:
     elif session.failures:
         level, message = DiagnosticStatus.WARN, f'{session.failures} failures, {session.resets} resets: see the log'
     values = {
-        'state': node.state, 'model': node.settings.model or 'embedded', 'failures': session.failures,
-        'resets': session.resets, 'questions waiting': worker.waiting, 'answers': session.tally.answers,
-        'answers failed': session.tally.answers_failed, 'narrations': session.tally.narrations}
+        'state': node.state,
+        'model': node.settings.model or 'embedded',
+        'failures': session.failures,
+        'resets': session.resets,
+        'questions waiting': worker.waiting,
+        'answers': session.tally.answers,
+        'answers failed': session.tally.answers_failed,
+        'narrations': session.tally.narrations,
+    }
     if seen := session.newest:
         report = seen.report
         values |= {
             'recomputed share': f'{report.tokens_recomputed / max(report.tokens, 1):.3f}',
             'kept share': f'{report.tokens_kept / max(report.visual_tokens, 1):.3f}',
             **{f'{stage} [ms]': f'{ms:.2f}' for stage, ms in report.ms.items()},
-            'total [ms]': f'{seen.total_ms:.2f}', 'memory [tokens]': report.memory_tokens,
-            'memory [MiB]': f'{report.memory_bytes / 2**20:.1f}', 'memory budget [MiB]': seen.settings.memory_mib}
+            'total [ms]': f'{seen.total_ms:.2f}',
+            'memory [tokens]': report.memory_tokens,
+            'memory [MiB]': f'{report.memory_bytes / 2**20:.1f}',
+            'memory budget [MiB]': seen.settings.memory_mib,
+        }
     return _status(node, 'model', level, message, values | _gpu_memory())
 
 
 def _status(node, part: str, level: bytes, message: str, values: dict) -> DiagnosticStatus:
-    return DiagnosticStatus(level=level, name=f'{node.get_fully_qualified_name()}: {part}', message=message,
-                            hardware_id=node.settings.device,
-                            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+    return DiagnosticStatus(
+        level=level,
+        name=f'{node.get_fully_qualified_name()}: {part}',
+        message=message,
+        hardware_id=node.settings.device,
+        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+    )
 
 
 def _gpu_memory() -> dict[str, str]:
-    torch = sys.modules.get('torch')        # not imported here: that takes seconds
+    torch = sys.modules.get('torch')  # not imported here: that takes seconds
     if torch is None or not hasattr(torch, 'cuda') or not torch.cuda.is_initialized():
         return {}
     allocated = sum(map(torch.cuda.memory_allocated, range(torch.cuda.device_count())))

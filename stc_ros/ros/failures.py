@@ -9,9 +9,12 @@ import sys
 def out_of_memory(error: BaseException) -> bool:
     """Whether a device's or the machine's memory ran out."""
     text = str(error).lower()
-    return (isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError'
-            or isinstance(error, RuntimeError) and any(phrase in text for phrase in (
-                'out of memory', 'not enough memory', "can't allocate memory")))
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == 'OutOfMemoryError'
+        or isinstance(error, RuntimeError)
+        and any(phrase in text for phrase in ('out of memory', 'not enough memory', "can't allocate memory"))
+    )
 
 
 def release_memory() -> None:

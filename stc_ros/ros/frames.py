@@ -13,15 +13,38 @@ from stc_ros.ros.serialized import read_image
 
 # Bytes per pixel of the encodings of sensor_msgs/Image that can be converted.
 ENCODINGS = {
-    'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1, '8UC1': 1, '8UC3': 3, '8UC4': 4,
-    'rgb16': 6, 'bgr16': 6, 'rgba16': 8, 'bgra16': 8, 'mono16': 2,
-    'bayer_rggb8': 1, 'bayer_bggr8': 1, 'bayer_gbrg8': 1, 'bayer_grbg8': 1,
-    'uyvy': 2, 'yuv422': 2, 'yuyv': 2, 'yuv422_yuy2': 2,
+    'rgb8': 3,
+    'bgr8': 3,
+    'rgba8': 4,
+    'bgra8': 4,
+    'mono8': 1,
+    '8UC1': 1,
+    '8UC3': 3,
+    '8UC4': 4,
+    'rgb16': 6,
+    'bgr16': 6,
+    'rgba16': 8,
+    'bgra16': 8,
+    'mono16': 2,
+    'bayer_rggb8': 1,
+    'bayer_bggr8': 1,
+    'bayer_gbrg8': 1,
+    'bayer_grbg8': 1,
+    'uyvy': 2,
+    'yuv422': 2,
+    'yuyv': 2,
+    'yuv422_yuy2': 2,
 }
-ALIASES = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8'}     # what OpenCV means by them
+ALIASES = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8'}  # what OpenCV means by them
 # Encodings that are resized as they are; which channel is red, green, blue.
-CHANNELS = {'rgb8': (0, 1, 2), 'bgr8': (2, 1, 0), 'rgba8': (0, 1, 2), 'bgra8': (2, 1, 0), '8UC3': (2, 1, 0),
-            '8UC4': (2, 1, 0)}
+CHANNELS = {
+    'rgb8': (0, 1, 2),
+    'bgr8': (2, 1, 0),
+    'rgba8': (0, 1, 2),
+    'bgra8': (2, 1, 0),
+    '8UC3': (2, 1, 0),
+    '8UC4': (2, 1, 0),
+}
 # A jpeg is decoded in no less than this many times the size asked for: a grey level off, or at fine stripes more.
 JPEG_SPARE = 2
 ENCODINGS_NEEDING_EVEN_WIDTH = ('uyvy', 'yuv422', 'yuyv', 'yuv422_yuy2')
@@ -48,6 +71,7 @@ def read(serialized: bytes, kind):
         raise FrameRefused('cut off', str(error)) from None
     if message is None:
         from rclpy.serialization import deserialize_message
+
         message = deserialize_message(serialized, kind)
     return message
 
@@ -79,7 +103,7 @@ class Compressed(Picture):
 
     def __init__(self, message):
         self.message = message
-        _open(message)                  # reads the header only: what is no picture at all is refused before it counts
+        _open(message)  # reads the header only: what is no picture at all is refused before it counts
 
     def resize(self, height: int, width: int, mode: str):
         """uint8 tensor [1, 3, height, width]. Raises `FrameRefused`."""
@@ -101,8 +125,11 @@ def _rows(message) -> np.ndarray:
     """A checked message's bytes without each row's padding, uint8 [H, bytes], not copied. Raises `FrameRefused`."""
     encoding, height, width = message.encoding, message.height, message.width
     if encoding not in ENCODINGS:
-        raise FrameRefused(f'encoding {encoding}', f'encoding {encoding!r} cannot be converted to RGB; supported are '
-                                                   f'{", ".join(ENCODINGS)}, and jpeg and png as CompressedImage')
+        raise FrameRefused(
+            f'encoding {encoding}',
+            f'encoding {encoding!r} cannot be converted to RGB; supported are '
+            f'{", ".join(ENCODINGS)}, and jpeg and png as CompressedImage',
+        )
     if not height or not width:
         raise FrameRefused('size', f'the image is empty: {width} x {height}')
     row = width * ENCODINGS[encoding]
@@ -110,8 +137,10 @@ def _rows(message) -> np.ndarray:
         raise FrameRefused('step', f'step is {message.step} bytes, but {width} pixels of {encoding} take {row}')
     data = np.frombuffer(message.data, np.uint8)
     if len(data) != message.step * height:
-        raise FrameRefused('data', f'data has {len(data)} bytes, but step x height is {message.step} x {height} = '
-                                   f'{message.step * height}')
+        raise FrameRefused(
+            'data',
+            f'data has {len(data)} bytes, but step x height is {message.step} x {height} = {message.step * height}',
+        )
     if encoding in ENCODINGS_NEEDING_EVEN_WIDTH and width % 2:
         raise FrameRefused('size', f'{encoding} shares colour between two pixels, but the width is {width}')
     return data.reshape(height, message.step)[:, :row]
@@ -119,14 +148,21 @@ def _rows(message) -> np.ndarray:
 
 def _pixels(rows: np.ndarray, channels: int) -> np.ndarray:
     """uint8 [H, bytes] -> [H, bytes / channels, channels] on the same memory."""
-    return np.lib.stride_tricks.as_strided(rows, (len(rows), rows.shape[1] // channels, channels),
-                                           (rows.strides[0], channels, 1), writeable=False)
+    return np.lib.stride_tricks.as_strided(
+        rows, (len(rows), rows.shape[1] // channels, channels), (rows.strides[0], channels, 1), writeable=False
+    )
 
 
 def _convert(message, rows: np.ndarray) -> np.ndarray:
-    plain = SimpleNamespace(encoding=ALIASES.get(message.encoding, message.encoding), height=message.height,
-                            width=message.width, step=rows.shape[1], is_bigendian=message.is_bigendian,
-                            data=np.ascontiguousarray(rows), header=message.header)
+    plain = SimpleNamespace(
+        encoding=ALIASES.get(message.encoding, message.encoding),
+        height=message.height,
+        width=message.width,
+        step=rows.shape[1],
+        is_bigendian=message.is_bigendian,
+        data=np.ascontiguousarray(rows),
+        header=message.header,
+    )
     return np.ascontiguousarray(_converter()(plain))
 
 
@@ -134,15 +170,19 @@ def _converter():
     """A function from an Image without padding to RGB: rosbags-image's, or else a sourced ROS's."""
     try:
         from rosbags.image import image_to_cvimage
+
         return lambda image: image_to_cvimage(image, 'rgb8')
     except ImportError:
         pass
     try:
         from cv_bridge import CvBridge
+
         return lambda image: CvBridge().imgmsg_to_cv2(image, 'rgb8')
     except ImportError:
-        raise ImportError('images cannot be converted: pip install "rosbags-image[opencv-headless]", or source a ROS 2 '
-                          'that has cv_bridge') from None
+        raise ImportError(
+            'images cannot be converted: pip install "rosbags-image[opencv-headless]", or source a ROS 2 '
+            'that has cv_bridge'
+        ) from None
 
 
 def _open(message) -> Image.Image:
@@ -161,7 +201,7 @@ def _decompress(message, least: tuple[int, int] | None = None) -> np.ndarray:
     """uint8 [H, W, 3]. least: width and height that suffice of a jpeg; it is then decoded at 1/2, 1/4 or 1/8."""
     picture = _open(message)
     try:
-        if picture.mode.startswith('I'):        # 16 bits per pixel: keep the upper 8
+        if picture.mode.startswith('I'):  # 16 bits per pixel: keep the upper 8
             return np.repeat((np.asarray(picture, np.uint32) >> 8).astype(np.uint8)[..., None], 3, axis=2)
         if least and picture.format == 'JPEG':
             picture.draft(None, least)

@@ -1,6 +1,6 @@
 """The process of the node: signals, the Fast DDS profile, two threads, and a clean end.
 
-    ros2 run stc_ros stream --ros-args -r image:=/camera/image_raw -p prune_ratio:=0.5
+ros2 run stc_ros stream --ros-args -r image:=/camera/image_raw -p prune_ratio:=0.5
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 PROFILES = 'FASTDDS_DEFAULT_PROFILES_FILE'
-REPLY_S = 0.5       # for replies to reach their clients
-END_S = 0.5         # for each thread to end
+REPLY_S = 0.5  # for replies to reach their clients
+END_S = 0.5  # for each thread to end
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM, then end the process with code 0. Returns another code if it cannot start."""
-    for number in SIGNALS:      # nothing is open yet: end at once, and not with a traceback from the slow imports
+    for number in SIGNALS:  # nothing is open yet: end at once, and not with a traceback from the slow imports
         signal.signal(number, lambda *_: os._exit(0))
     if PROFILES not in os.environ and (file := profile()).is_file():
         os.environ[PROFILES] = str(file)
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         signaled = catch_signals()
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         node = StreamNode()
-    except (RuntimeError, SettingError) as error:       # wrong --ros-args are RuntimeErrors of several kinds
+    except (RuntimeError, SettingError) as error:  # wrong --ros-args are RuntimeErrors of several kinds
         print(f'stc_stream: {error}', file=sys.stderr)
         return 1
     executor = SingleThreadedExecutor()
@@ -54,14 +54,14 @@ def main(arguments: list[str] | None = None) -> int:
         time.sleep(0.01)
     stop_spinning(executor, ended)
     thread.join(END_S)
-    node.worker.join(END_S)     # unless it loads a model, say: that is left to its fate
-    if not thread.is_alive():   # else Fast DDS leaves its shared memory behind
+    node.worker.join(END_S)  # unless it loads a model, say: that is left to its fate
+    if not thread.is_alive():  # else Fast DDS leaves its shared memory behind
         executor.shutdown()
         node.destroy_node()
         rclpy.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)         # the interpreter would take seconds to take torch apart, and fall over a thread in its midst
+    os._exit(0)  # the interpreter would take seconds to take torch apart, and fall over a thread in its midst
 
 
 def catch_signals() -> int:
@@ -81,7 +81,7 @@ def catch_signals() -> int:
 def stop_spinning(executor, ended: threading.Event) -> None:
     """Make `spin` return."""
     ended.set()
-    executor.create_task(lambda: None)      # `wake` alone does not end a wait for work
+    executor.create_task(lambda: None)  # `wake` alone does not end a wait for work
 
 
 def spin(executor, node, ended: threading.Event) -> None:
@@ -101,14 +101,16 @@ def parser():
 
     parameters = '\n'.join(f'  {name:18} {describe(knob)}' for name, knob in KNOBS.items())
     return argparse.ArgumentParser(
-        prog='stream', formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog='stream',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         description='Watch a camera topic, narrate, and answer questions.',
         epilog=f"""example:
   stream --ros-args -r image:=/camera/image_raw -p prune_ratio:=0.5 --params-file stream.yaml
 
 parameters (-p NAME:=VALUE):
 {parameters}
-  autostart          Configure and activate at once; false leaves that to a lifecycle manager. (True)""")
+  autostart          Configure and activate at once; false leaves that to a lifecycle manager. (True)""",
+    )
 
 
 def profile() -> Path:
@@ -117,7 +119,7 @@ def profile() -> Path:
 
     try:
         share = Path(get_package_share_directory('stc_ros'))
-    except PackageNotFoundError:        # run from the repository
+    except PackageNotFoundError:  # run from the repository
         share = Path(__file__).parents[2]
     return share / 'config' / 'fastdds.xml'
 

@@ -28,8 +28,8 @@ class Publishers(Outputs):
         self._text = node.create_publisher(String, '~/narration_text', LATCHED)
         self._stats = node.create_publisher(StreamStats, '~/stats', 10)
         self._overlay = node.create_publisher(CompressedImage, '~/overlay/compressed', 1)
-        self._overlay_at = 0.0              # s, monotonic
-        self._said: set[str] = set()        # kinds of trouble that are in the log already
+        self._overlay_at = 0.0  # s, monotonic
+        self._said: set[str] = set()  # kinds of trouble that are in the log already
         self._closed = False
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class Publishers(Outputs):
 
     def seen(self, seen: Seen) -> None:
         node = self._node
-        if self._closed or not node.active:     # deactivated while the frame was in work
+        if self._closed or not node.active:  # deactivated while the frame was in work
             return
         self._stats.publish(messages.stats(seen, node.worker, node.now()))
         rate, now = seen.settings.overlay_rate, time.monotonic()
@@ -64,8 +64,10 @@ class Publishers(Outputs):
         self._once(refusal.kind, f'frame refused: {refusal} (further ones like it are counted in ~/stats)')
 
     def failed(self, where: str, error: BaseException) -> None:
-        self._once(f'{where} {type(error).__name__}', f'{where} failed: {describe(error)} (further failures like it '
-                                                      'are counted in /diagnostics)')
+        self._once(
+            f'{where} {type(error).__name__}',
+            f'{where} failed: {describe(error)} (further failures like it are counted in /diagnostics)',
+        )
 
     def was_reset(self, reason: str) -> None:
         self._log.warning(f'stream reset, everything seen is forgotten: {reason}', throttle_duration_sec=1.0)

@@ -8,9 +8,9 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-TINT = np.array((255, 96, 0), np.float32)       # orange: computed anew
-SHORTEST_SIDE = 336                             # px: small frames are enlarged so that cells can be told apart
-LONGEST_SIDE = 800                              # px: large ones are reduced, because the model waits for the picture
+TINT = np.array((255, 96, 0), np.float32)  # orange: computed anew
+SHORTEST_SIDE = 336  # px: small frames are enlarged so that cells can be told apart
+LONGEST_SIDE = 800  # px: large ones are reduced, because the model waits for the picture
 
 
 def draw(image: np.ndarray, report) -> np.ndarray:
@@ -51,8 +51,10 @@ def _with_legend(image: np.ndarray, report) -> np.ndarray:
     recomputed = report.tokens_recomputed / max(report.tokens, 1)
     kept = report.tokens_kept / max(report.visual_tokens, 1)
     reused = '' if math.isnan(report.similarity) else f'; similarity of the rest {report.similarity:.3f}'
-    lines = (f'orange: recomputed patches, {recomputed:.0%} of {report.tokens}' + reused,
-             f'bright: kept tokens, {kept:.0%} of {report.visual_tokens}')
+    lines = (
+        f'orange: recomputed patches, {recomputed:.0%} of {report.tokens}' + reused,
+        f'bright: kept tokens, {kept:.0%} of {report.visual_tokens}',
+    )
     legend = Image.new('RGB', (image.shape[1], 40))
     pen = ImageDraw.Draw(legend)
     pen.text((6, 4), lines[0], fill=tuple(int(channel) for channel in TINT))

@@ -46,16 +46,22 @@ class Parameters:
 
 def _whole_numbers(parameters: list[Parameter]) -> list[Parameter]:
     """Take 2 for 2.0, which `ros2 param set` makes of "2"; rclpy alone would refuse it."""
-    return [Parameter(p.name, value=float(p.value))
-            if p.type_ is Parameter.Type.INTEGER and p.name in KNOBS and KNOBS[p.name].type is float else p
-            for p in parameters]
+    return [
+        Parameter(p.name, value=float(p.value))
+        if p.type_ is Parameter.Type.INTEGER and p.name in KNOBS and KNOBS[p.name].type is float
+        else p
+        for p in parameters
+    ]
 
 
 def describe(knob: Knob) -> ParameterDescriptor:
     """A descriptor from which rqt_reconfigure makes a slider: finite limits, no step, read-only where fixed."""
     descriptor = ParameterDescriptor(
-        name=knob.name, description=f'{knob.text} [{knob.unit}]' if knob.unit else knob.text,
-        additional_constraints=f'one of: {", ".join(knob.choices)}' if knob.choices else '', read_only=not knob.live)
+        name=knob.name,
+        description=f'{knob.text} [{knob.unit}]' if knob.unit else knob.text,
+        additional_constraints=f'one of: {", ".join(knob.choices)}' if knob.choices else '',
+        read_only=not knob.live,
+    )
     if knob.low is not None and knob.type is float:
         descriptor.floating_point_range = [FloatingPointRange(from_value=knob.low, to_value=knob.high, step=0.0)]
     elif knob.low is not None:

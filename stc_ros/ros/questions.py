@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-MAX_CHARACTERS = 20_000     # beyond this a question is not even tokenized
+MAX_CHARACTERS = 20_000  # beyond this a question is not even tokenized
 
 
 class Error(enum.Enum):
@@ -35,7 +35,7 @@ class Reply:
     error: Error
     message: str = ''
     answer: str = ''
-    finished: bool = False          # the model ended the answer by itself
+    finished: bool = False  # the model ended the answer by itself
     first_stamp: int = 0
     last_stamp: int = 0
     frames_seen: int = 0
@@ -44,7 +44,7 @@ class Reply:
     time_to_first_token: float = 0.0
     tokens_per_second: float = 0.0
     tokens: int = 0
-    chances: Sequence[tuple[int, float]] = ()   # of the tokens, see stc_ros.answer.AnswerReport
+    chances: Sequence[tuple[int, float]] = ()  # of the tokens, see stc_ros.answer.AnswerReport
 
 
 class Question:
@@ -55,16 +55,22 @@ class Question:
     and the number of tokens so far, on the worker's thread.
     """
 
-    def __init__(self, text: str, max_new_tokens: int, on_reply: Callable[[Reply], None],
-                 on_piece: Callable[[str, int], None] | None = None, narrates: bool = False):
+    def __init__(
+        self,
+        text: str,
+        max_new_tokens: int,
+        on_reply: Callable[[Reply], None],
+        on_piece: Callable[[str, int], None] | None = None,
+        narrates: bool = False,
+    ):
         self.text = text
         self.max_new_tokens = max_new_tokens
         self.narrates = narrates
         self._on_reply = on_reply
         self._on_piece = on_piece
         self._arrived = time.monotonic()
-        self._first_token = self._last_token = 0.0     # s, monotonic
-        self._known = {}            # what the answer rests on: fields of Reply
+        self._first_token = self._last_token = 0.0  # s, monotonic
+        self._known = {}  # what the answer rests on: fields of Reply
         self._pieces: list[str] = []
         self._tokens = 0
         self._lock = threading.Lock()
@@ -94,9 +100,16 @@ class Question:
                 return False
             self.ended = True
         tokens, decoding = self._tokens, self._last_token - self._first_token
-        self._on_reply(Reply(
-            error=error, message=message or error.value, answer=''.join(self._pieces), finished=finished,
-            time_to_first_token=self._first_token - self._arrived if tokens else 0.0,
-            tokens_per_second=(tokens - 1) / decoding if decoding > 0 else 0.0, tokens=tokens,
-            **self._known))
+        self._on_reply(
+            Reply(
+                error=error,
+                message=message or error.value,
+                answer=''.join(self._pieces),
+                finished=finished,
+                time_to_first_token=self._first_token - self._arrived if tokens else 0.0,
+                tokens_per_second=(tokens - 1) / decoding if decoding > 0 else 0.0,
+                tokens=tokens,
+                **self._known,
+            )
+        )
         return True

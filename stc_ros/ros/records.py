@@ -25,19 +25,19 @@ class Seen:
     """What became of a frame: the stream's report, the settings in force, and the milliseconds around the stream."""
 
     frame: Frame
-    report: Any                 # stc_ros.stream.FrameReport
+    report: Any  # stc_ros.stream.FrameReport
     settings: Settings
-    queue_ms: float             # waited in the mailbox
-    total_ms: float             # decoding and all stages
+    queue_ms: float  # waited in the mailbox
+    total_ms: float  # decoding and all stages
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
     """A narration and the frames that it tells about: those since the narration before."""
 
-    header: Any                 # of the newest frame
-    first_stamp: int            # ns: of the oldest that the memory still has
-    last_stamp: int             # ns: of the newest
+    header: Any  # of the newest frame
+    first_stamp: int  # ns: of the oldest that the memory still has
+    last_stamp: int  # ns: of the newest
     frames: int
     scene_change: bool
 

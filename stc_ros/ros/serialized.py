@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-LITTLE, BIG = b'\x00\x01', b'\x00\x00'      # plain CDR, by the order of a number's bytes
-HEADER = 4                                  # bytes before the first field; alignment counts from behind them
+LITTLE, BIG = b'\x00\x01', b'\x00\x00'  # plain CDR, by the order of a number's bytes
+HEADER = 4  # bytes before the first field; alignment counts from behind them
 
 
 class Reader:
@@ -28,7 +28,7 @@ class Reader:
         self.at += -(self.at - HEADER) % size
         if self.at + size > len(self.data):
             raise ValueError(f'the message ends after {len(self.data)} bytes, in the midst of a field')
-        value, = struct.unpack_from(self.order + kind, self.data, self.at)
+        (value,) = struct.unpack_from(self.order + kind, self.data, self.at)
         self.at += size
         return value
 
@@ -38,7 +38,7 @@ class Reader:
         if self.at + count > len(self.data):
             raise ValueError(f'the message has {len(self.data) - self.at} of {count} bytes of data')
         self.at += count
-        return self.data[self.at - count:self.at]
+        return self.data[self.at - count : self.at]
 
     def text(self) -> str:
         return str(self.octets()[:-1], 'utf-8', 'replace')
@@ -57,6 +57,11 @@ def read_image(serialized: bytes, compressed: bool):
     if compressed:
         fields = {'format': take.text()}
     else:
-        fields = {'height': take.number('I'), 'width': take.number('I'), 'encoding': take.text(),
-                  'is_bigendian': take.number('B'), 'step': take.number('I')}
+        fields = {
+            'height': take.number('I'),
+            'width': take.number('I'),
+            'encoding': take.text(),
+            'is_bigendian': take.number('B'),
+            'step': take.number('I'),
+        }
     return SimpleNamespace(header=header, **fields, data=np.frombuffer(take.octets(), np.uint8))

@@ -17,8 +17,8 @@ from stc_ros.ros.records import Frame, Outputs, Seen, Telling
 from stc_ros.settings import Settings
 from stc_ros.telling import say_new, tidy
 
-MOST_UNTOLD = 4096          # frames that a narration may tell about
-LATE_NS = 500_000_000       # a stamp this much older than the newest begins anew (a looped bag); less is a late frame
+MOST_UNTOLD = 4096  # frames that a narration may tell about
+LATE_NS = 500_000_000  # a stamp this much older than the newest begins anew (a looped bag); less is a late frame
 
 
 @dataclass(slots=True)
@@ -38,8 +38,14 @@ class Session:
     end: replies to a question (error, message, finished).
     """
 
-    def __init__(self, load: Callable[[Settings], Any], decode: Callable[[Any], Frame], outputs: Outputs,
-                 clock: Callable[[], int], end: Callable[..., None]):
+    def __init__(
+        self,
+        load: Callable[[Settings], Any],
+        decode: Callable[[Any], Frame],
+        outputs: Outputs,
+        clock: Callable[[], int],
+        end: Callable[..., None],
+    ):
         self._load, self._decode, self.outputs, self.clock, self._end = load, decode, outputs, clock, end
         self.mailbox = Mailbox()
         self.tally = Tally()
@@ -48,14 +54,14 @@ class Session:
         self.stream: Any = None
         self.settings = Settings()
         self.newest: Seen | None = None
-        self.question: Question | None = None       # in work
-        self.due: bool | None = None                # narration is due; True: because the scene changed
-        self.look_s = self.talk_s = 0.0             # how long the last frame took; talked since
-        self.looked_at = 0.0                        # s, monotonic: when the last frame was begun
-        self._answer: Any = None                    # the text of the question in work, piece by piece
-        self._telling: Telling | None = None        # when that question is a narration
-        self._untold: deque[int] = deque(maxlen=MOST_UNTOLD)    # stamps of the frames since the last narration
-        self._last_told = ''                        # the last narration, before what is old was left out
+        self.question: Question | None = None  # in work
+        self.due: bool | None = None  # narration is due; True: because the scene changed
+        self.look_s = self.talk_s = 0.0  # how long the last frame took; talked since
+        self.looked_at = 0.0  # s, monotonic: when the last frame was begun
+        self._answer: Any = None  # the text of the question in work, piece by piece
+        self._telling: Telling | None = None  # when that question is a narration
+        self._untold: deque[int] = deque(maxlen=MOST_UNTOLD)  # stamps of the frames since the last narration
+        self._last_told = ''  # the last narration, before what is old was left out
 
     def start(self, settings: Settings) -> None:
         """Load the model and start a stream. Raises what loading raises."""
@@ -88,7 +94,7 @@ class Session:
 
     def begin(self, in_work: int = 0) -> None:
         """Start afresh, as at activation; `in_work` frames have been taken from the mailbox already."""
-        if self._telling:               # of what is forgotten now
+        if self._telling:  # of what is forgotten now
             self._end(self.question, Error.SHUTDOWN)
             self.close_answer()
         if self.stream:
@@ -120,8 +126,9 @@ class Session:
         else:
             now = self.clock()
             self.mailbox.seen(now)
-            self._note(Seen(frame, report, self.settings, (began - received) / 1e6,
-                            (time.monotonic() - self.looked_at) * 1e3))
+            self._note(
+                Seen(frame, report, self.settings, (began - received) / 1e6, (time.monotonic() - self.looked_at) * 1e3)
+            )
         self.look_s, self.talk_s = time.monotonic() - self.looked_at, 0.0
 
     @property
@@ -158,13 +165,15 @@ class Session:
         if not self._untold:
             return
         newest = self.newest.frame
-        first = max(self._untold[0], self.newest.report.first_stamp)        # what the memory has forgotten is not told
+        first = max(self._untold[0], self.newest.report.first_stamp)  # what the memory has forgotten is not told
         frames = sum(stamp >= first for stamp in self._untold)
         seconds = max(1, round((newest.stamp - first) / 1e9))
         prompt = self.stream.model.ask_narration(self.settings.narration_prompt, frames, seconds)
         telling = Telling(newest.header, first, newest.stamp, frames, scene_change)
-        self.take_up(Question(prompt, self.settings.max_new_tokens, lambda reply: self._told(telling, reply),
-                              narrates=True), telling)
+        self.take_up(
+            Question(prompt, self.settings.max_new_tokens, lambda reply: self._told(telling, reply), narrates=True),
+            telling,
+        )
 
     def speak(self) -> None:
         """Produce the next piece of the question in work, or end it."""
@@ -188,9 +197,14 @@ class Session:
     def _ask(self, question: Question) -> None:
         self._answer = self.stream.ask(question.text, question.max_new_tokens)
         counts, report = self.mailbox.counts(), self._answer.report
-        question.begin(first_stamp=report.first_stamp, last_stamp=report.last_stamp, frames_seen=counts.seen,
-                       frames_dropped=counts.dropped, frame_age=(self.clock() - report.last_stamp) / 1e9,
-                       chances=report.chances)
+        question.begin(
+            first_stamp=report.first_stamp,
+            last_stamp=report.last_stamp,
+            frames_seen=counts.seen,
+            frames_dropped=counts.dropped,
+            frame_age=(self.clock() - report.last_stamp) / 1e9,
+            chances=report.chances,
+        )
 
     def _explain(self, error: Exception) -> tuple[Error, str]:
         """The error code and message for what stream.ask raised; recovers when memory ran out."""
@@ -254,7 +268,7 @@ class Session:
             return
         question = self.question
         self.close_answer()
-        traceback.clear_frames(error.__traceback__)     # tensors of the calls that failed
+        traceback.clear_frames(error.__traceback__)  # tensors of the calls that failed
         self.reset(reason)
         release_memory()
         if question:

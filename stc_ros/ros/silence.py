@@ -20,21 +20,28 @@ def causes_of_silence(node, subscription) -> list[str]:
     for publisher in publishers:
         who = f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'
         if publisher.topic_type != wanted:
-            causes.append(f'{who} publishes {publisher.topic_type} there, not {wanted}: set image_transport to '
-                          f'{"compressed" if "Compressed" in publisher.topic_type else "raw"} or remap image')
+            causes.append(
+                f'{who} publishes {publisher.topic_type} there, not {wanted}: set image_transport to '
+                f'{"compressed" if "Compressed" in publisher.topic_type else "raw"} or remap image'
+            )
             continue
         compatible, reason = qos_check_compatible(publisher.qos_profile, subscription.qos_profile)
         if compatible == QoSCompatibility.ERROR:
-            causes.append(f'the QoS of {who} does not fit ({reason.strip()}): '
-                          f'change qos_overrides.{topic}.subscription.*')
+            causes.append(
+                f'the QoS of {who} does not fit ({reason.strip()}): change qos_overrides.{topic}.subscription.*'
+            )
     if causes:
         return causes
     if not os.environ.get(PROFILES) and 'fastrtps' in get_rmw_implementation_identifier():
-        causes.append(f'{PROFILES} is not set: without a profile images above 512 KiB are lost between processes; '
-                      'set it to share/stc_ros/config/fastdds.xml')
+        causes.append(
+            f'{PROFILES} is not set: without a profile images above 512 KiB are lost between processes; '
+            'set it to share/stc_ros/config/fastdds.xml'
+        )
     else:
-        causes.append(f'{len(publishers)} publisher(s) fit, but send nothing, or images above 512 KiB are lost because '
-                      f'{PROFILES} is not set where they run (set it to share/stc_ros/config/fastdds.xml)')
+        causes.append(
+            f'{len(publishers)} publisher(s) fit, but send nothing, or images above 512 KiB are lost because '
+            f'{PROFILES} is not set where they run (set it to share/stc_ros/config/fastdds.xml)'
+        )
     return causes
 
 
@@ -45,9 +52,16 @@ def type_name(message_type) -> str:
 
 
 def _nobody(node, topic: str) -> str:
-    images = [name for name, types in node.get_topic_names_and_types()
-              if any(t in ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage') for t in types)
-              and name != topic and node.count_publishers(name) and not name.endswith('/overlay/compressed')]
+    images = [
+        name
+        for name, types in node.get_topic_names_and_types()
+        if any(t in ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage') for t in types)
+        and name != topic
+        and node.count_publishers(name)
+        and not name.endswith('/overlay/compressed')
+    ]
     hint = f'; images are published on {", ".join(sorted(images))}' if images else ''
-    return (f'nobody publishes on {topic}{hint}: start the camera, or name its topic '
-            '(image:=... with ros2 launch, -r image:=... with ros2 run)')
+    return (
+        f'nobody publishes on {topic}{hint}: start the camera, or name its topic '
+        '(image:=... with ros2 launch, -r image:=... with ros2 run)'
+    )

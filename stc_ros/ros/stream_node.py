@@ -33,8 +33,8 @@ from stc_ros.settings import Settings
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 NEWEST_ONLY = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
-UNLOAD_S = 30.0             # longest wait for the turn in work when the model is given up; a frame may take seconds
-SAY_SILENCE_AGAIN = 6       # a camera that stays silent is named after 5 s, 30 s, 180 s, ...
+UNLOAD_S = 30.0  # longest wait for the turn in work when the model is given up; a frame may take seconds
+SAY_SILENCE_AGAIN = 6  # a camera that stays silent is named after 5 s, 30 s, 180 s, ...
 
 
 def load_stream(settings: Settings):
@@ -52,6 +52,7 @@ def load_stream(settings: Settings):
 
 def transition(to: str):
     """A lifecycle callback that moves to state `to` if it succeeds; rclpy would swallow what it raises."""
+
     def decorate(callback):
         @functools.wraps(callback)
         def guarded(self, state) -> TransitionCallbackReturn:
@@ -64,7 +65,9 @@ def transition(to: str):
             if result == SUCCESS:
                 self.state = to
             return result
+
         return guarded
+
     return decorate
 
 
@@ -75,10 +78,10 @@ class StreamNode(LifecycleNode):
     """
 
     def __init__(self, load: Callable[[Settings], Any] = load_stream, **options):
-        self._ask_server = self._jumps = None       # first, because `destroy_node` is also called if this fails
+        self._ask_server = self._jumps = None  # first, because `destroy_node` is also called if this fails
         super().__init__('stc_stream', **options)
         self.state = 'unconfigured'
-        self.fault = ''                             # why the node does not work; empty if it does
+        self.fault = ''  # why the node does not work; empty if it does
         self._load = load
         self._knobs = Parameters(self, self._apply)
         autostart = self.declare_parameter('autostart', True).value
@@ -90,14 +93,15 @@ class StreamNode(LifecycleNode):
         self._subscription = self._narration_timer = None
         self._loading: Future | None = None
         self._closing = threading.Event()
-        self._frame_at = self._named_silence_s = 0.0    # s, monotonic: newest frame; silence that has been named
+        self._frame_at = self._named_silence_s = 0.0  # s, monotonic: newest frame; silence that has been named
         self.worker = self._new_worker()
         self.create_service(Trigger, '~/reset', self._on_reset)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._report_health, clock=self._steady)
         self._jumps = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
-            post_callback=self._on_jump_back)
+            post_callback=self._on_jump_back,
+        )
         if autostart:
             self._starter = self.create_timer(0.0, self._begin_loading, clock=self._steady)
 
@@ -159,11 +163,16 @@ class StreamNode(LifecycleNode):
             return TransitionCallbackReturn.ERROR
         self.worker.resume()
         self._outputs.forget_trouble()
-        self._ask_server = self._ask_server or AskServer(self)      # not before: a service that is there should work
+        self._ask_server = self._ask_server or AskServer(self)  # not before: a service that is there should work
         self._frame_at, self._named_silence_s = time.monotonic(), 0.0
         self._subscription = self.create_subscription(
-            self._image_type, self.image_topic, self._on_image, NEWEST_ONLY, raw=True,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            self._image_type,
+            self.image_topic,
+            self._on_image,
+            NEWEST_ONLY,
+            raw=True,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
         self._set_narration_timer(self.settings.narration_period)
         self.get_logger().info(f'watching {self.image_topic}')
         return SUCCESS
@@ -173,7 +182,7 @@ class StreamNode(LifecycleNode):
         self._stop_watching()
         if not self.worker.alive:
             return TransitionCallbackReturn.ERROR
-        self.worker.pause()                 # not waited for: the questions that end are replied to by this very thread
+        self.worker.pause()  # not waited for: the questions that end are replied to by this very thread
         return SUCCESS
 
     @transition(to='unconfigured')
@@ -223,7 +232,7 @@ class StreamNode(LifecycleNode):
 
     def _stop_watching(self) -> None:
         if self.active:
-            self.state = 'inactive'         # from here on questions are refused
+            self.state = 'inactive'  # from here on questions are refused
         if self._subscription:
             self.destroy_subscription(self._subscription)
         self._subscription = None
@@ -260,7 +269,7 @@ class StreamNode(LifecycleNode):
     def _set_narration_timer(self, period: float) -> None:
         if self._narration_timer:
             if self._narration_timer.timer_period_ns == int(period * 1e9):
-                return                          # anew, it would begin to wait anew
+                return  # anew, it would begin to wait anew
             self.destroy_timer(self._narration_timer)
         self._narration_timer = self.create_timer(period, self._on_narration_time) if period else None
 
@@ -280,9 +289,12 @@ class StreamNode(LifecycleNode):
             self.worker.reset(f'time jumped back by {-jump.delta.nanoseconds / 1e9:.1f} s, as when a bag starts over')
 
     def _report_health(self) -> None:
-        self._diagnostics.publish(DiagnosticArray(
-            header=Header(stamp=self.get_clock().now().to_msg()),
-            status=[diagnostics.camera_status(self, self.now()), diagnostics.model_status(self)]))
+        self._diagnostics.publish(
+            DiagnosticArray(
+                header=Header(stamp=self.get_clock().now().to_msg()),
+                status=[diagnostics.camera_status(self, self.now()), diagnostics.model_status(self)],
+            )
+        )
         patience = max(diagnostics.SILENT_AFTER_S, SAY_SILENCE_AGAIN * self._named_silence_s)
         if self.active and self.silent_s > patience:
             self._named_silence_s = self.silent_s

@@ -21,7 +21,7 @@ from stc_ros.ros.records import Frame, Outputs
 from stc_ros.ros.session import Session
 from stc_ros.settings import Settings
 
-LONGEST_WAIT_S = 3600.0     # a lock takes no more than some centuries
+LONGEST_WAIT_S = 3600.0  # a lock takes no more than some centuries
 
 
 class Worker:
@@ -30,11 +30,16 @@ class Worker:
     load: settings -> stream. decode: message -> `Frame`, or raises `FrameRefused`. clock: the node's, in ns.
     """
 
-    def __init__(self, load: Callable[[Settings], Any], decode: Callable[[Any], Frame], outputs: Outputs,
-                 clock: Callable[[], int] = time.time_ns):
+    def __init__(
+        self,
+        load: Callable[[Settings], Any],
+        decode: Callable[[Any], Frame],
+        outputs: Outputs,
+        clock: Callable[[], int] = time.time_ns,
+    ):
         self.session = Session(load, decode, outputs, clock, self.end)
         self.mailbox = self.session.mailbox
-        self.busy_since: float | None = None        # s, monotonic: when the turn in work began
+        self.busy_since: float | None = None  # s, monotonic: when the turn in work began
         self._jobs: deque[tuple[Callable[[], Any], Future]] = deque()
         self._questions: deque[Question] = deque()
         self._stopped: tuple[Error, str] | None = None
@@ -151,14 +156,14 @@ class Worker:
                 self.busy_since = time.monotonic()
                 turn()
                 self.busy_since = None
-        except BaseException as error:      # SystemExit and the like too: nobody else would answer for this thread
+        except BaseException as error:  # SystemExit and the like too: nobody else would answer for this thread
             self.stop(Error.MODEL_FAILURE, f'the worker thread died: {describe(error)}')
             self.session.outputs.died(error)
         finally:
-            if self.session.question:       # taken up while `stop` looked for those that wait
+            if self.session.question:  # taken up while `stop` looked for those that wait
                 self.session.question.end(*self._stopped)
             self.session.close_answer()
-            self.session.stream = None      # whoever keeps this worker for a while does not keep the model
+            self.session.stream = None  # whoever keeps this worker for a while does not keep the model
 
     def _next_turn(self) -> Callable[[], None] | None:
         """What to do next; waits until there is something, or until it is time to stop (None)."""

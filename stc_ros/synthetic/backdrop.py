@@ -19,14 +19,14 @@ import numpy as np
 from stc_ros.synthetic.render import UNIT
 from stc_ros.video import Video, VideoError
 
-WIDTH = 384             # pixels of the longest side, as clips are held in memory
-RATE = 8.0              # frames of a world in a second
-LEARNED, EVALUATED = (0.0, 0.7), (0.75, 1.0)        # parts of a clip's length: what a model learns from, and what not
-SIDES = (0.5, 0.9)      # of the square that is shown, as a share of the clip's height
-DRIFTING = 0.5          # of the crops move
-DRIFT = 0.4             # fastest drift, units a frame: slower than any object moves
-LIGHT = (0.45, 0.7)     # of the video's own: a white wall at full light would hide a white object
-CLIPS = Path(__file__).parents[3] / 'shared' / 'clips'      # beside the repository, where there are any
+WIDTH = 384  # pixels of the longest side, as clips are held in memory
+RATE = 8.0  # frames of a world in a second
+LEARNED, EVALUATED = (0.0, 0.7), (0.75, 1.0)  # parts of a clip's length: what a model learns from, and what not
+SIDES = (0.5, 0.9)  # of the square that is shown, as a share of the clip's height
+DRIFTING = 0.5  # of the crops move
+DRIFT = 0.4  # fastest drift, units a frame: slower than any object moves
+LIGHT = (0.45, 0.7)  # of the video's own: a white wall at full light would hide a white object
+CLIPS = Path(__file__).parents[3] / 'shared' / 'clips'  # beside the repository, where there are any
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Backdrop:
         view = self._view(seed)
         pictures, rate = decode(self.files[view.clip], self.part)
         picture = pictures[bounce(round(view.start + frame * rate / RATE), len(pictures) - 1)]
-        unit = view.side / UNIT                                                     # pixels of the clip
+        unit = view.side / UNIT  # pixels of the clip
         x = reflect(view.x + unit * (camera_x + view.drift[0] * frame), picture.shape[1] - view.side)
         y = reflect(view.y + unit * (camera_y + view.drift[1] * frame), picture.shape[0] - view.side)
         if view.mirrored:
@@ -76,9 +76,16 @@ class Backdrop:
         height, width = pictures.shape[1:3]
         side = draw.uniform(*SIDES) * min(height, width)
         drift = tuple(draw.uniform(-DRIFT, DRIFT) for _ in range(2))
-        return View(clip, draw.uniform(0, len(pictures)), side, draw.uniform(0, width - side),
-                    draw.uniform(0, height - side), drift if draw.random() < DRIFTING else (0.0, 0.0),
-                    draw.random() < 0.5, draw.uniform(*LIGHT))
+        return View(
+            clip,
+            draw.uniform(0, len(pictures)),
+            side,
+            draw.uniform(0, width - side),
+            draw.uniform(0, height - side),
+            drift if draw.random() < DRIFTING else (0.0, 0.0),
+            draw.random() < 0.5,
+            draw.uniform(*LIGHT),
+        )
 
 
 def find_clips() -> tuple[str, ...]:
@@ -95,7 +102,7 @@ def decode(file: str, part: tuple[float, float]) -> tuple[np.ndarray, float]:
     finally:
         video.close()
     first, last = (round(share * len(pictures)) for share in part)
-    return np.stack(pictures[first:max(last, first + 1)]), video.rate
+    return np.stack(pictures[first : max(last, first + 1)]), video.rate
 
 
 def bounce(at: int, last: int) -> int:
@@ -112,11 +119,13 @@ def reflect(at: float, last: float) -> float:
 
 def enlarge(picture: np.ndarray, x: float, y: float, side: float, size: int) -> np.ndarray:
     """A square of `picture` [h, w, 3], its corner at x, y, its side `side` pixels: float32 [size, size, 3]."""
-    rows, cols = (np.clip(corner + (np.arange(size) + 0.5) * (side / size) - 0.5, 0, edge - 1.001)
-                  for corner, edge in ((y, picture.shape[0]), (x, picture.shape[1])))
+    rows, cols = (
+        np.clip(corner + (np.arange(size) + 0.5) * (side / size) - 0.5, 0, edge - 1.001)
+        for corner, edge in ((y, picture.shape[0]), (x, picture.shape[1]))
+    )
     top, left = rows.astype(int), cols.astype(int)
     down, right = (rows - top).astype(np.float32)[:, None, None], (cols - left).astype(np.float32)[:, None]
-    box = picture[top[0]:top[-1] + 2, left[0]:left[-1] + 2].astype(np.float32)
+    box = picture[top[0] : top[-1] + 2, left[0] : left[-1] + 2].astype(np.float32)
     top, left = top - top[0], left - left[0]
     wide = box[:, left] * (1 - right) + box[:, left + 1] * right
     return wide[top] * (1 - down) + wide[top + 1] * down

@@ -1,8 +1,8 @@
 """Labels for every patch of a clip, for losses that only training has.
 
-    ids, cover = patch_labels(clip, grid=14)      # which object each patch belongs to, and how much of it
-    codes = object_codes(clip)                    # attributes by [frame, id]
-    colour_of_patch = codes["colour"][np.arange(len(clip))[:, None, None], ids]     # -1 for background
+ids, cover = patch_labels(clip, grid=14)      # which object each patch belongs to, and how much of it
+codes = object_codes(clip)                    # attributes by [frame, id]
+colour_of_patch = codes["colour"][np.arange(len(clip))[:, None, None], ids]     # -1 for background
 """
 
 import numpy as np

@@ -153,8 +153,14 @@ class Score:
         return Score(*(a + b for a, b in zip(self._counts(), other._counts(), strict=True)))
 
     def _counts(self):
-        return (self.objects_right, self.objects_said, self.objects_true,
-                self.clauses_right, self.clauses_said, self.clauses_true)
+        return (
+            self.objects_right,
+            self.objects_said,
+            self.objects_true,
+            self.clauses_right,
+            self.clauses_said,
+            self.clauses_true,
+        )
 
     @property
     def object_f1(self) -> float:

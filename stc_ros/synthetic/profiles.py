@@ -26,21 +26,52 @@ class Profile:
 
 _PROFILES = {
     'static': Profile(
-        objects=(2, 5), movers=1, pause=(1, 6), rest=0.3, speed=(4.0, 10.0), cut=0.002, drift=0.004, noise=0.8,
+        objects=(2, 5),
+        movers=1,
+        pause=(1, 6),
+        rest=0.3,
+        speed=(4.0, 10.0),
+        cut=0.002,
+        drift=0.004,
+        noise=0.8,
         habits={'enter': 7.0, 'leave': 7.0, 'start': 3.0, 'recolour': 2.0},
     ),
     'patrol': Profile(
-        objects=(2, 5), movers=2, pause=(2, 8), rest=0.05, speed=(4.0, 9.0), cut=0.006, drift=0.03, noise=3.0,
-        sway=(14.0, 7.0), pan=1.3, shake=0.5,
+        objects=(2, 5),
+        movers=2,
+        pause=(2, 8),
+        rest=0.05,
+        speed=(4.0, 9.0),
+        cut=0.006,
+        drift=0.03,
+        noise=3.0,
+        sway=(14.0, 7.0),
+        pan=1.3,
+        shake=0.5,
         habits={'enter': 7.0, 'leave': 7.0, 'start': 4.0, 'recolour': 2.5},
     ),
     'busy': Profile(
-        objects=(3, 6), movers=4, pause=(1, 4), rest=0.0, speed=(2.5, 12.0), cut=0.010, drift=0.01, noise=1.5,
+        objects=(3, 6),
+        movers=4,
+        pause=(1, 4),
+        rest=0.0,
+        speed=(2.5, 12.0),
+        cut=0.010,
+        drift=0.01,
+        noise=1.5,
         habits={'enter': 8.0, 'leave': 8.0, 'start': 5.0, 'recolour': 3.0},
     ),
     'night': Profile(
-        objects=(2, 5), movers=2, pause=(2, 9), rest=0.1, speed=(2.5, 8.0), cut=0.004, drift=0.15, noise=5.0,
-        gain=0.5, shake=0.1,
+        objects=(2, 5),
+        movers=2,
+        pause=(2, 9),
+        rest=0.1,
+        speed=(2.5, 8.0),
+        cut=0.004,
+        drift=0.15,
+        noise=5.0,
+        gain=0.5,
+        shake=0.1,
         habits={'enter': 7.0, 'leave': 7.0, 'start': 4.0, 'recolour': 2.5},
     ),
 }
@@ -53,4 +84,4 @@ def profile_named(name: str) -> Profile:
     try:
         return _PROFILES[name]
     except KeyError:
-        raise ValueError(f"no profile is called {name!r}; choose one of {', '.join(PROFILES)}") from None
+        raise ValueError(f'no profile is called {name!r}; choose one of {", ".join(PROFILES)}') from None

@@ -20,17 +20,29 @@ from stc_ros.synthetic.view import View
 
 # How readily an answer is taken where the world offers it too often; 1 unless named.
 _TAKE = {
-    ('count_colour', 'zero'): 0.35, ('count_colour', 'one'): 0.6,
-    ('count_shape', 'zero'): 0.4, ('count_shape', 'one'): 0.6,
-    ('count_size', 'zero'): 0.6, ('count_size', 'one'): 0.7,
-    ('count_moving', 'zero'): 0.6, ('count_moving', 'one'): 0.4,
-    ('count_left', 'zero'): 0.2, ('count_left', 'one'): 0.6,
-    ('count_entered', 'zero'): 0.4, ('count_entered', 'one'): 0.5,
-    ('count_changed', 'zero'): 0.3, ('count_changed', 'one'): 0.4,
-    ('was_there', 'no'): 0.65, ('did_leave', 'no'): 0.38, ('is_moving', 'no'): 0.7,
+    ('count_colour', 'zero'): 0.35,
+    ('count_colour', 'one'): 0.6,
+    ('count_shape', 'zero'): 0.4,
+    ('count_shape', 'one'): 0.6,
+    ('count_size', 'zero'): 0.6,
+    ('count_size', 'one'): 0.7,
+    ('count_moving', 'zero'): 0.6,
+    ('count_moving', 'one'): 0.4,
+    ('count_left', 'zero'): 0.2,
+    ('count_left', 'one'): 0.6,
+    ('count_entered', 'zero'): 0.4,
+    ('count_entered', 'one'): 0.5,
+    ('count_changed', 'zero'): 0.3,
+    ('count_changed', 'one'): 0.4,
+    ('was_there', 'no'): 0.65,
+    ('did_leave', 'no'): 0.38,
+    ('is_moving', 'no'): 0.7,
     ('left_before_entered', 'yes'): 0.45,
-    ('which_way', 'still'): 0.15, ('which_way_shape', 'still'): 0.12,
-    ('what_moves', 'nothing'): 0.3, ('what_left', 'nothing'): 0.06, ('what_changed', 'nothing'): 0.07,
+    ('which_way', 'still'): 0.15,
+    ('which_way_shape', 'still'): 0.12,
+    ('what_moves', 'nothing'): 0.3,
+    ('what_left', 'nothing'): 0.06,
+    ('what_changed', 'nothing'): 0.07,
 }
 
 
@@ -59,12 +71,10 @@ def ask_about(
         raise IndexError(f'frame {t} is not in a clip of {len(clip)} frames')
     unknown = set(types or ()) - set(TYPES)
     if unknown:
-        raise ValueError(f"no type of question is called {sorted(unknown)[0]!r}; choose from {', '.join(TYPES)}")
+        raise ValueError(f'no type of question is called {sorted(unknown)[0]!r}; choose from {", ".join(TYPES)}')
     draw = rng if isinstance(rng, random.Random) else random.Random(int(rng.integers(1 << 62)))
     view = View(clip, t)
-    pools = {
-        type: [f for f in _BY_TYPE[type] if temporal is None or f.temporal == temporal] for type in types or TYPES
-    }
+    pools = {type: [f for f in _BY_TYPE[type] if temporal is None or f.temporal == temporal] for type in types or TYPES}
     cases: dict[str, dict[str, list]] = {}  # form -> answer -> cases not yet asked
     asked: list[Question] = []
     texts = set()

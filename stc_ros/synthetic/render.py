@@ -101,7 +101,7 @@ def place_stamp(shape: str, radius: float, x: float, y: float, size: int):
 _KINDS = ('gradient', 'checks', 'stripes', 'blobs', 'blobs')
 
 
-@lru_cache(maxsize=4)       # large pictures' take hundreds of MB
+@lru_cache(maxsize=4)  # large pictures' take hundreds of MB
 def texture(seed: int, size: int) -> np.ndarray:
     """A muted background, the same at every size.
 

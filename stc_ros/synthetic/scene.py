@@ -23,8 +23,23 @@ OPPOSITE = {'left': 'right', 'right': 'left', 'up': 'down', 'down': 'up'}
 class Thing:
     """An object of the world. Position in units of the world; `steps` still to go in its motion."""
 
-    __slots__ = ('id', 'colour', 'shape', 'size', 'radius', 'reach', 'x', 'y', 'direction', 'speed', 'steps',
-                 'leaving', 'entered', 'moves', 'moved_for')
+    __slots__ = (
+        'id',
+        'colour',
+        'shape',
+        'size',
+        'radius',
+        'reach',
+        'x',
+        'y',
+        'direction',
+        'speed',
+        'steps',
+        'leaving',
+        'entered',
+        'moves',
+        'moved_for',
+    )
 
     def __init__(self, id, colour, shape, size, radius):
         self.id, self.colour, self.shape, self.size, self.radius = id, colour, shape, size, radius

@@ -24,7 +24,7 @@ from stc_ros.synthetic.render import COLOURS, UNIT, crop_background, expose, pla
 from stc_ros.synthetic.scene import Scene
 from stc_ros.synthetic.truth import Clip, Event, Seen, Truth, place_of
 
-if TYPE_CHECKING:       # a world without one needs no video reader
+if TYPE_CHECKING:  # a world without one needs no video reader
     from stc_ros.synthetic.backdrop import Backdrop
 
 HISTORY = 64  # frames for which `Truth.events` reaches back
@@ -110,15 +110,29 @@ class World:
             x, y = x / UNIT, y / UNIT
             place, clear = place_of(x, y)
             share = float(counts[thing.id] / area)
-            seen.append(Seen(thing.id, thing.colour, thing.shape, thing.size, x, y, share,
-                             thing.moves, thing.moved_for, place, clear))
+            seen.append(
+                Seen(
+                    thing.id,
+                    thing.colour,
+                    thing.shape,
+                    thing.size,
+                    x,
+                    y,
+                    share,
+                    thing.moves,
+                    thing.moved_for,
+                    place,
+                    clear,
+                )
+            )
         seen.sort(key=lambda o: o.id)
         camera = (self._scene.camera.x / UNIT, self._scene.camera.y / UNIT)
         return Truth(self.frame, self.scene, tuple(seen), tuple(self._events), camera)
 
 
-def record(profile: str, seed: int, frames: int = 16, size: int = UNIT, skip: int = 0,
-           backdrop: Backdrop | None = None) -> Clip:
+def record(
+    profile: str, seed: int, frames: int = 16, size: int = UNIT, skip: int = 0, backdrop: Backdrop | None = None
+) -> Clip:
     """`frames` frames of a stream after the first `skip`; in the clip, frames are counted from 0 again.
 
     A stream begins at rest with every object in full view; with `skip` a clip begins in the middle of things.

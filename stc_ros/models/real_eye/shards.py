@@ -27,14 +27,14 @@ from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.backdrop import LEARNED, Backdrop
 from stc_ros.synthetic.seeds import TRAIN, TUNE
 
-SIDE = 196              # pixels of a frame: 14 x 14 patches, as the embedded model has
-CLIPS, STILLS = 8, 96    # in a shard
-FRAMES = (12, 8, 16, 12)        # of the clips of a shard, in turn
-TUNE_FRAMES = (16, 24)          # of the shards to choose by
-TUNED = (0.7, 0.75)     # the part of a backdrop that these show: neither learned from nor measured on
-FIRST_SEED = TRAIN.start + 700_000_000              # the embedded model learned from seeds below
+SIDE = 196  # pixels of a frame: 14 x 14 patches, as the embedded model has
+CLIPS, STILLS = 8, 96  # in a shard
+FRAMES = (12, 8, 16, 12)  # of the clips of a shard, in turn
+TUNE_FRAMES = (16, 24)  # of the shards to choose by
+TUNED = (0.7, 0.75)  # the part of a backdrop that these show: neither learned from nor measured on
+FIRST_SEED = TRAIN.start + 700_000_000  # the embedded model learned from seeds below
 FIRST_STILL = TRAIN.start + 900_000_000
-FIRST_STILLS, STILLS_EVERY = 12, 4                  # the first shards are stills, later each of so many
+FIRST_STILLS, STILLS_EVERY = 12, 4  # the first shards are stills, later each of so many
 TINY = Path(__file__).parents[1] / 'tiny'
 
 
@@ -88,9 +88,14 @@ def build_stills(eyes: Eyes, backdrop: Backdrop, first_seed: int, stills: int = 
         profile, seed = PROFILES[i % len(PROFILES)], first_seed + i
         clip = record_clip(profile, seed, 1, SIDE, backdrop)
         labels = label_clip(clip, coder)
-        rows.append({'covered': torch.from_numpy(labels.covered), 'words': torch.from_numpy(labels.words),
-                     'patches': eyes.see(clip.frames),
-                     'target': eyes.see_as_embedded(record_clip(profile, seed, 1).frames)})
+        rows.append(
+            {
+                'covered': torch.from_numpy(labels.covered),
+                'words': torch.from_numpy(labels.words),
+                'patches': eyes.see(clip.frames),
+                'target': eyes.see_as_embedded(record_clip(profile, seed, 1).frames),
+            }
+        )
     return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
 
 

@@ -28,16 +28,16 @@ from stc_ros.models.tiny.stage_language import train_step
 from stc_ros.models.tiny.tokenizer import Coder
 from stc_ros.synthetic.forms import TYPES
 
-SIZE = 4                # clips of a step
-ASKED = 12              # questions a clip
-TOLD = 0.3              # of the steps also narrate
-DIFFERENCES = 0.3       # of the steps are told in differences, as the `stc` pruner tells a stream
+SIZE = 4  # clips of a step
+ASKED = 12  # questions a clip
+TOLD = 0.3  # of the steps also narrate
+DIFFERENCES = 0.3  # of the steps are told in differences, as the `stc` pruner tells a stream
 DIFFERENCE_SHARES = (0.33, 0.5)
-SHARES = (0.5, 0.8, 1.0, 1.0, 1.0, 1.0)         # of each frame's tokens that the other steps keep; drawn evenly
-HELD = 0.3              # weight of the tokens' squared difference from the embedded model's, in units of its spread
-MEAN_OVER = 60          # steps that the running mean reaches back, about
-NEWEST = 0.3            # of the steps take one of the newest shards, which few steps have seen
-SAVE_EVERY, LOOK_EVERY = 240.0, 420.0           # seconds
+SHARES = (0.5, 0.8, 1.0, 1.0, 1.0, 1.0)  # of each frame's tokens that the other steps keep; drawn evenly
+HELD = 0.3  # weight of the tokens' squared difference from the embedded model's, in units of its spread
+MEAN_OVER = 60  # steps that the running mean reaches back, about
+NEWEST = 0.3  # of the steps take one of the newest shards, which few steps have seen
+SAVE_EVERY, LOOK_EVERY = 240.0, 420.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Course:
     steps: int
     rate: float
     seed: int = 0
-    hold: float = 0.4   # share of the steps before the rate falls
+    hold: float = 0.4  # share of the steps before the rate falls
 
 
 def split_names(model, projector: Projector) -> list[tuple[str, nn.Parameter]]:
@@ -96,8 +96,9 @@ def run(model, projector: Projector, tuning: list[dict], course: Course, export)
             export(mean['model'], mean['projector'])
             looked = time.monotonic()
         if last or time.monotonic() - saved > SAVE_EVERY:
-            save_checkpoint(course.folder, 'language', step + 1, nn.ModuleDict({'now': both, 'mean': mean}), optimiser,
-                            heads)
+            save_checkpoint(
+                course.folder, 'language', step + 1, nn.ModuleDict({'now': both, 'mean': mean}), optimiser, heads
+            )
             saved = time.monotonic()
 
 
@@ -116,7 +117,7 @@ def draw_clips(projector: Projector, shard: dict, draw: torch.Generator):
     """
     some = torch.randperm(len(shard['patches']), generator=draw)[:SIZE]
     shard = {key: value[some] for key, value in shard.items()}
-    tokens = projector(shard['patches'].float())                                    # [B, T, TOKENS, D]
+    tokens = projector(shard['patches'].float())  # [B, T, TOKENS, D]
     target, full = shard['target'].float(), shard['covered'].any(1)
     held = ((tokens - target)[full] / target[full].std(0)).pow(2).mean()
     seen = tokens.detach()
@@ -144,8 +145,9 @@ def look(both: nn.ModuleDict, tuning: list[dict], course: Course, step: int, hea
     found = []
     for shard in tuning:
         tokens = both['projector'](shard['patches'].float())
-        found.append(measure_shard(both['model'], shard | {'features': tokens, 'late': tokens}, head,
-                                   dtype=torch.float32))
+        found.append(
+            measure_shard(both['model'], shard | {'features': tokens, 'late': tokens}, head, dtype=torch.float32)
+        )
     figures = {key: sum(f[key] for f in found) / len(found) for key in found[0]}
     log_figures(course.folder, 'language-tune', step, figures)
     tqdm.write(f'tune {step}: ' + ' '.join(f'{k}={v:.3f}' for k, v in figures.items()))

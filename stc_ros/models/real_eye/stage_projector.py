@@ -19,11 +19,11 @@ from stc_ros.models.real_eye.projector import TOKEN, Projector, gather
 from stc_ros.models.tiny.checkpoint import log_figures
 from stc_ros.models.tiny.tokenizer import list_words
 
-EMPTY_SHARE, EMPTY_WEIGHT = 0.15, 0.3   # of the tokens without an object: how many are learned from, and their weight
-BATCH = 1536            # tokens of a step
-READING = 0.3           # weight of the readings
-DROPPED = 0.1           # of the pooled hidden values, while it learns: worlds are few
-WARM = 30               # steps
+EMPTY_SHARE, EMPTY_WEIGHT = 0.15, 0.3  # of the tokens without an object: how many are learned from, and their weight
+BATCH = 1536  # tokens of a step
+READING = 0.3  # weight of the readings
+DROPPED = 0.1  # of the pooled hidden values, while it learns: worlds are few
+WARM = 30  # steps
 
 
 class Tokens:
@@ -36,11 +36,17 @@ class Tokens:
     def __init__(self, shards: list[dict], empty_share: float = EMPTY_SHARE, seed: int = 0):
         draw, parts = torch.Generator().manual_seed(seed), []
         for shard in shards:
-            words = shard['words'].permute(0, 2, 3, 1).flatten(0, 2).long()         # [B * T * 49, 2]
+            words = shard['words'].permute(0, 2, 3, 1).flatten(0, 2).long()  # [B * T * 49, 2]
             full = shard['covered'].any(1).flatten()
             keep = full | (torch.rand(full.shape, generator=draw) < empty_share)
-            parts.append((gather(shard['patches']).flatten(0, 2)[keep], shard['target'].flatten(0, 2)[keep],
-                          words[keep], full[keep]))
+            parts.append(
+                (
+                    gather(shard['patches']).flatten(0, 2)[keep],
+                    shard['target'].flatten(0, 2)[keep],
+                    words[keep],
+                    full[keep],
+                )
+            )
         self.patches, self.target, self.words, self.full = (torch.cat(p) for p in zip(*parts))
 
     def __len__(self) -> int:
@@ -69,7 +75,7 @@ def run(projector: Projector, shards: list[dict], folder: Path, steps: int, rate
     """Train `projector` in place; `shards` as `stc_ros.models.real_eye.shards` makes them. Figures go to the log."""
     torch.manual_seed(seed)
     data, readings = Tokens(shards, seed=seed), Readings()
-    spread = data.target[data.full].float().std(0)                                  # [192]
+    spread = data.target[data.full].float().std(0)  # [192]
     optimiser = torch.optim.AdamW([*projector.parameters(), *readings.parameters()], rate, weight_decay=0.02)
     bar = tqdm(range(steps), desc=f'projector, {len(data)} tokens', mininterval=10)
     for step in bar:
@@ -89,8 +95,14 @@ def run(projector: Projector, shards: list[dict], folder: Path, steps: int, rate
     return readings
 
 
-def score(projector: Projector, readings: Readings, data: Tokens, pick: torch.Tensor, spread: torch.Tensor,
-          dropped: float = 0.0):
+def score(
+    projector: Projector,
+    readings: Readings,
+    data: Tokens,
+    pick: torch.Tensor,
+    spread: torch.Tensor,
+    dropped: float = 0.0,
+):
     """Squared error in units of the targets' spread, the readings' cross-entropy, and which they read right [m, 2]."""
     target, full = data.target[pick].float(), data.full[pick]
     hidden = F.dropout(projector.enter(data.patches[pick].float()).mean(1), dropped, dropped > 0)

@@ -26,8 +26,13 @@ from stc_ros.synthetic.backdrop import find_clips
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='python -m stc_ros.models.real_eye.train', description=__doc__.split('\n')[0])
     parser.add_argument('--run', type=Path, required=True, help='folder for clips, checkpoints, log and the export')
-    parser.add_argument('--backdrop', nargs='+', default=find_clips(), metavar='FILE',
-                        help='videos to show behind the objects (those of ../shared/clips)')
+    parser.add_argument(
+        '--backdrop',
+        nargs='+',
+        default=find_clips(),
+        metavar='FILE',
+        help='videos to show behind the objects (those of ../shared/clips)',
+    )
     parser.add_argument('--makers', type=int, default=1, help='processes that make clips (1; 0 for those there are)')
     parser.add_argument('--shards', type=int, default=40, help='shards of 8 clips to begin with')
     parser.add_argument('--projector-steps', type=int, default=600, help='steps of 1536 tokens')
@@ -42,8 +47,10 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     pool = args.run / 'pool'
     process = multiprocessing.get_context('spawn').Process
-    makers = [process(target=write_shards, args=(pool, args.backdrop, first, args.makers), daemon=True)
-              for first in range(args.makers)]
+    makers = [
+        process(target=write_shards, args=(pool, args.backdrop, first, args.makers), daemon=True)
+        for first in range(args.makers)
+    ]
     for maker in makers:
         maker.start()
     try:

@@ -13,25 +13,40 @@ TOKENS = (GRID // 2) ** 2  # visual tokens per frame, after pooling 2 x 2
 POSITIONS = 2048
 
 TOWER = dict(
-    hidden_size=192, intermediate_size=576, num_hidden_layers=5, num_attention_heads=4, image_size=IMAGE,
-    patch_size=PATCH, vision_use_head=False,
+    hidden_size=192,
+    intermediate_size=576,
+    num_hidden_layers=5,
+    num_attention_heads=4,
+    image_size=IMAGE,
+    patch_size=PATCH,
+    vision_use_head=False,
 )
 LANGUAGE = dict(
-    hidden_size=192, intermediate_size=512, num_hidden_layers=8, num_attention_heads=4, num_key_value_heads=4,
-    max_position_embeddings=POSITIONS, tie_word_embeddings=True,
+    hidden_size=192,
+    intermediate_size=512,
+    num_hidden_layers=8,
+    num_attention_heads=4,
+    num_key_value_heads=4,
+    max_position_embeddings=POSITIONS,
+    tie_word_embeddings=True,
 )
 
 
 def configure(vocabulary: dict[str, int]) -> LlavaOnevisionConfig:
     """The configuration for a vocabulary, a dict from word to id that holds the special tokens."""
-    end = vocabulary["<|im_end|>"]
+    end = vocabulary['<|im_end|>']
     text = Qwen2Config(
-        vocab_size=len(vocabulary), bos_token_id=None, eos_token_id=end, pad_token_id=vocabulary["<pad>"], **LANGUAGE
+        vocab_size=len(vocabulary), bos_token_id=None, eos_token_id=end, pad_token_id=vocabulary['<pad>'], **LANGUAGE
     )
     return LlavaOnevisionConfig(
-        vision_config=SiglipVisionConfig(**TOWER), text_config=text, vision_feature_layer=-1,
-        vision_feature_select_strategy="full", tie_word_embeddings=True, image_grid_pinpoints=[[IMAGE, IMAGE]],
-        image_token_index=vocabulary["<image>"], video_token_index=vocabulary["<video>"],
+        vision_config=SiglipVisionConfig(**TOWER),
+        text_config=text,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy='full',
+        tie_word_embeddings=True,
+        image_grid_pinpoints=[[IMAGE, IMAGE]],
+        image_token_index=vocabulary['<image>'],
+        video_token_index=vocabulary['<video>'],
     )
 
 
@@ -41,7 +56,7 @@ def create(config: LlavaOnevisionConfig, seed: int) -> LlavaOnevisionForConditio
     model = LlavaOnevisionForConditionalGeneration(config)
     for name, weight in model.named_parameters():
         if weight.ndim == 2:
-            torch.nn.init.normal_(weight, std=0.02 if "embed" in name else 0.6 / math.sqrt(weight.shape[1]))
+            torch.nn.init.normal_(weight, std=0.02 if 'embed' in name else 0.6 / math.sqrt(weight.shape[1]))
     vision = model.model.vision_tower.embeddings
     torch.nn.init.normal_(vision.patch_embedding.weight, std=0.05)
     with torch.no_grad():
@@ -55,19 +70,19 @@ def deepen(model: LlavaOnevisionForConditionalGeneration) -> LlavaOnevisionForCo
     The new layers are copies of its last ones whose outputs are zero (as in arXiv 2401.02415), behind them.
     """
     there = model.config.text_config.num_hidden_layers
-    more = LANGUAGE["num_hidden_layers"] - there
+    more = LANGUAGE['num_hidden_layers'] - there
     if not more:
         return model
     config = model.config.to_dict()
-    config["text_config"] |= {"num_hidden_layers": LANGUAGE["num_hidden_layers"], "layer_types": None}
+    config['text_config'] |= {'num_hidden_layers': LANGUAGE['num_hidden_layers'], 'layer_types': None}
     deep = LlavaOnevisionForConditionalGeneration(type(model.config).from_dict(config)).to(model.dtype)
     weights = model.state_dict()
     for name, weight in list(weights.items()):
-        if found := re.search(r"language_model\.layers\.(\d+)\.", name):
+        if found := re.search(r'language_model\.layers\.(\d+)\.', name):
             layer = int(found[1])
             if layer >= there - more:
-                new = name.replace(f".layers.{layer}.", f".layers.{layer + more}.")
-                weights[new] = weight * 0 if "o_proj" in name or "down_proj" in name else weight.clone()
+                new = name.replace(f'.layers.{layer}.', f'.layers.{layer + more}.')
+                weights[new] = weight * 0 if 'o_proj' in name or 'down_proj' in name else weight.clone()
     deep.load_state_dict(weights)
     return deep
 

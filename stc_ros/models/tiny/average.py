@@ -19,19 +19,19 @@ def average_models(folders: list[Path]) -> LlavaOnevisionForConditionalGeneratio
     weights = [model.state_dict() for model in models]
     for folder, others in zip(folders, weights):
         if {k: v.shape for k, v in others.items()} != {k: v.shape for k, v in weights[0].items()}:
-            raise ValueError(f"{folder} is not of the same architecture as {folders[0]}")
+            raise ValueError(f'{folder} is not of the same architecture as {folders[0]}')
     means = {name: torch.stack([w[name] for w in weights]).mean(0) for name in weights[0]}
     models[0].load_state_dict(means)
     return models[0]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m stc_ros.models.tiny.average", description=__doc__.split("\n")[0])
-    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="an exported model")
-    parser.add_argument("--to", type=Path, required=True, help="folder to write, anew")
+    parser = argparse.ArgumentParser(prog='python -m stc_ros.models.tiny.average', description=__doc__.split('\n')[0])
+    parser.add_argument('folders', type=Path, nargs='+', metavar='FOLDER', help='an exported model')
+    parser.add_argument('--to', type=Path, required=True, help='folder to write, anew')
     args = parser.parse_args(arguments)
     export_model(average_models(args.folders), args.to)
 
 
-if __name__ == "__main__":
+if __name__ == '__main__':
     main()

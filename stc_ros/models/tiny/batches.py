@@ -15,11 +15,11 @@ from stc_ros.synthetic.forms import TYPES
 
 SHARES = (0.35, 0.5, 0.8, 1.0, 1.0, 1.0)  # of each frame's tokens that are kept; drawn evenly
 RANDOM_FROM = 0.5  # below this share tokens are never dropped at random: small objects would vanish
-TOLD = ("ids", "start", "length", "moment", "object", "until")
-EASY = tuple(TYPES.index(name) for name in ("appearance", "existence", "place"))
+TOLD = ('ids', 'start', 'length', 'moment', 'object', 'until')
+EASY = tuple(TYPES.index(name) for name in ('appearance', 'existence', 'place'))
 SHORT = 0.7  # of the questions are padded to the longest of these
 WHOLE = 0.5  # of the batches keep all tokens of the frames at which they are asked; those told in differences of one
-HARD = tuple(TYPES.index(name) for name in ("count", "order"))
+HARD = tuple(TYPES.index(name) for name in ('count', 'order'))
 MANY = 3  # objects that are rarely asked for at once, and so preferred
 REST = 0.02  # cosine distance that no token of a frame at rest reaches
 
@@ -40,14 +40,14 @@ class Batch:
     asked: list[dict[str, torch.Tensor]]
     told: dict[str, torch.Tensor] | None  # ids, object, until [B, K', L'], start, length, moment [B, K']
 
-    def to(self, device: str) -> "Batch":
+    def to(self, device: str) -> 'Batch':
         """The batch with all its tensors there."""
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
         for name, value in moved.items():
             if isinstance(value, torch.Tensor):
                 moved[name] = value.to(device)
-        moved["asked"] = [{k: v.to(device) for k, v in group.items()} for group in self.asked]
-        moved["told"] = self.told and {k: v.to(device) for k, v in self.told.items()}
+        moved['asked'] = [{k: v.to(device) for k, v in group.items()} for group in self.asked]
+        moved['told'] = self.told and {k: v.to(device) for k, v in self.told.items()}
         return Batch(**moved)
 
     @property
@@ -115,11 +115,11 @@ def draw_batch(
     A clip with fewer questions repeats some. `differences`: the tokens are those that a stream tells under a limit, and
     what is asked and narrated at one moment, whose frame is whole and not late, comes first.
     """
-    features, moments, b = shard["features"][clips], shard["moments"][clips].long(), len(clips)
+    features, moments, b = shard['features'][clips], shard['moments'][clips].long(), len(clips)
     now, take = torch.full((b, 1), -9), torch.arange(b)[:, None]
     if differences:
         now = moments.gather(1, torch.randint(moments.shape[1], (b, 1), generator=draw))
-        late = shard["late"][clips]
+        late = shard['late'][clips]
         late[take, now] = features[take, now]
         features = late
         index = choose_differences(features, share, now)
@@ -130,28 +130,30 @@ def draw_batch(
     real, places = index < features.shape[1] * TOKENS, index
     index = index.clamp(max=features.shape[1] * TOKENS - 1)
     flat = features.flatten(1, 2)
-    asked_parts = {k: shard[k][clips] for k in ("ids", "start", "length", "moment", "evidence", "type", "objects")}
-    liking = 0.3 * (torch.isin(asked_parts["type"], torch.tensor(HARD)).float()
-                    - torch.isin(asked_parts["type"], torch.tensor(EASY)).float())
-    many = (asked_parts["type"] == TYPES.index("count")) & ((asked_parts["objects"] > 0).sum(2) >= MANY)
-    liking = liking + 0.2 * many + 2.0 * (asked_parts["moment"] == now)
-    picks = _pick(asked_parts["moment"] >= 0, liking, asked, draw)
-    picks = picks.gather(1, asked_parts["length"].gather(1, picks).argsort(1))
+    asked_parts = {k: shard[k][clips] for k in ('ids', 'start', 'length', 'moment', 'evidence', 'type', 'objects')}
+    liking = 0.3 * (
+        torch.isin(asked_parts['type'], torch.tensor(HARD)).float()
+        - torch.isin(asked_parts['type'], torch.tensor(EASY)).float()
+    )
+    many = (asked_parts['type'] == TYPES.index('count')) & ((asked_parts['objects'] > 0).sum(2) >= MANY)
+    liking = liking + 0.2 * many + 2.0 * (asked_parts['moment'] == now)
+    picks = _pick(asked_parts['moment'] >= 0, liking, asked, draw)
+    picks = picks.gather(1, asked_parts['length'].gather(1, picks).argsort(1))
     few = max(round(asked * SHORT), 1)  # padded apart from the long ones, which saves a quarter of the tokens
     halves = [half for half in (picks[:, :few], picks[:, few:]) if half.numel()]
     groups = [{k: v[take, half] for k, v in asked_parts.items()} for half in halves]
     told_parts = None
     if told:
-        told_parts = {k: shard["tell_" + k][clips] for k in TOLD}
-        usable = told_parts["moment"] >= 0
-        picks = _pick(usable, 2.0 * (told_parts["moment"] == now), told, draw)
+        told_parts = {k: shard['tell_' + k][clips] for k in TOLD}
+        usable = told_parts['moment'] >= 0
+        picks = _pick(usable, 2.0 * (told_parts['moment'] == now), told, draw)
         told_parts = {k: v[take, picks] for k, v in told_parts.items()}
     rows = torch.arange(MOST_OBJECTS)[None, :, None]
     return Batch(
         features=flat[take, index],
         index=places,
-        covered=shard["covered"][clips].flatten(2)[take[..., None], rows, index[:, None]] & real[:, None],
-        **{key: _gather(shard[key][clips], index, real) for key in ("words", "history", "times", "marks", "census")},
+        covered=shard['covered'][clips].flatten(2)[take[..., None], rows, index[:, None]] & real[:, None],
+        **{key: _gather(shard[key][clips], index, real) for key in ('words', 'history', 'times', 'marks', 'census')},
         asked=[_crop(group) for group in groups],
         told=told_parts and _crop(told_parts),
     )
@@ -171,5 +173,5 @@ def _pick(usable: torch.Tensor, liking: torch.Tensor | float, count: int, draw: 
 
 
 def _crop(parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    longest = int(parts["length"].max())
-    return {k: (v[..., :longest] if k in ("ids", "object", "until") else v).long() for k, v in parts.items()}
+    longest = int(parts['length'].max())
+    return {k: (v[..., :longest] if k in ('ids', 'object', 'until') else v).long() for k, v in parts.items()}

@@ -23,13 +23,13 @@ MOMENTS = 4  # at which a clip is asked
 PER_MOMENT = 14
 HEAD_START = 48  # most steps of a world before its clip begins
 
-MOVES = ("still", *DIRECTIONS)
-TIMES = ("entered", "started", "stopped", "changed colour")  # events whose last frame a token is to know
-MARKS = ("anchor", "parting")  # the token with most of an object; an object that leaves in a moment
+MOVES = ('still', *DIRECTIONS)
+TIMES = ('entered', 'started', 'stopped', 'changed colour')  # events whose last frame a token is to know
+MARKS = ('anchor', 'parting')  # the token with most of an object; an object that leaves in a moment
 PARTING = 2  # frames before an object has left
-CENSUS = ("objects", "colour", "shape", "size", "moving", "entered", "left", "changed colour")  # what is counted
+CENSUS = ('objects', 'colour', 'shape', 'size', 'moving', 'entered', 'left', 'changed colour')  # what is counted
 MOST_COUNTED = 7
-HISTORY = {"moves": len(MOVES), "before": len(COLOURS) + 1, "origin": len(EDGES) + 1, "first": len(PLACES)}
+HISTORY = {'moves': len(MOVES), 'before': len(COLOURS) + 1, 'origin': len(EDGES) + 1, 'first': len(PLACES)}
 
 
 def record_clip(profile: str, seed: int, frames: int, size: int = IMAGE, backdrop=None) -> Clip:
@@ -76,7 +76,7 @@ def label_clip(clip: Clip, coder: Coder) -> Labels:
     times = np.full((len(TIMES), frames, TOKENS), -1, np.int8)
     marks = np.zeros((len(MARKS), frames, TOKENS), bool)
     census = np.full((len(CENSUS), frames, TOKENS), -1, np.int8)
-    leaves = {e.id: e.frame for e in clip.events if e.kind == "left" and e.frame}
+    leaves = {e.id: e.frame for e in clip.events if e.kind == 'left' and e.frame}
     last: dict[int, list[int]] = {}  # id -> frames of its last events, as TIMES
     rows: dict[int, int] = {}
     past: dict[int, list[int]] = {}  # id -> classes of "before", "origin", "first"
@@ -86,15 +86,15 @@ def label_clip(clip: Clip, coder: Coder) -> Labels:
             past.setdefault(o.id, [len(COLOURS), len(EDGES), PLACES.index(o.place)])
             last.setdefault(o.id, [-1] * len(TIMES))
         for e in truth.events if t else ():
-            if e.kind == "cut":
+            if e.kind == 'cut':
                 happened[:] = 0
             elif e.kind in CENSUS:
                 happened[CENSUS.index(e.kind)] += 1
             if e.kind in TIMES and e.id in last:
                 last[e.id][TIMES.index(e.kind)] = t
-            if e.kind == "changed colour" and e.id in past:
+            if e.kind == 'changed colour' and e.id in past:
                 past[e.id][0] = list(COLOURS).index(e.detail)
-            if e.kind == "entered" and e.id in past:
+            if e.kind == 'entered' and e.id in past:
                 past[e.id][1] = list(EDGES.values()).index(e.detail)
         seen = {o.id: o for o in truth.objects}
         found, counts = cover(clip.ids[t], 2 * PATCH)
@@ -130,7 +130,7 @@ def take_census(seen: dict[int, Seen], anchors: dict[int, int], about: Seen, tok
     at = np.array([anchors[o.id] for o in clear])
     alike = np.zeros((len(CENSUS), len(clear)), int)
     for n, o in enumerate(clear):
-        alike[:5, n] = 1, o.colour == about.colour, o.shape == about.shape, o.size == about.size, o.moves != "still"
+        alike[:5, n] = 1, o.colour == about.colour, o.shape == about.shape, o.size == about.size, o.moves != 'still'
     return alike @ (at[:, None] <= tokens)
 
 
@@ -149,20 +149,20 @@ def ask_clip(clip: Clip, labels: Labels, coder: Coder, draw: random.Random) -> d
     moments = _pick_moments(len(clip), draw)
     count = MOMENTS * PER_MOMENT
     out = {
-        "ids": np.full((count, QUESTION_LENGTH), coder.pad, np.int16),
-        "start": np.zeros(count, np.int16),  # where the answer begins
-        "length": np.zeros(count, np.int16),
-        "moment": np.full(count, -1, np.int16),
-        "evidence": np.zeros(count, np.int16),
-        "type": np.zeros(count, np.int16),
-        "objects": np.zeros((count, MOST_NAMED), np.int16),  # rows of Labels.covered, 0 for none
-        "moments": np.array(moments, np.int16),
-        "tell_ids": np.full((MOMENTS, NARRATION_LENGTH), coder.pad, np.int16),
-        "tell_start": np.zeros(MOMENTS, np.int16),
-        "tell_length": np.zeros(MOMENTS, np.int16),
-        "tell_moment": np.full(MOMENTS, -1, np.int16),
-        "tell_object": np.full((MOMENTS, NARRATION_LENGTH), -1, np.int16),  # the row each word is about, see below
-        "tell_until": np.zeros((MOMENTS, NARRATION_LENGTH), np.int16),  # the frame that shows it
+        'ids': np.full((count, QUESTION_LENGTH), coder.pad, np.int16),
+        'start': np.zeros(count, np.int16),  # where the answer begins
+        'length': np.zeros(count, np.int16),
+        'moment': np.full(count, -1, np.int16),
+        'evidence': np.zeros(count, np.int16),
+        'type': np.zeros(count, np.int16),
+        'objects': np.zeros((count, MOST_NAMED), np.int16),  # rows of Labels.covered, 0 for none
+        'moments': np.array(moments, np.int16),
+        'tell_ids': np.full((MOMENTS, NARRATION_LENGTH), coder.pad, np.int16),
+        'tell_start': np.zeros(MOMENTS, np.int16),
+        'tell_length': np.zeros(MOMENTS, np.int16),
+        'tell_moment': np.full(MOMENTS, -1, np.int16),
+        'tell_object': np.full((MOMENTS, NARRATION_LENGTH), -1, np.int16),  # the row each word is about, see below
+        'tell_until': np.zeros((MOMENTS, NARRATION_LENGTH), np.int16),  # the frame that shows it
     }
     n = 0
     for at, t in enumerate(moments):
@@ -170,20 +170,20 @@ def ask_clip(clip: Clip, labels: Labels, coder: Coder, draw: random.Random) -> d
             ask, answer = coder.question(q.text), coder.answer(q.answer)
             if len(ask) + len(answer) > QUESTION_LENGTH:
                 continue
-            _write(out, "", n, ask, answer, t)
-            out["evidence"][n] = q.evidence
-            out["type"][n] = TYPES.index(q.type)
+            _write(out, '', n, ask, answer, t)
+            out['evidence'][n] = q.evidence
+            out['type'][n] = TYPES.index(q.type)
             named = [labels.rows.get(i, 0) for i in q.objects[:MOST_NAMED]]
-            out["objects"][n, : len(named)] = named
+            out['objects'][n, : len(named)] = named
             n += 1
         since = draw.choice(SINCE)
         text = tell(clip, t, t - since)
         ask, answer = coder.question(PROMPT.format(frames=since)), coder.answer(text)
         if len(ask) + len(answer) <= NARRATION_LENGTH:
-            _write(out, "tell_", at, ask, answer, t)
+            _write(out, 'tell_', at, ask, answer, t)
             about = point_words(clip, labels, t, t - since)
-            out["tell_object"][at, len(ask) : len(ask) + len(about)] = [row for row, _ in about]
-            out["tell_until"][at, len(ask) : len(ask) + len(about)] = [frame for _, frame in about]
+            out['tell_object'][at, len(ask) : len(ask) + len(about)] = [row for row, _ in about]
+            out['tell_until'][at, len(ask) : len(ask) + len(about)] = [frame for _, frame in about]
     return out
 
 
@@ -198,13 +198,13 @@ def point_words(clip: Clip, labels: Labels, t: int, since: int) -> list[tuple[in
     for n, fact in enumerate(told):
         about += [where[n]] * len(fact.clause.text().split())
         about.append(where[n + 1] if n + 1 < len(told) else (0, t))
-    return about if any(f.clause.kind == "object" for f in told) else []  # "nothing ." has no clause to count from
+    return about if any(f.clause.kind == 'object' for f in told) else []  # "nothing ." has no clause to count from
 
 
 def _write(out: dict, kind: str, n: int, ask: list[int], answer: list[int], t: int) -> None:
-    out[kind + "ids"][n, : len(ask) + len(answer)] = ask + answer
-    out[kind + "start"][n], out[kind + "length"][n] = len(ask), len(ask) + len(answer)
-    out[kind + "moment"][n] = t
+    out[kind + 'ids'][n, : len(ask) + len(answer)] = ask + answer
+    out[kind + 'start'][n], out[kind + 'length'][n] = len(ask), len(ask) + len(answer)
+    out[kind + 'moment'][n] = t
 
 
 def make_clip(profile: str, seed: int, frames: int, coder: Coder) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -216,5 +216,5 @@ def make_clip(profile: str, seed: int, frames: int, coder: Coder) -> tuple[np.nd
 def describe_clip(clip: Clip, coder: Coder) -> dict[str, np.ndarray]:
     """All arrays of one clip: labels, questions and narrations."""
     labels = label_clip(clip, coder)
-    arrays = {key: getattr(labels, key) for key in ("covered", "words", "history", "times", "marks", "census")}
+    arrays = {key: getattr(labels, key) for key in ('covered', 'words', 'history', 'times', 'marks', 'census')}
     return arrays | ask_clip(clip, labels, coder, random.Random(clip.seed))

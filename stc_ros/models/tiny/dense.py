@@ -6,9 +6,9 @@ from torch import nn
 
 from stc_ros.models.tiny.frames import COLOUR_IDS, EMPTY, SHAPE_IDS, SIZE_IDS, UNKNOWN
 
-VIEWS = ("patch", "token", "second")
+VIEWS = ('patch', 'token', 'second')
 PARTS = (len(COLOUR_IDS) + 1, len(SHAPE_IDS), len(SIZE_IDS), 2)  # colour or empty, shape, size, offset
-WEIGHTS = {"colour": 1.0, "shape": 2.0, "size": 1.0, "offset": 40.0}
+WEIGHTS = {'colour': 1.0, 'shape': 2.0, 'size': 1.0, 'offset': 40.0}
 
 
 class DenseHeads(nn.Module):
@@ -28,20 +28,20 @@ def score_cells(out: torch.Tensor, classes: torch.Tensor, offset: torch.Tensor):
     object_here = (classes[:, 0] != EMPTY) & (classes[:, 0] != UNKNOWN)
     known = classes[:, 0] != UNKNOWN
     weight = torch.where(object_here, 1.0, 0.25)[known]
-    loss_colour = (F.cross_entropy(colour[known], classes[known, 0], reduction="none") * weight).sum() / weight.sum()
+    loss_colour = (F.cross_entropy(colour[known], classes[known, 0], reduction='none') * weight).sum() / weight.sum()
     classes, offset = classes[object_here], offset[object_here]
     shape, size, where = shape[object_here], size[object_here], where[object_here]
     losses = {
-        "colour": loss_colour,
-        "shape": F.cross_entropy(shape, classes[:, 1]),
-        "size": F.cross_entropy(size, classes[:, 2]),
-        "offset": F.smooth_l1_loss(where * 0.1, offset, beta=0.02),
+        'colour': loss_colour,
+        'shape': F.cross_entropy(shape, classes[:, 1]),
+        'size': F.cross_entropy(size, classes[:, 2]),
+        'offset': F.smooth_l1_loss(where * 0.1, offset, beta=0.02),
     }
     figures = {
-        "colour": (colour[object_here].argmax(1) == classes[:, 0]).float().mean().item(),
-        "shape": (shape.argmax(1) == classes[:, 1]).float().mean().item(),
-        "size": (size.argmax(1) == classes[:, 2]).float().mean().item(),
-        "offset_px": (where * 0.1 - offset).abs().mean().item() * 112,
+        'colour': (colour[object_here].argmax(1) == classes[:, 0]).float().mean().item(),
+        'shape': (shape.argmax(1) == classes[:, 1]).float().mean().item(),
+        'size': (size.argmax(1) == classes[:, 2]).float().mean().item(),
+        'offset_px': (where * 0.1 - offset).abs().mean().item() * 112,
     }
     return sum(WEIGHTS[k] * v for k, v in losses.items()), figures
 
@@ -55,10 +55,10 @@ def score_frames(
     """
     loss, figures = 0.0, {}
     for view in VIEWS:
-        features = patches if view == "patch" else tokens
+        features = patches if view == 'patch' else tokens
         linear = getattr(heads, view)
         out = F.linear(features, linear.weight.to(features.dtype), linear.bias.to(features.dtype))
-        part, found = score_cells(out, labels[view + "_class"], labels[view + "_offset"])
-        loss = loss + part * (second if view == "second" else 1.0)
-        figures |= {f"{view}.{k}": v for k, v in found.items()}
+        part, found = score_cells(out, labels[view + '_class'], labels[view + '_offset'])
+        loss = loss + part * (second if view == 'second' else 1.0)
+        figures |= {f'{view}.{k}': v for k, v in found.items()}
     return loss, figures

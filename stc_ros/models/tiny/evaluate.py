@@ -27,7 +27,7 @@ FRAMES = 32
 MOMENTS = (11, 21, 31)
 PER_TYPE = 4  # questions of each type at each moment
 LONGEST_TOLD = 120  # tokens
-SEEDS = {"tune": TUNE.start + 500_000, "test": TEST.start + 500_000}
+SEEDS = {'tune': TUNE.start + 500_000, 'test': TEST.start + 500_000}
 
 
 def interval(right: int, n: int) -> tuple[float, float]:
@@ -89,7 +89,7 @@ class Reader:
             if token == self.coder.end:
                 break
             said.append(token)
-        return " ".join(words[i] for i in said)
+        return ' '.join(words[i] for i in said)
 
 
 def measure(folder: Path, questions: int, seeds: str, dtype: torch.dtype, first: int = 0, controls: bool = True):
@@ -97,11 +97,11 @@ def measure(folder: Path, questions: int, seeds: str, dtype: torch.dtype, first:
 
     Streams of FRAMES frames of all profiles until every type has `questions` questions; narration at their end."""
     reader = Reader(LlavaOnevisionForConditionalGeneration.from_pretrained(folder), dtype)
-    views = ("plain", "blank", "newest") if controls else ("plain",)
+    views = ('plain', 'blank', 'newest') if controls else ('plain',)
     right = {name: dict.fromkeys(views, 0) for name in TYPES}
     count, forms = dict.fromkeys(TYPES, 0), {}
     told, narrations = Score(), 0
-    bar = tqdm(total=questions * len(TYPES), desc="questions")
+    bar = tqdm(total=questions * len(TYPES), desc='questions')
     number = first
     while min(count.values()) < questions:
         seed = SEEDS[seeds] + number
@@ -117,17 +117,17 @@ def measure(folder: Path, questions: int, seeds: str, dtype: torch.dtype, first:
             asked = ask_about(clip, t, draw, PER_TYPE * len(short), types=short) if short else []
             if not asked:
                 continue
-            good = {"plain": reader.check(caches, t, t + 1, asked)}
+            good = {'plain': reader.check(caches, t, t + 1, asked)}
             if controls:
-                good["blank"] = reader.check(blank, t, t + 1, asked)
-                good["newest"] = reader.check(reader.read(features[t : t + 1], t), t, 1, asked)
+                good['blank'] = reader.check(blank, t, t + 1, asked)
+                good['newest'] = reader.check(reader.read(features[t : t + 1], t), t, 1, asked)
             for i, q in enumerate(asked):
                 count[q.type] += 1
                 bar.update(count[q.type] <= questions)
                 for view in views:
                     right[q.type][view] += good[view][i]
                 n, so_far = forms.get(q.form, (0, 0))
-                forms[q.form] = (n + 1, so_far + good["plain"][i])
+                forms[q.form] = (n + 1, so_far + good['plain'][i])
         since = SINCE[number % len(SINCE)]
         for t in MOMENTS[1:]:
             said = reader.tell(caches, t, t + 1, PROMPT.format(frames=since))
@@ -135,37 +135,37 @@ def measure(folder: Path, questions: int, seeds: str, dtype: torch.dtype, first:
             narrations += 1
         types = {}
         for name in TYPES:
-            n, plain = count[name], right[name]["plain"]
-            types[name] = {"n": n, "interval": interval(plain, n)} | {v: right[name][v] / max(n, 1) for v in views}
-        narration = {"n": narrations, "object_f1": told.object_f1, "clause_f1": told.clause_f1}
+            n, plain = count[name], right[name]['plain']
+            types[name] = {'n': n, 'interval': interval(plain, n)} | {v: right[name][v] / max(n, 1) for v in views}
+        narration = {'n': narrations, 'object_f1': told.object_f1, 'clause_f1': told.clause_f1}
         by_form = {name: [n, good / n] for name, (n, good) in sorted(forms.items())}
-        yield {"types": types, "narration": narration, "forms": by_form, "streams": number - first}
+        yield {'types': types, 'narration': narration, 'forms': by_form, 'streams': number - first}
     bar.close()
 
 
 def print_table(report: dict) -> None:
-    for name, row in report["types"].items():
-        low, high = row["interval"]
-        controls = "  ".join(f"{v} {row[v]:.3f}" for v in ("blank", "newest") if v in row)
-        print(f"{name:12} n {row['n']:5}  {row['plain']:.3f} ({low:.3f}-{high:.3f})  {controls}")
-    told = report["narration"]
-    print(f"narration    n {told['n']:5}  object F1 {told['object_f1']:.3f}  clause F1 {told['clause_f1']:.3f}")
+    for name, row in report['types'].items():
+        low, high = row['interval']
+        controls = '  '.join(f'{v} {row[v]:.3f}' for v in ('blank', 'newest') if v in row)
+        print(f'{name:12} n {row["n"]:5}  {row["plain"]:.3f} ({low:.3f}-{high:.3f})  {controls}')
+    told = report['narration']
+    print(f'narration    n {told["n"]:5}  object F1 {told["object_f1"]:.3f}  clause F1 {told["clause_f1"]:.3f}')
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m stc_ros.models.tiny.evaluate", description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="the model's folder")
-    parser.add_argument("--questions", type=int, default=500, help="fewest questions of each type")
-    parser.add_argument("--seeds", choices=tuple(SEEDS), default="test", help="which seed range to draw streams from")
-    parser.add_argument("--first", type=int, default=0, help="number of the first stream, to share the work")
-    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="to compute in")
-    parser.add_argument("--json", type=Path, help="write the report there too")
+    parser = argparse.ArgumentParser(prog='python -m stc_ros.models.tiny.evaluate', description=__doc__.split('\n')[0])
+    parser.add_argument('folder', type=Path, nargs='?', default=FOLDER, help="the model's folder")
+    parser.add_argument('--questions', type=int, default=500, help='fewest questions of each type')
+    parser.add_argument('--seeds', choices=tuple(SEEDS), default='test', help='which seed range to draw streams from')
+    parser.add_argument('--first', type=int, default=0, help='number of the first stream, to share the work')
+    parser.add_argument('--dtype', choices=('bfloat16', 'float32'), default='bfloat16', help='to compute in')
+    parser.add_argument('--json', type=Path, help='write the report there too')
     args = parser.parse_args()
     for report in measure(args.folder, args.questions, args.seeds, getattr(torch, args.dtype), args.first):
         if args.json:
-            args.json.write_text(json.dumps(report, indent=1) + "\n")
+            args.json.write_text(json.dumps(report, indent=1) + '\n')
     print_table(report)
 
 
-if __name__ == "__main__":
+if __name__ == '__main__':
     main()

@@ -19,8 +19,8 @@ class Eyes:
 
     def __init__(self, model, device: str):
         model = copy.deepcopy(model).to(device)
-        self.weights = {k: v.detach() for k, v in lean.gather_weights(model, prefix="model.").items()}
-        self.model = build(model, build_tokenizer(), PIXELS, name="embedded")
+        self.weights = {k: v.detach() for k, v in lean.gather_weights(model, prefix='model.').items()}
+        self.model = build(model, build_tokenizer(), PIXELS, name='embedded')
 
     @torch.no_grad()
     def see(self, pixels: np.ndarray) -> torch.Tensor:

@@ -46,7 +46,7 @@ def label_cells(ids: np.ndarray, truth, cell: int, least: int, rank: int = 0):
     if rank >= len(found):
         classes[:, 0] = EMPTY
         return classes, offset
-    order = np.argsort(-counts, axis=0, kind="stable")[rank]
+    order = np.argsort(-counts, axis=0, kind='stable')[rank]
     most = np.take_along_axis(counts, order[None], 0)[0]
     classes[most == 0, 0] = EMPTY
     for index, i in enumerate(found):
@@ -65,9 +65,9 @@ def label_frame(ids: np.ndarray, truth) -> dict[str, np.ndarray]:
     """The labels of a frame: its patches, and of its tokens the first and the second object."""
     out = {}
     token = 2 * PATCH
-    views = (("patch", PATCH, PATCH_PIXELS, 0), ("token", token, TOKEN_PIXELS, 0), ("second", token, SECOND_PIXELS, 1))
+    views = (('patch', PATCH, PATCH_PIXELS, 0), ('token', token, TOKEN_PIXELS, 0), ('second', token, SECOND_PIXELS, 1))
     for name, cell, least, rank in views:
-        out[name + "_class"], out[name + "_offset"] = label_cells(ids, truth, cell, least, rank)
+        out[name + '_class'], out[name + '_offset'] = label_cells(ids, truth, cell, least, rank)
     return out
 
 

@@ -34,8 +34,8 @@ class HistoryHeads(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.moves = nn.Linear(width, HISTORY["moves"])
-        self.past = nn.Linear(width, sum(HISTORY.values()) - HISTORY["moves"])
+        self.moves = nn.Linear(width, HISTORY['moves'])
+        self.past = nn.Linear(width, sum(HISTORY.values()) - HISTORY['moves'])
         self.when = nn.Linear(width, 1)
         self.times = nn.Linear(width, len(TIMES))
         self.marks = nn.Linear(width, len(MARKS))
@@ -59,7 +59,7 @@ def visible_from(frame: torch.Tensor, moment: torch.Tensor, head: int) -> torch.
 
 def answer_pieces(w: dict, caches, batch: Batch, pieces: dict, head: int, watch=()):
     """Logits float32 [B, K, L, vocabulary] for the ids of the pieces, and the attention of the layers in `watch`."""
-    ids, moment = pieces["ids"], pieces["moment"]
+    ids, moment = pieces['ids'], pieces['moment']
     newline = w[lean.NEWLINE].expand(*ids.shape[:2], 1, -1)
     x = torch.cat([newline, lean.embed(w, ids[..., :-1])], 2)
     start = head + TOKENS * (moment + 1)
@@ -71,10 +71,10 @@ def answer_pieces(w: dict, caches, batch: Batch, pieces: dict, head: int, watch=
 def score_answers(logits: torch.Tensor, pieces: dict):
     """Cross-entropy over the answers' tokens, and whether each answer is exactly right, bool [B, K]."""
     at = torch.arange(logits.shape[2], device=logits.device)
-    inside = (at >= pieces["start"][..., None]) & (at < pieces["length"][..., None])
-    weight = inside.float() - (1 - END_WEIGHT) * (at == pieces["length"][..., None] - 1).float() * inside
-    ids = pieces["ids"]
-    loss = F.cross_entropy(logits[inside], ids[inside], reduction="none")
+    inside = (at >= pieces['start'][..., None]) & (at < pieces['length'][..., None])
+    weight = inside.float() - (1 - END_WEIGHT) * (at == pieces['length'][..., None] - 1).float() * inside
+    ids = pieces['ids']
+    loss = F.cross_entropy(logits[inside], ids[inside], reduction='none')
     right = ((logits.argmax(-1) == ids) | ~inside).all(-1)
     return (loss * weight[inside]).sum() / weight.sum(), right
 
@@ -85,7 +85,7 @@ def score_history(heads: HistoryHeads, states, batch: Batch, head: int):
     truth = batch.history.transpose(1, 2)[known].long()  # [n, 4]
     moves = heads.moves(states[MOVES_AFTER][:, head:][known].float())
     parts = heads.past(states[HISTORY_AFTER][:, head:][known].float()).split(list(HISTORY.values())[1:], 1)
-    rare = torch.ones(HISTORY["moves"], device=moves.device)
+    rare = torch.ones(HISTORY['moves'], device=moves.device)
     rare[0] = STILL_WEIGHT
     loss_moves = F.cross_entropy(moves, truth[:, 0], rare)
     loss_past = sum(F.cross_entropy(part, truth[:, 1 + i]) for i, part in enumerate(parts)) / len(parts)
@@ -111,4 +111,4 @@ def score_census(heads: HistoryHeads, states, batch: Batch, head: int) -> torch.
     known = batch.census[:, 0] >= 0
     truth = batch.census.transpose(1, 2)[known].long()  # [n, len(CENSUS)]
     said = heads.census(states[CENSUS_AFTER][:, head:][known].float()).unflatten(1, (len(CENSUS), -1))
-    return F.cross_entropy(said.flatten(0, 1), truth.flatten(), reduction="sum") / max(truth.numel(), 1)
+    return F.cross_entropy(said.flatten(0, 1), truth.flatten(), reduction='sum') / max(truth.numel(), 1)

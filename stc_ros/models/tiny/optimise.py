@@ -13,7 +13,7 @@ class Optimiser:
     def __init__(self, matrices, others, rate: float):
         self.rate = rate
         self.parts = [
-            torch.optim.Muon(matrices, lr=rate * MATRIX_SHARE, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.Muon(matrices, lr=rate * MATRIX_SHARE, weight_decay=0.01, adjust_lr_fn='match_rms_adamw'),
             torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
         ]
 
@@ -21,8 +21,8 @@ class Optimiser:
         """One step at `share` of the rate; clips the gradient's norm to 1 and clears it."""
         for part, multiple in zip(self.parts, (MATRIX_SHARE, 1.0)):
             group = part.param_groups[0]
-            group["lr"] = self.rate * multiple * share
-            torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
+            group['lr'] = self.rate * multiple * share
+            torch.nn.utils.clip_grad_norm_(group['params'], 1.0)
             part.step()
             part.zero_grad(set_to_none=True)
 
@@ -51,7 +51,7 @@ def split_parameters(named, matrix_prefixes: tuple[str, ...]):
     """(matrices, others): the weight matrices inside blocks, and all the rest."""
     matrices, others = [], []
     for name, p in named:
-        inside = p.ndim == 2 and "layers." in name and name.startswith(matrix_prefixes)
+        inside = p.ndim == 2 and 'layers.' in name and name.startswith(matrix_prefixes)
         (matrices if inside else others).append(p)
     return matrices, others
 

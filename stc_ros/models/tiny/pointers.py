@@ -20,8 +20,8 @@ HEADS = (0, 3)
 LOOK_LAYERS, NAME_LAYERS, TELL_LAYERS, CHOOSE_LAYER = (3, 4, 6), (2, 4), (4, 5, 6), 5
 MATCH_LAYER, MATCH_HEADS = 1, (1, 2)
 LAYERS = {MATCH_LAYER, CHOOSE_LAYER, *LOOK_LAYERS, *NAME_LAYERS, *TELL_LAYERS}  # all that any of them watches
-WIDE_TYPES = tuple(TYPES.index(t) for t in ("motion", "change", "memory", "order"))  # these look at two frames
-COUNT, ORDER = TYPES.index("count"), TYPES.index("order")
+WIDE_TYPES = tuple(TYPES.index(t) for t in ('motion', 'change', 'memory', 'order'))  # these look at two frames
+COUNT, ORDER = TYPES.index('count'), TYPES.index('order')
 TINY = 1e-4
 MOST_ODDS = 3.0
 
@@ -44,9 +44,9 @@ def find_targets(batch: Batch, asked: dict) -> tuple[torch.Tensor, torch.Tensor]
 
     Up to the frame of the evidence, of two frames where motion matters. Questions about order look at the last of both.
     """
-    rows = asked["objects"]  # [B, K, MOST_NAMED]
-    until = torch.where(asked["type"] == ORDER, asked["moment"], asked["evidence"])
-    wide = torch.isin(asked["type"], torch.tensor(WIDE_TYPES, device=rows.device))
+    rows = asked['objects']  # [B, K, MOST_NAMED]
+    until = torch.where(asked['type'] == ORDER, asked['moment'], asked['evidence'])
+    wide = torch.isin(asked['type'], torch.tensor(WIDE_TYPES, device=rows.device))
     until, wide = (x[..., None].expand(rows.shape).flatten(1) for x in (until, wide))
     return find_objects(batch, rows.flatten(1), until, wide).unflatten(1, rows.shape[1:]), (rows == 0).all(2)
 
@@ -54,7 +54,7 @@ def find_targets(batch: Batch, asked: dict) -> tuple[torch.Tensor, torch.Tensor]
 def _at_answer(seen: dict, layer: int, asked: dict, after: int = 0) -> torch.Tensor:
     """Attention of HEADS from the word before the answer, or `after` words later: float32 [HEADS, B, K, all]."""
     share = seen[layer][:, HEADS]  # [B, HEADS, K, L, all]
-    row = (asked["start"] + after)[:, None, :, None, None].expand(-1, len(HEADS), -1, -1, share.shape[-1])
+    row = (asked['start'] + after)[:, None, :, None, None].expand(-1, len(HEADS), -1, -1, share.shape[-1])
     return share.gather(3, row)[:, :, :, 0].float().transpose(0, 1)
 
 
@@ -80,7 +80,7 @@ def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> tuple[torch.
     at the last of them, which knows how many there are.
     """
     each, nothing = find_targets(batch, asked)
-    order, count = (asked["type"] == ORDER)[..., None], asked["type"] == COUNT
+    order, count = (asked['type'] == ORDER)[..., None], asked['type'] == COUNT
     both = each.any(2)
     target = torch.stack([torch.where(order, each[:, :, i], both) for i in range(len(HEADS))])  # [HEADS, B, K, N]
     target = F.pad(target, (head, 0))
@@ -100,20 +100,20 @@ def score_look(seen: dict, batch: Batch, asked: dict, head: int) -> tuple[torch.
     shares = torch.stack([_at_answer(seen, layer, asked)[..., : target.shape[3]] for layer in LOOK_LAYERS])
     apart = (wanted * ((wanted + TINY).log() - (shares + TINY).log())).sum(4)
     # A divergence hardly sees two objects taken for three: how many they are lies in the odds of the first token alone.
-    apart = apart + F.smooth_l1_loss(_odds(shares[..., 0]), _odds(wanted[..., 0]).expand_as(apart), reduction="none")
+    apart = apart + F.smooth_l1_loss(_odds(shares[..., 0]), _odds(wanted[..., 0]).expand_as(apart), reduction='none')
     number = apart[:, :, count].sum() / max(len(LOOK_LAYERS) * count.numel() / len(TYPES), 1.0)
     return _mean(_fallen(shares, target)[:, usable]), number
 
 
 def score_match(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tensor:
     """From colour and shape words in the question onto the visible tokens that show them."""
-    ids = asked["ids"][..., :-1]
+    ids = asked['ids'][..., :-1]
     known = batch.words.unique()
     named = torch.isin(ids, known[known >= 0])
     at = torch.arange(ids.shape[2], device=ids.device)
-    b, k, p = (named & (at < asked["start"][..., None])).nonzero(as_tuple=True)
+    b, k, p = (named & (at < asked['start'][..., None])).nonzero(as_tuple=True)
     word = ids[b, k, p]
-    target = (batch.words[b] == word[:, None, None]).any(1) & (batch.frame[b] <= asked["moment"][b, k][:, None])
+    target = (batch.words[b] == word[:, None, None]).any(1) & (batch.frame[b] <= asked['moment'][b, k][:, None])
     target = F.pad(target, (head, 0))
     target[:, 0] |= ~target.any(1)
     share = seen[MATCH_LAYER][..., : target.shape[1]][b, :, k, p + 1][:, MATCH_HEADS].float()
@@ -122,7 +122,7 @@ def score_match(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tenso
 
 def find_names(batch: Batch, pieces: dict) -> torch.Tensor:
     """Where a piece names an object: bool [B, K, L], true at the word for the shape right after one for the colour."""
-    ids = pieces["ids"]
+    ids = pieces['ids']
     colours, shapes = (batch.words[:, i].unique() for i in range(2))
     is_colour, is_shape = torch.isin(ids, colours[colours >= 0]), torch.isin(ids, shapes[shapes >= 0])
     return is_shape & F.pad(is_colour, (1, 0))[..., :-1]
@@ -131,12 +131,12 @@ def find_names(batch: Batch, pieces: dict) -> torch.Tensor:
 def score_names(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tensor:
     """From names in a question onto the object as it was last seen; the n-th name is that of its n-th object."""
     names = find_names(batch, asked)
-    names &= torch.arange(names.shape[2], device=names.device) < asked["start"][..., None]
-    usable = names.sum(2) == (asked["objects"] > 0).sum(2).clamp(min=1)  # else it is not plain which is which
+    names &= torch.arange(names.shape[2], device=names.device) < asked['start'][..., None]
+    usable = names.sum(2) == (asked['objects'] > 0).sum(2).clamp(min=1)  # else it is not plain which is which
     b, k, p = (names & usable[..., None]).nonzero(as_tuple=True)
     which = names.cumsum(2)[b, k, p] - 1
-    rows = asked["objects"]
-    until = asked["moment"][..., None].expand(rows.shape)
+    rows = asked['objects']
+    until = asked['moment'][..., None].expand(rows.shape)
     wide = torch.zeros_like(rows, dtype=torch.bool)
     found = find_objects(batch, *(x.flatten(1) for x in (rows, until, wide)))
     target = F.pad(found.unflatten(1, rows.shape[1:])[b, k, which], (head, 0))
@@ -147,12 +147,12 @@ def score_names(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tenso
 
 def score_tell(seen: dict, batch: Batch, told: dict, head: int) -> torch.Tensor:
     """From the words of a narration onto the object that the next word is about, and from its names onto theirs."""
-    b, k, p = (told["object"] >= 0).nonzero(as_tuple=True)  # word p is predicted from place p
-    rows, until = (told[key].flatten(1) for key in ("object", "until"))
+    b, k, p = (told['object'] >= 0).nonzero(as_tuple=True)  # word p is predicted from place p
+    rows, until = (told[key].flatten(1) for key in ('object', 'until'))
     found = find_objects(batch, rows.clamp(min=0), until, torch.ones_like(rows, dtype=torch.bool))
-    found = found.unflatten(1, told["object"].shape[1:])[b, k, p]
+    found = found.unflatten(1, told['object'].shape[1:])[b, k, p]
     target = F.pad(found, (head, 0))
-    target[:, 0] |= told["object"][b, k, p] == 0
+    target[:, 0] |= told['object'][b, k, p] == 0
     shares = [seen[layer][..., : target.shape[1]][b, :, k, p][:, HEADS].float() for layer in TELL_LAYERS]
     usable = target.any(1)
     loss = sum(_mean(_fallen(share, target[:, None])[usable]) for share in shares) / len(TELL_LAYERS)
@@ -165,10 +165,10 @@ def score_choose(seen: dict, batch: Batch, asked: dict) -> torch.Tensor:
     """From both words before the answer's name onto that name in the question, where the question offers two."""
     names = find_names(batch, asked)
     places = torch.arange(names.shape[2], device=names.device)
-    start = asked["start"][..., None]
+    start = asked['start'][..., None]
     offered = names & (places < start)
     answered = (names & (places == start + 1)).any(2) & (offered.sum(2) == 2)
-    ids = asked["ids"]
+    ids = asked['ids']
     before = F.pad(ids, (1, 0))[..., :-1]
     colour, shape = (ids.gather(2, start + i) for i in range(2))
     right = offered & (ids == shape) & (before == colour)

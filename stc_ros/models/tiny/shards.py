@@ -48,11 +48,11 @@ def build_shard(eyes: Eyes, first_seed: int, count: int, frames: int) -> dict[st
         features.append(eyes.see(pixels))
         late.append(eyes.see_late(pixels))
     out = {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in rows[0]}
-    return out | {"features": torch.stack(features), "late": torch.stack(late)}
+    return out | {'features': torch.stack(features), 'late': torch.stack(late)}
 
 
 def path_of(folder: Path, shard: int) -> Path:
-    return folder / f"clips-{shard:06d}.pt"
+    return folder / f'clips-{shard:06d}.pt'
 
 
 def write_shards(model, folder: Path, device: str, begin: int = 0) -> None:
@@ -69,7 +69,7 @@ def write_shards(model, folder: Path, device: str, begin: int = 0) -> None:
         if path_of(folder, shard).exists():
             shard += 1
             continue
-        used = int((folder / "used").read_text() or 0)
+        used = int((folder / 'used').read_text() or 0)
         if shard > used + AHEAD:
             path_of(folder, used - BEHIND).unlink(missing_ok=True)
             time.sleep(1)
@@ -80,11 +80,11 @@ def write_shards(model, folder: Path, device: str, begin: int = 0) -> None:
 
 def first_shard(folder: Path) -> int:
     """The lowest number of a shard in the folder, 0 when there is none."""
-    return min((int(path.stem[6:]) for path in folder.glob("clips-*.pt")), default=0)
+    return min((int(path.stem[6:]) for path in folder.glob('clips-*.pt')), default=0)
 
 
 def save_shard(shard: dict, path: Path) -> None:
-    part = path.with_suffix(".part")
+    part = path.with_suffix('.part')
     torch.save(shard, part)
     os.replace(part, path)
 
@@ -94,14 +94,14 @@ def load_shard(folder: Path, shard: int) -> dict[str, torch.Tensor]:
     waited = time.monotonic()
     while not path_of(folder, shard).exists():
         if time.monotonic() - waited > PATIENCE:
-            raise RuntimeError(f"{path_of(folder, shard)} was not made: the maker of clips ended; start again")
+            raise RuntimeError(f'{path_of(folder, shard)} was not made: the maker of clips ended; start again')
         time.sleep(0.2)
     return torch.load(path_of(folder, shard), mmap=True, weights_only=True)
 
 
 def tune_shard(model, folder: Path, frames: int, count: int, device: str) -> dict[str, torch.Tensor]:
     """Clips of the tuning seeds, made once and kept."""
-    path = folder / f"tuning-{frames}-{count}.pt"
+    path = folder / f'tuning-{frames}-{count}.pt'
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         save_shard(build_shard(Eyes(model, device), TUNE.start + frames * 1000, count, frames), path)

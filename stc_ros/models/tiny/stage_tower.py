@@ -25,7 +25,7 @@ HEADS_ALONE, HEADS_SHARE = 200, 16.0  # steps in which fresh heads learn to read
 ANCHOR = 20.0  # weight of staying what the language model has learned to read
 SECOND = 1.5  # weight of the second object that a token shows
 AGAIN_FROM = 100_000_000  # seed, far behind those of the first time
-AGAIN = ("busy", "static", "busy", "patrol", "busy", "night")  # profiles by turns: objects overlap in busy ones
+AGAIN = ('busy', 'static', 'busy', 'patrol', 'busy', 'night')  # profiles by turns: objects overlap in busy ones
 
 
 def draw_batch(step: int, size: int, seeds: range, profiles=PROFILES) -> dict[str, np.ndarray]:
@@ -35,7 +35,7 @@ def draw_batch(step: int, size: int, seeds: range, profiles=PROFILES) -> dict[st
     for j in range(worlds):
         number = step * worlds + j
         for frame, ids, truth in watch(profiles[number % len(profiles)], seeds[number], PER_WORLD, STRIDE):
-            rows.append({"frames": frame} | label_frame(ids, truth))
+            rows.append({'frames': frame} | label_frame(ids, truth))
     return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
 
 
@@ -52,7 +52,7 @@ def _take(queue, feeder) -> dict[str, np.ndarray]:
             return queue.get(timeout=5)
         except Empty:
             if not feeder.is_alive():
-                raise RuntimeError("the process that makes the frames has ended; start again, it goes on") from None
+                raise RuntimeError('the process that makes the frames has ended; start again, it goes on') from None
 
 
 def run(
@@ -63,7 +63,7 @@ def run(
     `again`: the model is trained already, and its language model is to understand the tower as before. So visual tokens
     that show one object or none are to stay what they were; those that two objects share are free to change.
     """
-    stage = "again" if again else "tower"
+    stage = 'again' if again else 'tower'
     seeds, profiles = (TRAIN[AGAIN_FROM:], AGAIN) if again else (TRAIN, PROFILES)
     heads = DenseHeads(model.config.vision_config.hidden_size, model.config.text_config.hidden_size)
     model.to(device), heads.to(device)
@@ -74,7 +74,7 @@ def run(
     first = load_newest(folder, stage, model, optimiser, heads)
     if first >= steps:
         return
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context('spawn')
     queue = context.Queue(maxsize=6)
     feeder = context.Process(target=_feed, args=(queue, first, steps, size, seeds, profiles), daemon=True)
     feeder.start()
@@ -90,22 +90,22 @@ def run(
         loss.backward()
         optimiser.step(HEADS_SHARE if waits else schedule(step - alone, steps - alone, warm=50, hold=hold))
         if step % 20 == 0:
-            bar.set_postfix(loss=f"{loss.item():.3f}", shape=f"{figures['token.shape']:.2f}")
-            log_figures(folder, stage, step, {"loss": loss.item()} | figures)
+            bar.set_postfix(loss=f'{loss.item():.3f}', shape=f'{figures["token.shape"]:.2f}')
+            log_figures(folder, stage, step, {'loss': loss.item()} | figures)
         if time.monotonic() - saved > save_every or step + 1 == steps:
             save_checkpoint(folder, stage, step + 1, model, optimiser, heads)
             saved = time.monotonic()
             with torch.no_grad():
                 batch = draw_batch(0, CONFIRM_FRAMES, TUNE)
                 _, figures = _score(model, heads, {k: torch.from_numpy(v).to(device) for k, v in batch.items()}, before)
-            log_figures(folder, stage + "-tune", step, figures)
-            tqdm.write(f"tune {step}: " + " ".join(f"{k}={v:.3f}" for k, v in figures.items()))
+            log_figures(folder, stage + '-tune', step, figures)
+            tqdm.write(f'tune {step}: ' + ' '.join(f'{k}={v:.3f}' for k, v in figures.items()))
     feeder.join()
 
 
 def _score(model, heads, batch, before=None):
     """Loss and figures; with the weights `before`, also how far the visual tokens have gone from what they were."""
-    w, pixels = lean.gather_weights(model, prefix="model."), lean.normalise(batch["frames"])
+    w, pixels = lean.gather_weights(model, prefix='model.'), lean.normalise(batch['frames'])
     patches = lean.see_patches(w, pixels)
     tokens = lean.project(w, patches)
     if before is None:
@@ -114,9 +114,9 @@ def _score(model, heads, batch, before=None):
     with torch.no_grad():
         old = lean.project(before, lean.see_patches(before, pixels)).float()
     gone = (tokens.float() - old).square().mean(2) / old.square().mean()  # [F, TOKENS]
-    empty = batch["token_class"][..., 0] == EMPTY
-    alone = (batch["second_class"][..., 0] == EMPTY) & ~empty
-    groups = {"gone.empty": empty, "gone.alone": alone, "gone": ~empty & ~alone}
+    empty = batch['token_class'][..., 0] == EMPTY
+    alone = (batch['second_class'][..., 0] == EMPTY) & ~empty
+    groups = {'gone.empty': empty, 'gone.alone': alone, 'gone': ~empty & ~alone}
     moved = {name: gone[here].sum() / max(int(here.sum()), 1) for name, here in groups.items()}
-    loss = loss + ANCHOR * (moved["gone.empty"] + moved["gone.alone"])
+    loss = loss + ANCHOR * (moved['gone.empty'] + moved['gone.alone'])
     return loss, figures | {k: v.item() for k, v in moved.items()}

@@ -9,26 +9,30 @@ from transformers import PreTrainedTokenizerFast
 from stc_ros.models.words import HEAD, TAIL
 from stc_ros.synthetic.vocabulary import VOCABULARY, words_of
 
-START, END = "<|im_start|>", "<|im_end|>"
-SPECIAL = ("<pad>", "<unk>", START, END, "<image>", "<video>")
+START, END = '<|im_start|>', '<|im_end|>'
+SPECIAL = ('<pad>', '<unk>', START, END, '<image>', '<video>')
 
 
 def list_words() -> list[str]:
     """Every token by id: the special ones, then the words of the chat format and of the worlds."""
-    chat = words_of("system You are a helpful assistant . user")
+    chat = words_of('system You are a helpful assistant . user')
     return [*SPECIAL, *sorted(set(chat) | set(VOCABULARY))]
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """Lower case, white space dropped, punctuation apart; decoding puts no space before punctuation."""
     words = {word: i for i, word in enumerate(list_words())}
-    core = Tokenizer(WordLevel(words, unk_token="<unk>"))
+    core = Tokenizer(WordLevel(words, unk_token='<unk>'))
     core.normalizer = normalizers.Lowercase()
-    core.pre_tokenizer = pre_tokenizers.Split(Regex(r"[a-z0-9]+|[^\sa-z0-9]"), "removed", invert=True)
-    core.decoder = decoders.WordPiece(prefix="##", cleanup=True)
+    core.pre_tokenizer = pre_tokenizers.Split(Regex(r'[a-z0-9]+|[^\sa-z0-9]'), 'removed', invert=True)
+    core.decoder = decoders.WordPiece(prefix='##', cleanup=True)
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<pad>", unk_token="<unk>", eos_token=END,
-        additional_special_tokens=[START, "<image>", "<video>"], model_max_length=2048,
+        tokenizer_object=core,
+        pad_token='<pad>',
+        unk_token='<unk>',
+        eos_token=END,
+        additional_special_tokens=[START, '<image>', '<video>'],
+        model_max_length=2048,
     )
 
 
@@ -37,7 +41,7 @@ class Coder:
 
     def __init__(self):
         self.ids = {word: i for i, word in enumerate(list_words())}
-        self.start, self.end, self.pad = self.ids[START], self.ids[END], self.ids["<pad>"]
+        self.start, self.end, self.pad = self.ids[START], self.ids[END], self.ids['<pad>']
         self.head = self.encode(HEAD)
 
     def encode(self, text: str) -> list[int]:

@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 TICK_S = 0.1
-STATUS_S = 0.5          # between status lines
-LOADING_S = 180.0       # longest wait for the embedded model; one that is named may have to be downloaded first
-FIRST_FRAME_S = 30.0    # longest wait for a frame once the node watches
-QUIZ_S = 1.0            # between an answer and the next question of a quiz
-LAST_ANSWER_S = 10.0    # longest wait for the last answers after the time is over
-PATIENCE_S = 2.5        # with processes that are to end
+STATUS_S = 0.5  # between status lines
+LOADING_S = 180.0  # longest wait for the embedded model; one that is named may have to be downloaded first
+FIRST_FRAME_S = 30.0  # longest wait for a frame once the node watches
+QUIZ_S = 1.0  # between an answer and the next question of a quiz
+LAST_ANSWER_S = 10.0  # longest wait for the last answers after the time is over
+PATIENCE_S = 2.5  # with processes that are to end
 
 
 class DemoError(Exception):
@@ -83,8 +83,10 @@ def perform(options, screen, figures, interrupted, logs: Path) -> str:
 
         world = World(options.profile, options.seed) if options.source == 'synthetic' else None
         client = Client(figures, screen, Witness(world), options.truth)
-        screen.line(f'camera: {options.source}; model: {options.model or "embedded"}\n'
-                    f'ask your own from another shell: ROS_DOMAIN_ID={domain} ./dev ask "What is moving?"')
+        screen.line(
+            f'camera: {options.source}; model: {options.model or "embedded"}\n'
+            f'ask your own from another shell: ROS_DOMAIN_ID={domain} ./dev ask "What is moving?"'
+        )
         wait_for_first_frame(options, screen, client, interrupted, camera, node)
         watch(command_line.questions(options), options, screen, client, interrupted, camera, node)
     except DemoError as error:
@@ -114,8 +116,10 @@ def wait_for_first_frame(options, screen, client, interrupted, camera, node) -> 
             if not options.model and now - began > LOADING_S:
                 raise DemoError(f'the model was not loaded within {LOADING_S:.0f} s.\n{node.last_words()}')
         elif now - active_at > FIRST_FRAME_S:
-            raise DemoError(f'the node watches, but has seen no frame within {FIRST_FRAME_S:.0f} s.\n'
-                            f'camera: {camera.last_words()}\nnode: {node.last_words()}')
+            raise DemoError(
+                f'the node watches, but has seen no frame within {FIRST_FRAME_S:.0f} s.\n'
+                f'camera: {camera.last_words()}\nnode: {node.last_words()}'
+            )
 
 
 def watch(questions: list[str], options, screen, client, interrupted, camera, node) -> None:

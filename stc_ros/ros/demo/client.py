@@ -27,9 +27,9 @@ class Client:
     def __init__(self, figures: Figures, screen: Screen, witness: Witness, show_truth: bool = False):
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         self.figures, self.screen, self._show_truth = figures, screen, show_truth
-        self.overlay = b''              # newest overlay picture, JPEG
-        self.fault = ''                 # why the node does not work
-        self.asked: str | None = None   # the question that waits for its answer
+        self.overlay = b''  # newest overlay picture, JPEG
+        self.fault = ''  # why the node does not work
+        self.asked: str | None = None  # the question that waits for its answer
         self._first_stamp: float | None = None
         self._witness = witness
         self._node = rclpy.create_node('stc_demo')

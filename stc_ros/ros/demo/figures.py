@@ -46,10 +46,18 @@ class Figures:
         if truth:
             self.score += score(text, truth)
 
-    def answered(self, question: str, answer: str, error_code: int, time_to_first_token_s: float,
-                 truth: str = '') -> None:
-        self.answers.append({'question': question, 'answer': answer, 'truth': truth, 'error_code': error_code,
-                             'time_to_first_token_s': time_to_first_token_s})
+    def answered(
+        self, question: str, answer: str, error_code: int, time_to_first_token_s: float, truth: str = ''
+    ) -> None:
+        self.answers.append(
+            {
+                'question': question,
+                'answer': answer,
+                'truth': truth,
+                'error_code': error_code,
+                'time_to_first_token_s': time_to_first_token_s,
+            }
+        )
 
     def as_json(self) -> dict:
         """What `--json` writes. Shares are 0 where nothing was seen; `ms` then is empty."""
@@ -64,8 +72,11 @@ class Figures:
             'recomputed_share': share(self.recomputed, self.tokens),
             'reused_similarity': float(np.mean(self.similarity)) if self.similarity else None,
             'kept_share': share(self.kept, self.visual_tokens),
-            'ms': {stage: {'median': float(np.median(values)), 'p99': float(np.percentile(values, 99))}
-                   for stage, values in self.ms.items() if len(values)},
+            'ms': {
+                stage: {'median': float(np.median(values)), 'p99': float(np.percentile(values, 99))}
+                for stage, values in self.ms.items()
+                if len(values)
+            },
         }
 
     def status(self) -> str:
@@ -73,10 +84,12 @@ class Figures:
         new, self.told = self.told, len(self.ms['total'])
         seen = self.newest
         stages = ' '.join(f'{stage} {np.mean(values[new:] or values[-1:]):.1f}' for stage, values in self.ms.items())
-        return (f'{seen.seen_rate:.1f} frames/s of {seen.input_rate:.1f} | '
-                f'recomputed {share(seen.tokens_recomputed, seen.tokens):.0%} | '
-                f'kept {share(seen.tokens_kept, seen.visual_tokens):.0%} | ms: {stages} | '
-                f'seen {seen.frames_seen}, dropped {seen.frames_dropped} | memory {seen.memory_tokens} tokens')
+        return (
+            f'{seen.seen_rate:.1f} frames/s of {seen.input_rate:.1f} | '
+            f'recomputed {share(seen.tokens_recomputed, seen.tokens):.0%} | '
+            f'kept {share(seen.tokens_kept, seen.visual_tokens):.0%} | ms: {stages} | '
+            f'seen {seen.frames_seen}, dropped {seen.frames_dropped} | memory {seen.memory_tokens} tokens'
+        )
 
     def summary(self) -> str:
         all_of_it = self.as_json()
@@ -90,8 +103,11 @@ class Figures:
             f'words       {len(self.narrations)} narrations, {len(self.answers) - failed} answers'
             + (f', {failed} without an answer' if failed else ''),
             *self._truth(),
-            *(f'{stage + " ms":11} median {ms["median"]:.1f}, p99 {ms["p99"]:.1f}'
-              for stage, ms in all_of_it['ms'].items())]
+            *(
+                f'{stage + " ms":11} median {ms["median"]:.1f}, p99 {ms["p99"]:.1f}'
+                for stage, ms in all_of_it['ms'].items()
+            ),
+        ]
         return '\n'.join(lines)
 
     def _similarity(self) -> list[str]:
@@ -104,8 +120,10 @@ class Figures:
         s, known = self.score, [a for a in self.answers if a['truth'] and not a['error_code']]
         lines = []
         if s.clauses_true:
-            lines.append(f'narrated    {s.clauses_right} of {s.clauses_said} clauses are right, {s.clauses_true} were '
-                         f'due; of objects {s.objects_right} of {s.objects_said}, {s.objects_true}')
+            lines.append(
+                f'narrated    {s.clauses_right} of {s.clauses_said} clauses are right, {s.clauses_true} were '
+                f'due; of objects {s.objects_right} of {s.objects_said}, {s.objects_true}'
+            )
         if known:
             right = sum(normalise(a['answer']) == normalise(a['truth']) for a in known)
             lines.append(f'answered    {right} of {len(known)} answers with a known truth are right')

@@ -11,8 +11,18 @@ from stc_ros.settings import KNOBS, SettingError, add_arguments, from_arguments
 from stc_ros.synthetic import PROFILES
 
 REAL_MODEL = 'llava-hf/llava-onevision-qwen2-0.5b-ov-hf'
-KNOBS_OF_THE_DEMO = ('model', 'device', 'dtype', 'cacher', 'cache_similarity', 'pruner', 'prune_ratio',
-                     'narration_period', 'narration_certainty', 'image_transport')
+KNOBS_OF_THE_DEMO = (
+    'model',
+    'device',
+    'dtype',
+    'cacher',
+    'cache_similarity',
+    'pruner',
+    'prune_ratio',
+    'narration_period',
+    'narration_certainty',
+    'image_transport',
+)
 QUESTIONS = ('What do you see?', 'Is anything moving, and where?', 'What has happened so far?')
 EMBEDDED = Path(settings_module.__file__).parent / 'models' / 'tiny'
 
@@ -20,26 +30,48 @@ EMBEDDED = Path(settings_module.__file__).parent / 'models' / 'tiny'
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Exits with a message where the arguments make no sense."""
     parser = argparse.ArgumentParser(
-        prog='./dev demo', description='A camera and the stc_stream node as two processes over ROS 2: narration, '
-        'questions, and what the token compression saves. Ends with a summary on Ctrl-C or after --seconds.')
-    parser.add_argument('--source', default='synthetic', metavar='synthetic|FILE|/dev/videoN',
-                        help='what the camera shows (default: synthetic)')
+        prog='./dev demo',
+        description='A camera and the stc_stream node as two processes over ROS 2: narration, '
+        'questions, and what the token compression saves. Ends with a summary on Ctrl-C or after --seconds.',
+    )
+    parser.add_argument(
+        '--source',
+        default='synthetic',
+        metavar='synthetic|FILE|/dev/videoN',
+        help='what the camera shows (default: synthetic)',
+    )
     parser.add_argument('--profile', default='busy', choices=PROFILES, help='synthetic: which world (default: busy)')
     parser.add_argument('--seed', type=int, default=7, help='synthetic: which of the endless worlds (default: 7)')
     parser.add_argument('--rate', type=float, default=0.0, metavar='HZ', help="camera's rate (default: the source's)")
-    parser.add_argument('--no-loop', action='store_true', help="video file: end with it, instead of starting again")
-    parser.add_argument('--seconds', type=float, default=0.0, metavar='N',
-                        help='end N seconds after the first frame was seen (default: on Ctrl-C)')
-    parser.add_argument('--ask', action='append', metavar='QUESTION',
-                        help='ask this instead of the three questions; may be given several times')
-    parser.add_argument('--quiz', action='store_true',
-                        help='synthetic: ask what the world itself has to ask, a question a second')
-    parser.add_argument('--truth', action='store_true',
-                        help='synthetic: show below each narration and answer what is right')
+    parser.add_argument('--no-loop', action='store_true', help='video file: end with it, instead of starting again')
+    parser.add_argument(
+        '--seconds',
+        type=float,
+        default=0.0,
+        metavar='N',
+        help='end N seconds after the first frame was seen (default: on Ctrl-C)',
+    )
+    parser.add_argument(
+        '--ask',
+        action='append',
+        metavar='QUESTION',
+        help='ask this instead of the three questions; may be given several times',
+    )
+    parser.add_argument(
+        '--quiz', action='store_true', help='synthetic: ask what the world itself has to ask, a question a second'
+    )
+    parser.add_argument(
+        '--truth', action='store_true', help='synthetic: show below each narration and answer what is right'
+    )
     parser.add_argument('--headless', action='store_true', help='plain lines, also on a terminal')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there')
-    parser.add_argument('--overlay', type=Path, default=Path('stc_overlay.jpg'), metavar='FILE',
-                        help='picture of the recomputed patches and kept tokens (default: %(default)s)')
+    parser.add_argument(
+        '--overlay',
+        type=Path,
+        default=Path('stc_overlay.jpg'),
+        metavar='FILE',
+        help='picture of the recomputed patches and kept tokens (default: %(default)s)',
+    )
     add_arguments(parser.add_argument_group('settings of the node'), KNOBS_OF_THE_DEMO)
     options = parser.parse_args(arguments)
     try:
@@ -47,8 +79,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     except SettingError as error:
         parser.error(str(error))
     if options.source != 'synthetic' and not Path(options.source).exists():
-        parser.error(f'--source {options.source}: there is no such file or device. Give synthetic, the path of a video '
-                     'file, or a camera (ls /dev/video*).')
+        parser.error(
+            f'--source {options.source}: there is no such file or device. Give synthetic, the path of a video '
+            'file, or a camera (ls /dev/video*).'
+        )
     if options.seconds < 0 or options.rate < 0:
         parser.error('--seconds and --rate must not be negative')
     if options.quiz and (options.source != 'synthetic' or options.ask):
@@ -61,8 +95,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def camera_arguments(options: argparse.Namespace) -> list[str]:
-    return ros_parameters({'source': options.source, 'profile': options.profile, 'seed': options.seed,
-                           'rate': options.rate, 'loop': not options.no_loop})
+    return ros_parameters(
+        {
+            'source': options.source,
+            'profile': options.profile,
+            'seed': options.seed,
+            'rate': options.rate,
+            'loop': not options.no_loop,
+        }
+    )
 
 
 def node_arguments(options: argparse.Namespace) -> list[str]:
@@ -89,7 +130,9 @@ def caution(options: argparse.Namespace) -> str:
     """What to know before judging the words; empty when there is nothing."""
     if options.source == 'synthetic' or options.model:
         return ''
-    return ('Note: the embedded model knows only its synthetic world; what it says about this video means nothing.\n'
-            'The whole path runs all the same: frames, compression, memory, answers. For words that fit, name a real\n'
-            f'model: ./dev demo --source {options.source} --model {REAL_MODEL}\n'
-            '(downloaded once from the hub; or a local folder of the LLaVA-OneVision family).')
+    return (
+        'Note: the embedded model knows only its synthetic world; what it says about this video means nothing.\n'
+        'The whole path runs all the same: frames, compression, memory, answers. For words that fit, name a real\n'
+        f'model: ./dev demo --source {options.source} --model {REAL_MODEL}\n'
+        '(downloaded once from the hub; or a local folder of the LLaVA-OneVision family).'
+    )

@@ -20,8 +20,13 @@ class Child:
         self.log = logs / f'{name}.log'
         with self.log.open('wb') as output:
             self._process = subprocess.Popen(
-                [sys.executable, '-m', module, *arguments], stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_die_with_parent)
+                [sys.executable, '-m', module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
 
     def exit_code(self) -> int | None:
         """None while it runs."""

@@ -14,8 +14,8 @@ from stc_ros.synthetic.narration import join
 from stc_ros.synthetic.questions import answer_to, ask_about
 from stc_ros.synthetic.world import counted_from
 
-REMEMBERED = 4096       # pictures that may pass between two narrations
-REACHED = 128           # pictures before the newest one about which a question may still be judged
+REMEMBERED = 4096  # pictures that may pass between two narrations
+REACHED = 128  # pictures before the newest one about which a question may still be judged
 NO_PIXELS = np.empty(0, np.uint8)
 
 

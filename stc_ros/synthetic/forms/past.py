@@ -20,6 +20,7 @@ from stc_ros.synthetic.truth import PLACES, at_place
 
 # ---- motion
 
+
 @form('motion', 'which way does the {colour} {shape} move ?', WAYS, temporal=True)
 def which_way(v):
     for o in v.moving + v.still:
@@ -71,6 +72,7 @@ def started_last(v):
 
 # ---- change
 
+
 @form('change', 'what left ?', (*NAMED, 'nothing'), temporal=True)
 def what_left(v):
     if v.whole and not v.murky and len(v.left) < 2 and v.t > v.start:
@@ -120,6 +122,7 @@ def colour_after(v):
 
 # ---- memory
 
+
 @form('memory', 'what colour was the {shape} that left ?', COLOUR, temporal=True)
 def colour_of_left(v):
     if not v.murky and v.whole:
@@ -160,6 +163,7 @@ def what_was_at(v):
 
 
 # ---- order
+
 
 def _pairs(v, events):
     """Every two events of different objects, well apart in time, in both orders of naming: (a, b, the earlier one)."""

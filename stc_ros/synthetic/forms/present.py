@@ -21,6 +21,7 @@ from stc_ros.synthetic.truth import EDGES, PLACES, at_place
 
 # ---- appearance
 
+
 @form('appearance', 'what colour is the {shape} ?', COLOUR)
 def colour_of_shape(v):
     for o in only(v.present, shape_of):
@@ -74,6 +75,7 @@ def colour_at_first(v):
 
 
 # ---- count
+
 
 def _number(n: int) -> str:
     return NUMBERS[n] if n < len(NUMBERS) else ''
@@ -139,6 +141,7 @@ def count_changed(v):
 
 # ---- place
 
+
 @form('place', 'where is the {colour} {shape} ?', PLACES)
 def place_of_name(v):
     for o in v.seen:
@@ -197,6 +200,7 @@ def where_entered(v):
 
 
 # ---- existence
+
 
 def _absent(v, taken, around):
     """Names that are not `taken`, those that share the colour or the shape of `around` first."""
