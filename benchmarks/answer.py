@@ -28,9 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     model = load(chosen)
     modes = {
-        'plain': Settings(cacher='off', pruner='off'),
+        'plain': Settings({'cacher.method': 'none', 'pruner.method': 'none'}),
         'default': Settings(),
-        'newest whole': Settings(newest_whole='always'),
+        'newest whole': Settings({'query.full_latest_frame': 'always'}),
     }
     streams = open_streams(model, modes)
     times = Times(model.device)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from decisions import settings_of
 from measure import load, median_ms
@@ -48,8 +46,8 @@ class Costs:
         return self.model.tower.embed(self.normalised())
 
     def plain_vision(self) -> dict[str, float]:
-        from stc_ros.compression.cacher import CacherState, encode
         from stc_ros.models.random import random_weights
+        from stc_ros.vision.cachers.layerwise import CacherState, encode
 
         packed = self.time(lambda: encode(self.model.tower, CacherState(), self.embed(), settings_of('plain')))
         unpacked = random_weights('so400m').model.vision_tower
@@ -58,15 +56,15 @@ class Costs:
 
     def paper_vision(self) -> tuple[float, float]:
         """A whole frame, and one of which a quarter of the tokens is updated."""
-        from stc_ros.compression.cacher import CacherState, encode
+        from stc_ros.vision.cachers.layerwise import CacherState, encode
 
-        settings, state = replace(settings_of('paper'), cache_interval=64), CacherState()
+        settings, state = (settings_of('stc') | {'cacher.stc.cache_interval': 64}), CacherState()
         whole = self.time(lambda: encode(self.model.tower, state, self.embed(), settings, refresh=True))
         return whole, self.time(lambda: encode(self.model.tower, state, self.embed(), settings))
 
     def whole_vision(self):
         """The compact cacher's state, and a whole frame."""
-        from stc_ros.compression.compact import compute_all
+        from stc_ros.vision.cachers.incremental import compute_all
 
         def frame():
             return compute_all(self.model.tower, self.image, self.embed())
@@ -77,7 +75,7 @@ class Costs:
         """A frame of which `count` patches are computed, as many of them samples as are followed at most."""
         import torch
 
-        from stc_ros.compression.compact import compute_rows, replace_patches, similarity
+        from stc_ros.vision.cachers.incremental import compute_rows, replace_patches, similarity
 
         tower = self.model.tower
         patches = torch.randperm(729, generator=torch.Generator().manual_seed(count))[:count].sort().values
@@ -93,7 +91,7 @@ class Costs:
         return self.time(frame)
 
     def still_vision(self) -> float:
-        from stc_ros.compression.compact import similarity
+        from stc_ros.vision.cachers.incremental import similarity
 
         return self.time(lambda: similarity(self.image, self.state.image, self.model.tower.grid))
 
@@ -110,7 +108,7 @@ class Costs:
         import torch
         from prefill import full_window
 
-        from stc_ros.memory.recall import Recall
+        from stc_ros.memory.query_context import QueryContext
 
         model = self.model
         window = full_window(model, settings_of('ours').memory_tokens)
@@ -120,15 +118,15 @@ class Costs:
             window.add(self.hidden[:, :count], torch.arange(count), 196, window.frames[-1].stamp + 1)
 
         prefill = {0: 0.0, **{count: self.time(lambda count=count: add(count)) for count in KEPT}}
-        asked = torch.cat((model.newline[None, None], model.decoder.embed(model.words.tail('what is moving ?'))), 1)
-        first = self.time(lambda: model.decoder.logits(Recall(window, asked).hidden[:, -1]))
-        recall = Recall(window, asked)
+        asked = torch.cat((model.newline[None, None], model.decoder.embed(model.chat.suffix('what is moving ?'))), 1)
+        first = self.time(lambda: model.decoder.logits(QueryContext(window, asked).hidden[:, -1]))
+        recall = QueryContext(window, asked)
         return prefill, first, self.time(lambda: model.decoder.logits(recall.run(asked[:, :1])))
 
     def vision_of(self, mode: str, recomputed: int) -> float:
         if mode == 'plain':
             return self.plain
-        if mode == 'paper':
+        if mode == 'stc':
             return self.paper[0] if recomputed == 729 else self.paper[1]
         if recomputed == 729:
             return self.whole

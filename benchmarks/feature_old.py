@@ -14,7 +14,7 @@ from collections import deque
 import torch
 from feature_modes import Eye, Mode, whole
 
-from stc_ros.compression.compact import SETTLE, bucket, compute_all, compute_rows, replace_patches, similarity
+from stc_ros.vision.cachers.incremental import SETTLE, bucket, compute_all, compute_rows, replace_patches, similarity
 
 SIMILARITY, PERIOD, LIMIT, HEARTBEAT = 0.85, 32, 0.13, 2
 REMEMBERED, USUAL, BURST = 64, 0.1, 2.5  # frames from which the usual change is known, its quantile and multiple

@@ -161,7 +161,7 @@ def load_place(number: int, clips: Path) -> Place:
     file = clips / f'{name}.mp4'
     if not file.is_file():
         return stand_in(number)
-    from stc_ros.video import Video
+    from stc_ros.io.video import Video
 
     wanted = {bare, *(at for at, _ in boxes)}
     frames = zip(range(max(wanted) + 1), Video(str(file)))

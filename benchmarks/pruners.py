@@ -18,19 +18,22 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
     from tqdm import tqdm
 
-    from stc_ros.compression.pruner import make_pruner
-    from stc_ros.compression.vision import Sight, VisionState, look
+    from stc_ros.pruning.base import make_pruner
     from stc_ros.settings import PRUNERS, Settings
+    from stc_ros.vision.encode import FrameFeatures, VisionState, look
 
     model = load(chosen)
     device = model.device
-    settings = {name: Settings(cacher='off', pruner=name, prune_ratio=chosen.prune_ratio) for name in PRUNERS}
+    settings = {
+        name: Settings({'cacher.method': 'none', 'pruner.method': name, 'prune_ratio': chosen.prune_ratio})
+        for name in PRUNERS
+    }
     pruners, state, times = {name: make_pruner(name) for name in PRUNERS}, VisionState(), Times(device)
     with torch.inference_mode():
         for number, frame in enumerate(tqdm(pictures(chosen), total=chosen.frames, desc='frames', disable=None)):
-            seen = look(model, state, model.pixels.resize(frame), settings['off'], refresh=False)
+            seen = look(model, state, model.pixels.resize(frame), settings['none'], refresh=False)
             for name in PRUNERS[number % len(PRUNERS) :] + PRUNERS[: number % len(PRUNERS)]:
-                sight = Sight(model, seen.features, seen.recomputed, seen.entry)
+                sight = FrameFeatures(model, seen.features, seen.recomputed, seen.entry)
 
                 def prune(name=name, sight=sight):
                     kept = pruners[name].select(sight, settings[name])
@@ -40,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     plain = projector_flops(model, model.visual_tokens)
     rows = []
     for name in PRUNERS:
-        figures = times.figures(name, plain='off')
+        figures = times.figures(name, plain='none')
         projected = figures['share'] if projects_what_it_keeps(name) else 1.0
         tokens = projected * model.visual_tokens
         rows.append(
@@ -59,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def projects_what_it_keeps(name: str) -> bool:
     """Whether a pruner chooses before the projector's last layer."""
-    return name in ('stc', 'uniform', 'random', 'pool', 'tome', 'visionzip', 'fastervlm')
+    return name in ('delta', 'uniform', 'random', 'pool', 'tome', 'visionzip', 'fastervlm')
 
 
 def projector_flops(model, tokens: float) -> float:

@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
 def row_of(name: str, mode: str, decided: dict, costs: Costs, chosen) -> dict:
     import torch
 
-    from stc_ros.compression.vision import VisionState, most_bytes
+    from stc_ros.vision.encode import VisionState, most_bytes
 
     works = decided[mode][1:] if mode != 'plain' else [[729, 196]] * (len(decided['ours']) - 1)
     ms = np.array([costs.frame(mode, *work[:2]) for work in works])
@@ -78,7 +78,7 @@ def row_of(name: str, mode: str, decided: dict, costs: Costs, chosen) -> dict:
     plain = costs.frame('plain', 729, 196)
     kept = float(np.mean([work[1] for work in works]))
     limit = costs.model.decoder.max_positions * 4 // 5 // 196
-    vision = {'plain': 0, 'paper': most_bytes(costs.model), 'ours': VisionState(compact=costs.state).bytes}[mode]
+    vision = {'plain': 0, 'stc': most_bytes(costs.model), 'ours': VisionState(compact=costs.state).bytes}[mode]
     error = read_error(decided['input'], mode)
     return {
         'what': name,
@@ -129,7 +129,7 @@ def read_retention(mode: str) -> float | None:
     if mode == 'plain' or not file.is_file():
         return 1.0 if mode == 'plain' else None
     found = json.loads(file.read_text())
-    of_mode = found['costs'].get('paper, N=4', {}) if mode == 'paper' else found['in_question']
+    of_mode = found['costs'].get('paper, N=4', {}) if mode == 'stc' else found['in_question']
     return of_mode.get('retention')
 
 

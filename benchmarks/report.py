@@ -16,13 +16,13 @@ from report_features import feature_text
 from report_table import input_text, roofline_text, table_text
 from tables import table
 
-from stc_ros.compression.delta import QUIET, RESTLESS
-from stc_ros.compression.pruner import budget
+from stc_ros.pruning.base import budget
+from stc_ros.pruning.delta import QUIET, RESTLESS
 from stc_ros.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
-COLOURS = {'plain': 'black', 'paper': 'C1', 'compact': 'C2'}
+COLOURS = {'plain': 'black', 'stc': 'C1', 'incremental': 'C2'}
 INTRODUCTION = """\
 # Performance
 
@@ -53,7 +53,7 @@ def main() -> None:
     chosen.docs.mkdir(parents=True, exist_ok=True)
 
     machines = sorted({row['machine'] for rows in files.values() for row in rows})
-    usual = budget(196, Settings().prune_ratio)
+    usual = budget(196, Settings()['prune_ratio'])
     text = [
         INTRODUCTION.format(
             machines='; '.join(machines), fault=FAULT, quiet=round(QUIET * usual), restless=int(RESTLESS * usual)
@@ -128,7 +128,7 @@ def sweep_name(row: dict) -> str:
     mode, values = row['mode'], [word.strip(',') for word in row['settings'].split()][1::2]
     if mode.endswith(' frame'):
         return mode
-    if mode == 'paper' and len(values) == 2:
+    if mode == 'stc' and len(values) == 2:
         return f'paper, N={values[1]} r={values[0]}'
     if mode == 'similarity':
         return f'similarity, N={values[1]} {values[0]}'
@@ -153,7 +153,7 @@ def bars(files: dict, traces: dict) -> list:
 
     for file in (f for f in files if f.startswith('vision-') and 'embedded' not in f):
         for interval in (2, 4):
-            if row := find(files, file, 'paper', f'update_ratio 0.25, interval {interval}'):
+            if row := find(files, file, 'stc', f'update_ratio 0.25, interval {interval}'):
                 above = row['ratio_to_plain'] / row['ideal_ratio']
                 at_most(f'paper, N={interval}, against its operations', 1.15, above, file)
         faster('compact, 25 % recomputed', 3, file, 'compact rows', 'share 0.25')
@@ -163,7 +163,7 @@ def bars(files: dict, traces: dict) -> list:
         faster(f'prefill along the {clip} clip', 2.5, f'end-{clip}', 'compact prefill')
         faster(f'vision and prefill along the {clip} clip', 3, f'end-{clip}', 'compact frame')
     faster('vision of a static stretch', 20, 'end-still', 'compact vision')
-    usual = Settings().prune_ratio
+    usual = Settings()['prune_ratio']
     for file in (f for f in files if f.startswith('prefill-') and 'embedded' not in f):
         faster(f'prefill at prune_ratio {usual:g}', 2.5, file, f'pruned {usual:g}')
     for name, trace in traces.items():
@@ -238,11 +238,11 @@ def met(yes: bool) -> str:
 
 def steadiness(trace: list[dict]) -> tuple[np.ndarray, np.ndarray, float]:
     """Compact mode's vision milliseconds outside cuts, those of frames not skipped, and its median cost of choosing."""
-    seen = [s['compact'] for s in trace[1:] if not s['compact']['scene_change']]
+    seen = [s['incremental'] for s in trace[1:] if not s['incremental']['scene_change']]
     return (
         np.array([s['vision'] for s in seen]),
         np.array([s['vision'] for s in seen if s['share']]),
-        float(np.median([s['gate'] + s['selection'] + s['prune'] for s in seen])),
+        float(np.median([s['preprocess'] + s['selection'] + s['prune'] for s in seen])),
     )
 
 
@@ -251,7 +251,7 @@ def draw_latency(trace: list[dict], file: Path, row: dict) -> None:
     figure, axes = pyplot.subplots(figsize=(9, 3.4))
     for mode, colour in COLOURS.items():
         points = [
-            (s['frame'], sum(s[mode][k] for k in ('gate', 'vision', 'prune', 'prefill')))
+            (s['frame'], sum(s[mode][k] for k in ('preprocess', 'vision', 'prune', 'prefill')))
             for s in trace[1:]
             if mode in s
         ]
@@ -268,7 +268,7 @@ def draw_cost(files: dict, file: Path) -> None:
     pyplot = load_pyplot()
     figure, axes = pyplot.subplots(figsize=(6, 4.4))
     axes.plot((0, 1), (0, 1), color='grey', linewidth=1, linestyle=':', label='ideal of compact')
-    marks = {'compact': 'D', 'compact rows': 'o', 'paper': 'v', 'similarity': 's'}
+    marks = {'incremental': 'D', 'compact rows': 'o', 'stc': 'v', 'similarity': 's'}
     for colour, name in enumerate(n for n in files if n.startswith('vision-')):
         for mode, mark in marks.items():
             points = [(r['share'], r['ratio_to_plain']) for r in files[name] if r['mode'] == mode]

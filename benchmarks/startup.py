@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument('--times', type=int, default=5, help='how often (5)')
     chosen = parser.parse_args()
     os.environ |= {'ROS_DOMAIN_ID': DOMAIN, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
-    from stc_ros.ros.node import PROFILES, profile
+    from stc_ros.ros.main import PROFILES, profile
 
     os.environ.setdefault(PROFILES, str(profile()))
     import rclpy
@@ -54,7 +54,7 @@ def main() -> int:
 def start_and_ask(rclpy, node, kind) -> tuple[str, float, float]:
     """The answer, seconds until it came, and the CPU seconds that the node's process took until then."""
     began = time.monotonic()
-    process = subprocess.Popen([sys.executable, '-m', 'stc_ros.ros.node'], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, '-m', 'stc_ros.ros.main'], stderr=subprocess.DEVNULL)
     client = node.create_client(kind, '/ask')
     try:
         while time.monotonic() - began < PATIENCE_S:

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 def make_modes(model, chosen) -> list:
     from stc_ros.settings import Settings
 
-    modes = [Cached(model, 'plain', '', Settings(cacher='off')), Stock(model)]
+    modes = [Cached(model, 'plain', '', Settings({'cacher.method': 'none'})), Stock(model)]
     if chosen.compile:
         from stc_ros.models.compiled import Compiler
 
@@ -63,16 +63,16 @@ def make_modes(model, chosen) -> list:
         return [
             *modes,
             Stock(model, compiled=True),
-            Cached(fast, 'plain', 'compiled', Settings(cacher='off')),
+            Cached(fast, 'plain', 'compiled', Settings({'cacher.method': 'none'})),
             *(Fixed(m, share, about) for share in FIXED[1:] for m, about in ((model, ''), (fast, ', compiled'))),
         ]
     for interval in (2, 4):
         modes.append(
             Cached(
                 model,
-                'paper',
+                'stc',
                 f'update_ratio 0.25, interval {interval}',
-                Settings(cacher='paper', cache_interval=interval),
+                Settings({'cacher.method': 'stc', 'cacher.stc.cache_interval': interval}),
             )
         )
     modes.append(
@@ -80,12 +80,17 @@ def make_modes(model, chosen) -> list:
             model,
             'similarity',
             'cache_similarity 0.85, interval 4',
-            Settings(cacher='similarity', cache_similarity=0.85),
+            Settings({'cacher.method': 'similarity', 'cache_similarity': 0.85}),
         )
     )
     for tau in SIMILARITIES[1:3] if chosen.quick else SIMILARITIES:
         modes.append(
-            Cached(model, 'compact', f'cache_similarity {tau:g}', Settings(cacher='compact', cache_similarity=tau))
+            Cached(
+                model,
+                'incremental',
+                f'cache_similarity {tau:g}',
+                Settings({'cacher.method': 'incremental', 'cache_similarity': tau}),
+            )
         )
     modes += [Fixed(model, share) for share in FIXED]
     return [m for m in modes if not chosen.only or m.name in ('plain', *chosen.only)]
@@ -121,9 +126,10 @@ def stock_tower(model):
     tower = model.weights.model.vision_tower
     if type(tower).__module__.startswith('transformers'):
         return tower
-    from stc_ros.models import TINY, llava_onevision
+    from stc_ros.models import EMBEDDED
+    from stc_ros.models.families import llava_onevision
 
-    return llava_onevision.load(str(TINY), model.device, model.dtype).weights.model.vision_tower
+    return llava_onevision.load(str(EMBEDDED), model.device, model.dtype).weights.model.vision_tower
 
 
 class Stock(Mode):
@@ -147,18 +153,18 @@ class Cached(Mode):
     """One of the stream's own cachers, its choice of tokens included."""
 
     def __init__(self, model, name, about, settings):
-        from stc_ros.compression.vision import VisionState
+        from stc_ros.vision.encode import VisionState
 
         super().__init__(model, name, about)
         self.settings, self.state = settings, VisionState()
-        self.follows_picture = name in ('similarity', 'compact')
+        self.follows_picture = name in ('similarity', 'incremental')
 
     def encode(self, image):
-        from stc_ros.compression.cacher import encode
-        from stc_ros.compression.compact import encode_compact
+        from stc_ros.vision.cachers.incremental import encode_incremental
+        from stc_ros.vision.cachers.layerwise import encode
 
-        if self.settings.cacher == 'compact':
-            self.state.compact, recomputed = encode_compact(
+        if self.settings['cacher.method'] == 'incremental':
+            self.state.compact, recomputed = encode_incremental(
                 self.model.tower,
                 self.state.compact,
                 image.to(self.model.device),
@@ -170,7 +176,7 @@ class Cached(Mode):
         return recomputed.float().mean()
 
     def ideal(self, shares):
-        if self.name == 'compact':
+        if self.name == 'incremental':
             return super().ideal(shares)
         tower = self.model.tower  # dense where the share is 1, else with the keys of all
         t, dense = tower.tokens, layer_flops(tower, tower.tokens)
@@ -185,7 +191,7 @@ class Fixed(Mode):
         self.rows, self.state = max(1, round(share * model.tower.grid[0] * model.tower.grid[1])), None
 
     def encode(self, image):
-        from stc_ros.compression.compact import compute_all, compute_rows, replace_patches, similarity
+        from stc_ros.vision.cachers.incremental import compute_all, compute_rows, replace_patches, similarity
 
         grid, image = self.model.tower.grid, image.to(self.model.device)
         if self.state is None:

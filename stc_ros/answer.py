@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from stc_ros.memory.recall import Recall
-from stc_ros.memory.window import Window
+from stc_ros.memory.base import Context, Memory
 from stc_ros.models.base import VideoModel
 
 BRIEF = 32  # tokens of an answer for which there is room, or else the newest frame is not read whole
@@ -39,13 +38,13 @@ class AnswerReport:
     text: str
     first_stamp: int  # ns: oldest frame in the window when it was asked
     last_stamp: int  # ns: newest
-    frames_seen: int  # frames in the window
+    frames_processed: int  # frames in the window
     time_to_first_token_s: float = 0.0
     tokens: int = 0
     tokens_per_second: float = 0.0  # behind the first token
     finished: bool = False  # the model ended it, not the limit and not the caller
     # of each token: up to where it wrote `text`, and the probability that the model gave it; may still grow
-    chances: list[tuple[int, float]] = field(default_factory=list)
+    token_probs: list[tuple[int, float]] = field(default_factory=list)
 
 
 class Answer(Iterator[str]):
@@ -53,14 +52,14 @@ class Answer(Iterator[str]):
 
     The question runs through the model at once, in one pass with what waits in the memory. newest: given how many
     positions there are for it, the newest frame's tokens, [1, n, D], that are read in place of those that the memory
-    keeps (see `Recall`), or None. `close()` ends it early. Raises `QuestionError` at once, `ModelFailure` while it is
+    keeps (see `QueryContext`), or None. `close()` ends it early. Raises `QuestionError` at once, `ModelFailure` while it is
     read.
     """
 
     def __init__(
         self,
         model: VideoModel,
-        memory: Window,
+        memory: Memory,
         question: str,
         max_new_tokens: int,
         newest: Callable[[int], torch.Tensor | None] = lambda room: None,
@@ -68,17 +67,17 @@ class Answer(Iterator[str]):
         question = question.strip()
         if not question:
             raise QuestionError('the question is empty')
-        ids = model.words.tail(question)
+        ids = model.chat.suffix(question)
         room = memory.reserve - 1 - len(ids)
         if room < 1:
             raise QuestionError(f'the question has {len(ids)} tokens; at most {memory.reserve - 2} fit')
         self._asked = time.perf_counter()
         with torch.inference_mode():
             whole = newest(room - min(BRIEF, max_new_tokens))
-            recall = Recall(memory, torch.cat((model.newline[None, None], model.decoder.embed(ids)), 1), whole)
+            context = memory.open(torch.cat((model.newline[None, None], model.decoder.embed(ids)), 1), whole)
         max_new_tokens = min(room - (0 if whole is None else whole.shape[1]), max_new_tokens)
         self.report = AnswerReport('', memory.frames[0].stamp, memory.frames[-1].stamp, len(memory.frames))
-        self._pieces = self._decode(model, recall, max_new_tokens)
+        self._pieces = self._decode(model, context, max_new_tokens)
 
     def __next__(self) -> str:
         return next(self._pieces)
@@ -87,23 +86,23 @@ class Answer(Iterator[str]):
         """End the answer; its memory is given back."""
         self._pieces.close()
 
-    def _decode(self, model: VideoModel, recall: Recall, limit: int) -> Iterator[str]:
-        hidden = recall.hidden
+    def _decode(self, model: VideoModel, context: Context, limit: int) -> Iterator[str]:
+        hidden = context.hidden
         written: list[int] = []
         while True:
             token, chance = self._next_token(model, hidden)
-            if token in model.words.stops:
+            if token in model.chat.stops:
                 self.report.finished = True
                 break
             self._time(len(written) + 1)
             written.append(token)
-            yield from self._say(model.words.decode(written), partial=True)
-            self.report.chances.append((len(self.report.text), chance))
+            yield from self._say(model.chat.decode(written), partial=True)
+            self.report.token_probs.append((len(self.report.text), chance))
             if len(written) == limit:
                 break
             with torch.inference_mode():  # never across a yield: the caller's code runs there
-                hidden = recall.run(model.decoder.embed([token]))
-        yield from self._say(model.words.decode(written))
+                hidden = context.run(model.decoder.embed([token]))
+        yield from self._say(model.chat.decode(written))
 
     def _next_token(self, model: VideoModel, hidden: torch.Tensor) -> tuple[int, float]:
         """The likeliest token and its probability."""

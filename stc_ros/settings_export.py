@@ -1,55 +1,106 @@
-"""Write the settings as `config/stream.yaml` or as the README's table: `python -m stc_ros.settings --yaml`."""
+"""Parameters as config/stream.yaml, as a table for the documentation, and as command line options."""
 
 from __future__ import annotations
 
 import argparse
+import textwrap
+from collections.abc import Mapping
+from typing import Any
 
-from stc_ros.settings import KNOBS, Knob
+import yaml
+
+from stc_ros.parameters import METHODS, SHORT, in_use, parameters
+from stc_ros.settings import ParameterSpec, Settings
 
 HEADER = """\
-# Parameters of the stc_stream node. Generated: python -m stc_ros.settings --yaml > config/stream.yaml
+# Parameters of the stc_stream node. Generated: ./dev run python -m stc_ros.parameters --yaml > config/stream.yaml
 /**:
   ros__parameters:
 """
+WIDTH = 110
 
 
 def to_yaml() -> str:
-    """Every setting with its default, commented with its text, range and unit."""
-    return HEADER + ''.join(f'    # {_about(k)}\n    {k.name}: {_yaml(k.default)}\n' for k in KNOBS.values())
+    """Every parameter that has a say by default, in its group, commented with its text, range and unit."""
+    lines, open_groups = [], []
+    for name, spec in in_use(Settings()).items():
+        *groups, leaf = name.split('.')
+        while open_groups != groups[: len(open_groups)]:
+            open_groups.pop()
+        for group in groups[len(open_groups) :]:
+            lines.append(f'{_indent(len(open_groups))}{group}:')
+            open_groups.append(group)
+        indent = _indent(len(groups))
+        lines += textwrap.wrap(_about(spec), WIDTH, initial_indent=indent + '# ', subsequent_indent=indent + '# ')
+        lines.append(f'{indent}{leaf}: {_yaml(spec.default)}')
+    return HEADER + '\n'.join(lines) + '\n'
 
 
 def to_markdown() -> str:
-    """The parameters as a table."""
+    """The parameters as a table, and the methods as one for each kind."""
     rows = ['| parameter | default | range | live | meaning |', '|---|---|---|---|---|']
-    for k in KNOBS.values():
-        unit = f' {k.unit}' if k.unit else ''
-        default = f'`{_yaml(k.default)}`{unit}'
-        rows.append(f'| `{k.name}` | {default} | {_range(k)} | {"yes" if k.live else "no"} | {k.text} |')
+    for name, spec in parameters().items():
+        default = f'`{_yaml(spec.default)}` {spec.unit}'.strip()
+        rows.append(f'| `{name}` | {default} | {spec.range} | {"yes" if spec.live else "no"} | {spec.text} |')
+    for kind, registry in METHODS.items():
+        rows += ['', f'## `{kind}.method`', '', '| name | what it does | goes by | source |', '|---|---|---|---|']
+        rows += [f'| `{p.name}` | {p.text} | {p.scope} | {p.source} |' for p in registry]
     return '\n'.join(rows) + '\n'
 
 
-def _range(k: Knob) -> str:
-    if k.choices:
-        return ', '.join(k.choices)
-    return '' if k.low is None else f'{k.low:g} to {k.high:g}'
+def add_arguments(parser: argparse.ArgumentParser, names=None) -> None:
+    """Add an option for each of `names` (all, by default): --prune-ratio, --cacher.method, ..."""
+    for name in names or parameters():
+        spec = parameters()[name]
+        kind: dict = {'type': spec.type}
+        if spec.type is bool:
+            kind = {'type': _boolean, 'metavar': '{true,false}'}
+        elif spec.choices:
+            kind = {'type': spec.check, 'metavar': 'NAME'}
+        short = [_option(s) for s, full in SHORT.items() if full == name]
+        parser.add_argument(
+            *short, _option(name), default=spec.default, help=spec.describe().replace('%', '%%'), dest=name, **kind
+        )
 
 
-def _about(k: Knob) -> str:
-    notes = [n for n in (_range(k), k.unit, '' if k.live else 'fixed while it runs') if n]
-    return k.text + (f' ({"; ".join(notes)})' if notes else '')
+def from_arguments(arguments: argparse.Namespace) -> Settings:
+    """`Settings` from parsed arguments; names that were not added keep their defaults. Raises `SettingError`."""
+    given = vars(arguments)
+    return Settings({name: given[name] for name in parameters() if name in given})
+
+
+def to_arguments(values: Mapping[str, Any]) -> list[str]:
+    """The options that give these values of parameters."""
+    text = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+    return [word for name, value in text.items() for word in (_option(name), value)]
+
+
+def _option(name: str) -> str:
+    return '--' + name.replace('_', '-')
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ('true', 'false'):
+        raise ValueError(text)
+    return text.lower() == 'true'
+
+
+def _indent(depth: int) -> str:
+    return '  ' * (depth + 2)
+
+
+def _about(spec: ParameterSpec) -> str:
+    notes = [n for n in (spec.range, spec.unit, '' if spec.live else 'fixed while it runs') if n]
+    return spec.text + (f' ({"; ".join(notes)})' if notes else '')
 
 
 def _yaml(value) -> str:
-    return (
-        {True: 'true', False: 'false'}[value]
-        if isinstance(value, bool)
-        else (f'"{value}"' if isinstance(value, str) else repr(value))
-    )
+    return yaml.safe_dump(value, default_style='"' if isinstance(value, str) else None).split('\n')[0]
 
 
-def main(argv=None) -> None:
-    parser = argparse.ArgumentParser(prog='python -m stc_ros.settings', description=__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog='python -m stc_ros.parameters', description=__doc__)
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument('--yaml', action='store_true', help='config/stream.yaml')
-    form.add_argument('--markdown', action='store_true', help="the README's table")
+    form.add_argument('--markdown', action='store_true', help='the tables of docs/parameters.md')
     print(to_yaml() if parser.parse_args(argv).yaml else to_markdown(), end='')

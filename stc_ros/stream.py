@@ -1,133 +1,69 @@
 """One camera's stream: see frames, ask questions. The whole pipeline, front to back.
 
-    resize, scene -> gate, tower with cacher -> projector, pruner -> prefill into the window -> answers
+    resize, scene change -> vision encoder with cacher -> projector, pruner -> prefill into the memory -> answers
 
 A `Stream` holds all that one camera leaves behind and shares only the model with others. All calls belong to one
-thread; frames may be seen between the pieces of an answer. With the setting `overlap`, a frame's prefill runs beside
-the next frame's vision, in a thread that only this module knows of.
+thread; frames may be seen between the pieces of an answer. With `overlap`, a frame's prefill runs beside the next
+frame's vision, in a thread that only this module knows of.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import math
-from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
 from stc_ros.answer import Answer, NothingSeen, QuestionError, StreamError
-from stc_ros.compression.pruner import make_pruner
-from stc_ros.compression.scene import is_cut, thumbnail
-from stc_ros.compression.vision import Sight, VisionState, look, most_bytes
-from stc_ros.lane import Lane
-from stc_ros.memory.window import Window
+from stc_ros.background_stream import BackgroundStream
+from stc_ros.io.picture import Picture
+from stc_ros.memory.base import Limits, Memory
 from stc_ros.models.base import VideoModel
-from stc_ros.picture import Picture
+from stc_ros.parameters import MemoryParameters, StreamParameters, cachers, memories, pruners
+from stc_ros.pruning.base import Pruner, Selection
+from stc_ros.report import FrameReport, StreamStats
 from stc_ros.settings import SettingError, Settings
 from stc_ros.timing import Stopwatch
+from stc_ros.vision.cachers.base import Cacher, most_bytes
+from stc_ros.vision.encode import FrameFeatures, encode_frame
+from stc_ros.vision.scene_change import is_cut, thumbnail
 
-__all__ = ['Answer', 'FrameReport', 'NothingSeen', 'QuestionError', 'Stream', 'StreamError', 'StreamStats']
-
-REMEMBERED_TIMES = 512  # frames over which median and p99 are taken
-
-
-@dataclass(frozen=True, slots=True)
-class FrameReport:
-    """What became of one frame."""
-
-    stamp: int  # ns
-    index: int  # 0 for the first frame since the last reset
-    grid: tuple[int, int]  # rows, cols of the vision patches
-    token_grid: tuple[int, int]  # rows, cols of the visual tokens before pruning
-    recomputed: np.ndarray  # float32 [rows * cols]: share of the vision layers that recomputed each patch
-    kept: np.ndarray  # int64 [b]: raster indices of the visual tokens kept
-    tokens: int  # vision tokens
-    tokens_recomputed: float  # of them, recomputed (mean over the layers)
-    similarity: float  # of what was reused to what it would be, as the cacher estimates; NaN: it does not
-    visual_tokens: int  # tokens before the pruner
-    tokens_kept: int  # and behind it
-    ms: dict[str, float]  # gate, vision, prune, prefill: milliseconds (overlap: the last frame's prefill)
-    scene_change: bool
-    first_stamp: int  # ns: the oldest frame in the window (overlap: before this frame)
-    memory_tokens: int  # visual tokens in the window (overlap: before this frame)
-    tokens_waiting: int  # of them, not prefilled yet
-    memory_bytes: int  # of keys, values, what waits, and the vision features held
-
-
-@dataclass(slots=True)
-class StreamStats:
-    """Sums since the last reset; `ms` holds the newest frames' times by stage."""
-
-    frames: int = 0
-    scene_changes: int = 0
-    tokens: int = 0
-    tokens_recomputed: float = 0.0
-    visual_tokens: int = 0
-    tokens_kept: int = 0
-    answers: int = 0
-    ms: dict[str, deque] = field(default_factory=dict)
-
-    @property
-    def recomputed_share(self) -> float:
-        return self.tokens_recomputed / self.tokens if self.tokens else 0.0
-
-    @property
-    def kept_share(self) -> float:
-        return self.tokens_kept / self.visual_tokens if self.visual_tokens else 0.0
-
-    def milliseconds(self) -> dict[str, dict[str, float]]:
-        """By stage: median and p99."""
-        return {
-            stage: {'median': float(np.median(times)), 'p99': float(np.percentile(times, 99))}
-            for stage, times in self.ms.items()
-        }
-
-    def count(self, report: FrameReport) -> None:
-        self.frames += 1
-        self.scene_changes += report.scene_change
-        for name in ('tokens', 'tokens_recomputed', 'visual_tokens', 'tokens_kept'):
-            setattr(self, name, getattr(self, name) + getattr(report, name))
-        for stage, ms in report.ms.items():
-            self.ms.setdefault(stage, deque(maxlen=REMEMBERED_TIMES)).append(ms)
+__all__ = [
+    'Answer',
+    'FrameReport',
+    'NothingSeen',
+    'QuestionError',
+    'Stream',
+    'StreamError',
+    'StreamStats',
+    'open_stream',
+]
 
 
 class Stream:
     """What a model has seen of one camera.
 
-    model: a `VideoModel`, which other streams may share. settings: checked `Settings`. Raises `SettingError` when the
-    memory does not hold a whole frame.
+    model: a `VideoModel`, which other streams may share. cacher, pruner, memory: parts of this stream's own. Raises
+    `SettingError` when the memory does not hold a whole frame. `open_stream` makes one of settings.
     """
 
-    def __init__(self, model: VideoModel, settings: Settings | None = None):
-        self.model = model
-        self.settings = settings or Settings()
-        self._lane, self._prefill_ms = Lane(model.device), {}  # for prefill, where that overlaps
-        with torch.inference_mode():
-            try:
-                batch, vision = self.settings.prefill_batch, most_bytes(model)
-                if vision >= self.settings.memory_mib << 20:
-                    raise ValueError(f'memory_mib {self.settings.memory_mib} is too little')
-                self.memory = Window(
-                    model.decoder,
-                    model.words.head(),
-                    self.settings.memory_tokens,
-                    (self.settings.memory_mib << 20) - vision,
-                    model.dtype,
-                    model.decoder.spare_tokens if batch < 0 else batch,
-                )
-            except ValueError as error:
-                raise SettingError(
-                    f'{error}; the vision features that this model reuses take up to '
-                    f'{vision / 2**20:.0f} MiB: raise memory_mib'
-                ) from None
-        if self.memory.capacity < model.visual_tokens:
+    def __init__(
+        self,
+        model: VideoModel,
+        cacher: Cacher,
+        pruner: Pruner,
+        memory: Memory,
+        parameters: StreamParameters = StreamParameters(),  # noqa: B008 - a frozen value
+    ):
+        if memory.capacity < model.visual_tokens:
             raise SettingError(
-                f'a frame of this model has {model.visual_tokens} visual tokens, more than the '
-                f'{self.memory.capacity} of the memory: raise memory_tokens or memory_mib'
+                f'a frame of this model has {model.visual_tokens} visual tokens, more than the {memory.capacity} of '
+                'the memory: raise memory.max_tokens or memory.max_mib'
             )
+        self.model, self.cacher, self.pruner, self.memory, self.parameters = model, cacher, pruner, memory, parameters
+        self._background, self._prefill_ms = BackgroundStream(model.device), {}  # for prefill, where that overlaps
         self.reset()
 
     @torch.inference_mode()
@@ -136,11 +72,11 @@ class Stream:
         with contextlib.suppress(Exception):  # what is forgotten may have failed
             self.settle()
         self._prefill_ms = {'prefill': 0.0}  # of the last frame whose prefill ran beside another's vision
-        self.vision = VisionState()
-        self._sight: Sight | None = None  # of the newest that showed anything, if not all of it was told
-        self.pruner = make_pruner(self.settings.pruner)
-        self.thumbnail: torch.Tensor | None = None
+        self._latest: FrameFeatures | None = None  # newest frame that showed anything, if not all of it was kept
+        self.cacher.reset()
+        self.pruner.reset()
         self.memory.clear()
+        self.thumbnail: torch.Tensor | None = None
         self._stats = StreamStats()
 
     def warm_up(self) -> None:
@@ -155,13 +91,26 @@ class Stream:
         list(self.ask('?', 2))
         self.reset()
 
-    def configure(self, settings: Settings) -> None:
-        """Apply other settings from the next frame on. Raises `SettingError` when a fixed one differs."""
-        if names := settings.fixed_changes(self.settings):
-            raise SettingError(f'{", ".join(names)} cannot change while the stream runs: start anew')
-        if settings.pruner != self.settings.pruner:
-            self.pruner = make_pruner(settings.pruner)
-        self.settings = settings
+    @staticmethod
+    def check(old: Settings, new: Settings) -> None:
+        """Raises `SettingError` when a stream with the `old` settings cannot take the `new` ones while it runs."""
+        if fixed := old.fixed_changes(new):
+            raise SettingError(f'{", ".join(fixed)} cannot change while the stream runs: start anew')
+        for registry in (cachers, pruners):
+            registry.create(new[f'{registry.kind}.method'], new)  # a method may object to its own parameters
+
+    def configure(self, old: Settings, new: Settings) -> None:
+        """Change settings from the next frame on; a part whose method changes starts anew. Raises `SettingError`."""
+        self.check(old, new)
+        for registry in (cachers, pruners):
+            kind, name = registry.kind, new[f'{registry.kind}.method']
+            part = getattr(self, kind)
+            if isinstance(part, registry[name].cls):
+                for full, spec in registry[name].parameters.items():
+                    setattr(part, spec.field, new[full])
+            else:
+                setattr(self, kind, registry.create(name, new))
+        self.parameters = new.fill(StreamParameters)
 
     @torch.inference_mode()
     def see(self, frame: np.ndarray | Picture, stamp: int) -> FrameReport:
@@ -170,58 +119,41 @@ class Stream:
         Raises `ValueError` for another shape or type; the stream is then as it was. After any other exception (out of
         memory, say) `reset` it; with `overlap`, it may be the last frame's.
         """
-        model, settings = self.model, self.settings
+        model, parameters = self.model, self.parameters
         watch = Stopwatch(model.device)
         image = model.pixels.resize(frame)
         thumb = thumbnail(image)
-        scene_change = is_cut(thumb, self.thumbnail, settings)
+        scene_change = is_cut(thumb, self.thumbnail, parameters.scene_change)
         self.thumbnail = thumb
         if scene_change:
-            self.pruner = make_pruner(settings.pruner)
-        watch.mark('gate')
+            self.pruner.reset()
+        watch.mark('preprocess')
 
-        sight = look(model, self.vision, image, settings, refresh=scene_change)
+        features = encode_frame(model, self.cacher, image, parameters.cache_similarity, refresh=scene_change)
         watch.mark('vision')
 
-        chosen = None if sight is None else self.pruner.select(sight, settings)  # b of n tokens
-        if sight:
-            self._sight = sight if len(chosen.index) < model.visual_tokens else None
+        chosen = None if features is None else self.pruner.select(features, parameters.prune_ratio)  # b of n tokens
+        if features is not None:
+            self._latest = features if len(chosen.index) < model.visual_tokens else None
         watch.mark('prune')
 
         self.settle()
-        if settings.overlap:
+        if parameters.overlap:
             remembered = self._remembered(stamp)
-            self._lane.put(functools.partial(self._remember, chosen, settings, stamp))
+            self._background.put(functools.partial(self._remember, chosen, parameters, stamp))
             ms = watch.read() | self._prefill_ms
         else:
-            ms = self._remember(chosen, settings, stamp, watch)
+            ms = self._remember(chosen, parameters, stamp, watch)
             remembered = self._remembered(stamp)
 
-        patches = model.tower.grid[0] * model.tower.grid[1]
-        recomputed = np.zeros(patches, np.float32) if sight is None else sight.recomputed.cpu().numpy()
-        kept = np.empty(0, np.int64) if chosen is None else chosen.index.cpu().numpy()
-        report = FrameReport(
-            stamp=stamp,
-            index=self._stats.frames,
-            grid=model.tower.grid,
-            token_grid=model.token_grid,
-            recomputed=recomputed,
-            kept=kept,
-            tokens=patches,
-            tokens_recomputed=float(recomputed.sum()),
-            similarity=math.nan if self.vision.compact is None else self.vision.compact.similarity,
-            visual_tokens=model.visual_tokens,
-            tokens_kept=len(kept),
-            ms=ms,
-            scene_change=scene_change,
-            **remembered,
-        )
+        remembered['similarity'] = self.cacher.similarity
+        report = FrameReport.of(model, features, chosen, stamp, ms, scene_change, remembered)
         self._stats.count(report)
         return report
 
     def settle(self) -> None:
         """Wait until the newest frame is in the memory (overlap). Raises what its prefill raised."""
-        self._prefill_ms = self._lane.settle() or self._prefill_ms
+        self._prefill_ms = self._background.settle() or self._prefill_ms
 
     @property
     def tokens_waiting(self) -> int:
@@ -234,34 +166,35 @@ class Stream:
         self.settle()
         self.memory.prefill()
 
-    def _remembered(self, stamp: int) -> dict[str, int]:
+    def _remembered(self, stamp: int) -> dict[str, float]:
         """What a frame's report says of the memory."""
         return {
             'memory_tokens': self.memory.tokens,
             'first_stamp': self.memory.first_stamp(stamp),
             'tokens_waiting': self.memory.tokens_waiting,
-            'memory_bytes': self.memory.bytes + self.vision.bytes,
+            'memory_bytes': self.memory.bytes + self.cacher.bytes,
         }
 
-    def _remember(self, chosen, settings: Settings, stamp: int, watch: Stopwatch | None = None) -> dict[str, float]:
+    def _remember(
+        self, chosen: Selection | None, parameters: StreamParameters, stamp: int, watch: Stopwatch | None = None
+    ) -> dict[str, float]:
         """Prefill the tokens chosen of a frame, or none -> milliseconds by stage."""
         watch = watch or Stopwatch(self.model.device)
-        places = self.model.visual_tokens
+        contiguous, positions = parameters.contiguous_positions, self.model.visual_tokens
         if chosen is None or len(chosen.index) == 0:
-            self.memory.pass_time(1 if settings.compact_positions else places, stamp)
-        elif settings.compact_positions:
-            self.memory.add(
-                chosen.tokens[None], torch.arange(len(chosen.index), device=self.model.device), len(chosen.index), stamp
-            )
+            self.memory.advance(1 if contiguous else positions, stamp)
+        elif contiguous:
+            count = len(chosen.index)
+            self.memory.add(chosen.tokens[None], torch.arange(count, device=self.model.device), count, stamp)
         else:
-            self.memory.add(chosen.tokens[None], chosen.index, places, stamp)
-        if stamp - self.memory.waiting_since(stamp) >= settings.prefill_wait * 1e9:
+            self.memory.add(chosen.tokens[None], chosen.index, positions, stamp)
+        if stamp - self.memory.waiting_since(stamp) >= parameters.prefill_wait * 1e9:
             self.memory.prefill()
         watch.mark('prefill')
         return watch.read()
 
     def ask(self, question: str, max_new_tokens: int | None = None) -> Answer:
-        """Ask about what is in the window -> an iterator of text pieces, whose `report` tells what it rests on.
+        """Ask about what is in the memory -> an iterator of text pieces, whose `report` tells what it rests on.
 
         The memory is not changed: question and answer are forgotten. Raises `NothingSeen` before the first frame and
         `QuestionError` for an empty or too long question, and what the last frame's prefill raised (overlap). After any
@@ -269,21 +202,51 @@ class Stream:
         """
         self.settle()
         if not self.memory.frames:
-            raise NothingSeen('no frame has been seen yet: is a camera publishing?')
+            raise NothingSeen('no frame has been processed yet: is a camera publishing?')
         answer = Answer(
-            self.model, self.memory, question, max_new_tokens or self.settings.max_new_tokens, self.newest_tokens
+            self.model, self.memory, question, max_new_tokens or self.parameters.max_new_tokens, self.latest_tokens
         )
         self._stats.answers += 1
         return answer
 
     @torch.inference_mode()
-    def newest_tokens(self, room: int) -> torch.Tensor | None:
+    def latest_tokens(self, room: int) -> torch.Tensor | None:
         """All visual tokens of the newest frame, [1, n, D]; None: the memory has them, or has no `room` for n."""
-        n, wanted = self.model.visual_tokens, self.settings.newest_whole
+        n, wanted = self.model.visual_tokens, self.parameters.full_latest_frame
         if n > room or wanted == 'never' or (wanted == 'auto' and n > self.model.decoder.spare_tokens):
             return None
-        return self._sight.tokens[None] if self._sight else None
+        return None if self._latest is None else self._latest.tokens[None]
 
     def stats(self) -> StreamStats:
         """Sums since the last reset."""
         return self._stats
+
+
+def open_stream(model: VideoModel, settings: Settings | Mapping = {}) -> Stream:  # noqa: B006 - never written to
+    """A stream with the parts that the settings name. Raises `SettingError`."""
+    settings = settings if isinstance(settings, Settings) else Settings(settings)
+    return Stream(
+        model,
+        cachers.create(settings['cacher.method'], settings),
+        pruners.create(settings['pruner.method'], settings),
+        open_memory(model, settings),
+        settings.fill(StreamParameters),
+    )
+
+
+@torch.inference_mode()
+def open_memory(model: VideoModel, settings: Settings) -> Memory:
+    """The memory that the settings name, for `model`. Raises `SettingError` when its limits hold too little."""
+    wanted: MemoryParameters = settings.fill(MemoryParameters, 'memory')
+    vision = most_bytes(model.tower, model.pixels.height * model.pixels.width, model.dtype.itemsize)
+    batch = model.decoder.spare_tokens if wanted.prefill_batch < 0 else wanted.prefill_batch
+    limits = Limits(wanted.max_tokens, (wanted.max_mib << 20) - vision, model.dtype, batch)
+    try:
+        if limits.bytes <= 0:
+            raise ValueError(f'memory.max_mib {wanted.max_mib} is too little')
+        return memories.create(wanted.method, settings).create(model.decoder, model.chat.prefix(), limits)
+    except ValueError as error:
+        raise SettingError(
+            f'{error}; the vision features that this model reuses take up to {vision / 2**20:.0f} MiB: raise '
+            'memory.max_mib'
+        ) from None

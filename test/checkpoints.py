@@ -30,7 +30,7 @@ VIDEO = {
 
 
 def load(folder, **settings):
-    return load_model(Settings(model=str(folder), device='cpu', **settings))
+    return load_model(Settings({'model.name': str(folder), 'model.device': 'cpu', **settings}))
 
 
 def edit(folder, **values):

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from stc_ros.answer import AnswerReport, NothingSeen, QuestionError
+from stc_ros.io.picture import Picture
 from stc_ros.models.base import VideoModel
-from stc_ros.picture import Picture
 from stc_ros.settings import Settings
 from stc_ros.stream import FrameReport
 
@@ -49,7 +49,7 @@ class FakeStream:
         frame = frame.array() if isinstance(frame, Picture) else frame
         assert frame.dtype == np.uint8 and frame.ndim == 3
         self.stamps.append(stamp)
-        kept = np.arange(round(4 * (1 - self.settings.prune_ratio)))
+        kept = np.arange(round(4 * (1 - self.settings['prune_ratio'])))
         return FrameReport(
             stamp=stamp,
             index=len(self.stamps) - 1,
@@ -58,11 +58,11 @@ class FakeStream:
             recomputed=np.full(16, 0.25, np.float32),
             kept=kept,
             tokens=16,
-            tokens_recomputed=4.0,
+            patches_recomputed=4.0,
             similarity=0.99,
             visual_tokens=4,
-            tokens_kept=len(kept),
-            ms={'gate': 1.0, 'vision': 2.0, 'prune': 3.0, 'prefill': 4.0},
+            visual_tokens_kept=len(kept),
+            ms={'preprocess': 1.0, 'vision': 2.0, 'prune': 3.0, 'prefill': 4.0},
             scene_change=self.scene_change,
             first_stamp=self.stamps[-self.remembers :][0],
             memory_tokens=4,
@@ -85,7 +85,7 @@ class FakeStream:
         return FakeAnswer(self, min(self.words, max_new_tokens or self.words))
 
     def configure(self, settings: Settings) -> None:
-        self.log.append(('configure', settings.prune_ratio))
+        self.log.append(('configure', settings['prune_ratio']))
         self.settings = settings
 
     def reset(self) -> None:
@@ -117,7 +117,7 @@ class FakeAnswer:
         self.stream.log.append(('piece',))
         piece = self.stream.says.format(self.report.tokens)
         self.report.text += piece
-        self.report.chances.append((len(self.report.text), self.stream.sure(self.report.tokens)))
+        self.report.token_probs.append((len(self.report.text), self.stream.sure(self.report.tokens)))
         return piece
 
     def close(self) -> None:

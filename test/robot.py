@@ -17,8 +17,8 @@ from rclpy.parameter import Parameter  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
 from stc_ros.action import AskStream  # noqa: E402
-from stc_ros.ros.node import spin, stop_spinning  # noqa: E402
-from stc_ros.ros.stream_node import StreamNode  # noqa: E402
+from stc_ros.ros.main import spin, stop_spinning  # noqa: E402
+from stc_ros.ros.node import StreamNode  # noqa: E402
 from stc_ros.srv import Ask  # noqa: E402
 
 PATIENCE_S = 60.0  # the first import of torch takes long on a busy machine
@@ -33,9 +33,9 @@ def toy_model():
 
 def toy_stream(settings):
     """The real stream on a model of the real architecture with random weights, small enough for any machine."""
-    from stc_ros.stream import Stream
+    from stc_ros.stream import open_stream
 
-    return Stream(toy_model(), settings)
+    return open_stream(toy_model(), settings)
 
 
 class Robot:
@@ -91,7 +91,7 @@ class Robot:
     def watch(self):
         """Become active, film, and wait until frames are seen."""
         self.film().until_active()
-        assert self.ros.spin_until(lambda: self.node.worker.mailbox.counts().seen > 0), 'no frame was seen'
+        assert self.ros.spin_until(lambda: self.node.worker.slot.counts().seen > 0), 'no frame was seen'
         return self
 
     def listen(self, kind, topic, qos=10):

@@ -55,7 +55,7 @@ def test_it_prints_the_pieces_and_where_they_come_from(server, launch_process):
         for piece in ('a red', ' circle'):
             goal.publish_feedback(kind.Feedback(text=piece))
         goal.succeed()
-        return kind.Result(answer='a red circle', frames_seen=12, time_to_first_token=0.05)
+        return kind.Result(answer='a red circle', frames_processed=12, time_to_first_token=0.05)
 
     server.act = act
     asked = launch_process(ASK, 'what is there?', '--timeout', '2.5', '--max-new-tokens', '9')

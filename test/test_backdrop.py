@@ -6,10 +6,10 @@ import av
 import numpy as np
 import pytest
 
-from stc_ros.evaluation.cases import Plan, draw_case
+from stc_ros.evaluation.episodes import Plan, draw_episode
+from stc_ros.io.video import VideoError
 from stc_ros.synthetic import PROFILES, World, record
 from stc_ros.synthetic.backdrop import EVALUATED, LEARNED, Backdrop, bounce, decode, enlarge
-from stc_ros.video import VideoError
 
 
 @pytest.fixture(scope='module')
@@ -65,7 +65,7 @@ def test_what_is_measured_on_is_never_learned_from(video):
     assert len(learned) == 28 and len(measured) == 10
     assert np.array_equal(measured, decode(video, (0.0, 1.0))[0][30:])
     plan = Plan(4, 2, 1, size=32)
-    plain, over = (draw_case('static', 2_000_000_001, replace(plan, backdrop=b)) for b in ((), (video,)))
+    plain, over = (draw_episode('static', 2_000_000_001, replace(plan, backdrop=b)) for b in ((), (video,)))
     assert over.clip.frames.shape == (4, 32, 32, 3) and over.clip.truths == plain.clip.truths
     assert over.asked == plain.asked and not np.array_equal(over.clip.frames, plain.clip.frames)
 

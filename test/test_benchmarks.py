@@ -29,8 +29,8 @@ def times(**modes):
 
 def test_the_ratio_counts_dear_and_cheap_frames_as_often_as_they_came():
     found = times(plain=[(1, 100)] * 4, paper=[(1, 100), (0.25, 30), (0.25, 30), (0.25, 30)])
-    assert found.figures('paper')['ratio_to_plain'] == pytest.approx(0.475)
-    assert found.figures('paper')['share'] == pytest.approx(1.75 / 4, abs=1e-3)
+    assert found.figures('stc')['ratio_to_plain'] == pytest.approx(0.475)
+    assert found.figures('stc')['share'] == pytest.approx(1.75 / 4, abs=1e-3)
 
 
 def test_a_hiccup_of_the_machine_is_in_the_p99_and_not_in_the_ratio():
@@ -49,7 +49,7 @@ def test_work_that_comes_in_bursts_is_counted_whole():
 
 
 def test_faster_than_the_operations_allow_is_a_fault():
-    row = Row('m', 'i', 'compact', '', 0.25, 1, 1, ratio_to_plain=0.2, ideal_ratio=0.25, frames=9, machine='x')
+    row = Row('m', 'i', 'incremental', '', 0.25, 1, 1, ratio_to_plain=0.2, ideal_ratio=0.25, frames=9, machine='x')
     assert row.fault
     row.ratio_to_plain = 0.24
     assert not row.fault
@@ -104,7 +104,7 @@ def test_the_overlap_benchmark_writes_a_row_in_turn_and_one_overlapped(tmp_path)
         timeout=120,
     )  # 1: too fast to believe
     rows = {row['mode']: row for row in json.loads(file.read_text())}
-    for mode in ('plain', 'compact'):
+    for mode in ('plain', 'incremental'):
         assert rows[f'{mode} overlapped']['ideal_ratio'] < rows[mode]['ideal_ratio']
         assert rows[f'{mode} overlapped']['share'] == rows[mode]['share']
 
@@ -168,10 +168,10 @@ def test_a_table_at_real_size_charges_each_frame_for_its_work():
     costs.rows = {100: 20.0, 200: 30.0}
     costs.prefill, costs.project = {0: 0.0, 98: 50.0, 196: 90.0}, {98: 5.0, 196: 9.0}
     assert costs.frame('plain', 729, 196) == 199.0
-    assert costs.frame('paper', 729, 98) == 165.0 and costs.frame('paper', 182, 98) == 95.0
+    assert costs.frame('stc', 729, 98) == 165.0 and costs.frame('stc', 182, 98) == 95.0
     assert costs.frame('ours', 729, 0) == 105.0 and costs.frame('ours', 0, 0) == 1.0
     assert costs.frame('ours', 150, 49) == 25.0 + 25.0 + 2.5
-    decided = {'a': {'input': 'b', 'paper': [[1, 2]], 'ours': [[3, 4, 0]]}}
+    decided = {'a': {'input': 'b', 'stc': [[1, 2]], 'ours': [[3, 4, 0]]}}
     assert json.loads(to_text(decided)) == decided
 
 

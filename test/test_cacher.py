@@ -1,20 +1,18 @@
 """The cacher against the plain tower, and against the paper's formulas written out token by token."""
 
-import dataclasses
-
 import pytest
 import torch
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModel
 from worlds import moving_square
 
-from stc_ros.compression.cacher import CacherState, choose, compute, encode
 from stc_ros.models.random import random_model
 from stc_ros.models.tower import build_tower
 from stc_ros.settings import Settings
+from stc_ros.vision.cachers.layerwise import CacherState, choose, compute, encode
 
-PAPER = Settings(cacher='paper', update_ratio=0.25, cache_interval=4)
-SIMILARITY = Settings(cacher='similarity', cache_similarity=0.9, cache_interval=4)
+PAPER = Settings({'cacher.method': 'stc', 'cacher.stc.update_ratio': 0.25, 'cacher.stc.cache_interval': 4})
+SIMILARITY = Settings({'cacher.method': 'similarity', 'cache_similarity': 0.9, 'cacher.stc.cache_interval': 4})
 
 
 @pytest.fixture(scope='module')
@@ -51,13 +49,13 @@ def run(tower, frames, settings, state=None):
 @pytest.mark.parametrize(
     'settings',
     [
-        dataclasses.replace(PAPER, update_ratio=1.0),
-        dataclasses.replace(PAPER, cache_interval=1),
-        dataclasses.replace(SIMILARITY, cache_similarity=1.0),
-        dataclasses.replace(SIMILARITY, cache_interval=1),
-        Settings(cacher='off'),
+        (PAPER | {'cacher.stc.update_ratio': 1.0}),
+        (PAPER | {'cacher.stc.cache_interval': 1}),
+        (SIMILARITY | {'cache_similarity': 1.0}),
+        (SIMILARITY | {'cacher.stc.cache_interval': 1}),
+        Settings({'cacher.method': 'none'}),
     ],
-    ids=['r=1', 'N=1', 'tau=1', 'tau N=1', 'off'],
+    ids=['r=1', 'N=1', 'tau=1', 'tau N=1', 'none'],
 )
 def test_recomputing_everything_is_the_plain_tower(model, patches, settings):
     for x, (y, recomputed) in zip(patches, run(model.tower, patches, settings)):
@@ -68,7 +66,7 @@ def test_recomputing_everything_is_the_plain_tower(model, patches, settings):
 @pytest.mark.parametrize('ratio', [0.0, 0.03, 0.25, 0.5, 0.9])
 def test_an_identical_frame_is_exact_for_every_ratio(model, patches, ratio):
     x = patches[0]
-    (_, _), (y, recomputed) = run(model.tower, [x, x.clone()], dataclasses.replace(PAPER, update_ratio=ratio))
+    (_, _), (y, recomputed) = run(model.tower, [x, x.clone()], (PAPER | {'cacher.stc.update_ratio': ratio}))
     torch.testing.assert_close(y, plain(model.tower, x), atol=1e-5, rtol=1e-5)
     assert float(recomputed.sum()) == pytest.approx(max(1, int(ratio * x.shape[1])), rel=1e-4)
 
@@ -106,7 +104,7 @@ def test_the_selective_layer_is_the_papers_formula(model, patches):
         for i in chosen:
             mlp[i] = block.mlp(block.norm2(u[i]))
         x, x_ref = u + mlp, x_ref + attention_ref + mlp_ref
-    (_, _), (y, _) = run(tower, [patches[0], patches[3]], dataclasses.replace(PAPER, update_ratio=ratio))
+    (_, _), (y, _) = run(tower, [patches[0], patches[3]], (PAPER | {'cacher.stc.update_ratio': ratio}))
     torch.testing.assert_close(y[0], x, atol=1e-4, rtol=1e-4)
 
 
@@ -115,14 +113,14 @@ def test_similarity_recomputes_what_falls_below_and_nothing_else(model, patches)
     key, reference = (block.k(block.norm1(x)) for x in (patches[2], patches[0]))
     chosen = choose(key, reference[0], SIMILARITY)
     cosine = torch.nn.functional.cosine_similarity(key, reference, dim=-1)
-    assert torch.equal(chosen, cosine < SIMILARITY.cache_similarity)
+    assert torch.equal(chosen, cosine < SIMILARITY['cache_similarity'])
     assert 0 < chosen.sum() < chosen.numel()
 
 
 def test_higher_similarity_recomputes_more_and_errs_less(model, patches):
     shares, errors = [], []
     for tau in (0.0, 0.5, 0.8, 0.95, 1.0):
-        out = run(model.tower, patches[:4], dataclasses.replace(SIMILARITY, cache_similarity=tau))
+        out = run(model.tower, patches[:4], (SIMILARITY | {'cache_similarity': tau}))
         shares.append(sum(float(r.mean()) for _, r in out[1:]))
         errors.append(sum(float((y - plain(model.tower, x)).norm()) for x, (y, _) in zip(patches, out)))
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 3
@@ -147,7 +145,7 @@ def test_two_interleaved_streams_equal_each_alone(model, patches):
         assert torch.equal(run(model.tower, [z], PAPER, two)[0][0], alone[1][i][0])
 
 
-@pytest.mark.parametrize('settings', [PAPER, SIMILARITY], ids=['paper', 'similarity'])
+@pytest.mark.parametrize('settings', [PAPER, SIMILARITY], ids=['stc', 'similarity'])
 def test_frames_in_one_call_share_a_reference_and_choose_for_themselves(model, patches, settings):
     """A call with three frames is three calls against the same reference."""
     tower = model.tower
@@ -187,9 +185,7 @@ def test_another_shape_or_dtype_refreshes_by_itself(model, patches, change):
     torch.testing.assert_close(y, plain(tower, change(patches[1])), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    'settings', [PAPER, dataclasses.replace(SIMILARITY, cache_similarity=0.0)], ids=['paper', 'similarity']
-)
+@pytest.mark.parametrize('settings', [PAPER, (SIMILARITY | {'cache_similarity': 0.0})], ids=['stc', 'similarity'])
 def test_a_class_token_is_always_recomputed(settings):
     torch.manual_seed(0)
     clip = CLIPVisionModel(

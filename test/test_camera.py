@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
+from stc_ros.io.video import Video, VideoError
 from stc_ros.synthetic import World
 from stc_ros.synthetic.narration import tell_moment
-from stc_ros.video import Video, VideoError
 
 CAMERA = 'stc_ros.ros.camera'
 

@@ -1,6 +1,5 @@
 """The compact cacher and the gate: exact where everything is recomputed, bounded and cheap elsewhere."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -10,22 +9,22 @@ from toy_tower import COMPACT, attentive_model, embed, pictures, plain, run
 from transformers import CLIPVisionConfig, CLIPVisionModel
 from worlds import moving_square
 
-from stc_ros.compression.bound import MOST_CHANGE, Bound
-from stc_ros.compression.compact import (
+from stc_ros.models.random import SIZES, random_model
+from stc_ros.models.tower import build_tower
+from stc_ros.vision.cachers.bound import MOST_CHANGE, Bound
+from stc_ros.vision.cachers.drift import FEWEST
+from stc_ros.vision.cachers.incremental import (
     WHOLE,
     bucket,
     choose_changed,
     compute_all,
     compute_rows,
-    encode_compact,
+    encode_incremental,
     pooled_with,
     replace_patches,
     run_block,
     similarity,
 )
-from stc_ros.compression.drift import FEWEST
-from stc_ros.models.random import SIZES, random_model
-from stc_ros.models.tower import build_tower
 
 
 @pytest.fixture(scope='module')
@@ -33,7 +32,7 @@ def model():
     return attentive_model()
 
 
-EXACT = dataclasses.replace(COMPACT, cache_similarity=1.0, heartbeat=1)
+EXACT = COMPACT | {'cache_similarity': 1.0, 'cacher.incremental.static_frame_stride': 1}
 
 
 def test_where_nothing_may_be_reused_of_what_has_changed_it_is_the_plain_tower(model):
@@ -56,12 +55,12 @@ def test_a_refresh_is_the_plain_tower_however_much_may_be_reused(model):
     state = None
     with torch.inference_mode():
         for image in pictures(model, moving_square(4)):
-            state, recomputed = encode_compact(
+            state, recomputed = encode_incremental(
                 model.tower,
                 state,
                 image,
                 lambda image=image: embed(model, image),
-                dataclasses.replace(COMPACT, cache_similarity=0.0),
+                (COMPACT | {'cache_similarity': 0.0}),
                 refresh=True,
             )
             torch.testing.assert_close(state.features, plain(model, image), atol=1e-5, rtol=1e-5)
@@ -111,7 +110,7 @@ def test_only_the_cells_of_what_changed_are_recomputed_and_they_are_whole(model)
         if state is not None:
             changed = cells(choose_changed(similarity(image, state.image, model.tower.grid), state.bound, 0.1))
         with torch.inference_mode():
-            state, recomputed = encode_compact(
+            state, recomputed = encode_incremental(
                 model.tower, state, image, lambda image=image: embed(model, image), COMPACT
             )
         if changed is not None:
@@ -163,7 +162,7 @@ def test_every_patch_has_its_turn_as_a_sample(model):
     """In every frame at least one of those that have not changed, however little effort there is."""
     images = pictures(model, moving_square(100))
     last = torch.zeros(36, dtype=torch.long)
-    for t, (_, recomputed) in enumerate(run(model, images, dataclasses.replace(COMPACT, cache_similarity=0.5))):
+    for t, (_, recomputed) in enumerate(run(model, images, (COMPACT | {'cache_similarity': 0.5}))):
         last[recomputed] = t
         assert t - last.min() <= 36
 
@@ -172,7 +171,7 @@ def test_the_error_falls_as_more_similarity_is_asked_for(model):
     images = pictures(model, moving_square(48, step=2))
     errors, shares = [], []
     for tau in (0.9, 0.998, 0.9995):
-        out = run(model, images, dataclasses.replace(COMPACT, cache_similarity=tau))
+        out = run(model, images, (COMPACT | {'cache_similarity': tau}))
         errors.append(
             np.mean([float((y - plain(model, i)).norm() / plain(model, i).norm()) for i, (y, _) in zip(images, out)])
         )
@@ -196,12 +195,12 @@ def test_a_slow_change_does_not_creep_in_unseen(model):
     state, partial = None, 0
     with torch.inference_mode():
         for image in images:
-            state, recomputed = encode_compact(
+            state, recomputed = encode_incremental(
                 model.tower,
                 state,
                 image,
                 lambda image=image: embed(model, image),
-                dataclasses.replace(COMPACT, cache_similarity=0.0),
+                (COMPACT | {'cache_similarity': 0.0}),
             )
             partial += not recomputed.all()
             assert similarity(image, state.image, model.tower.grid).min() >= 1 - MOST_CHANGE
@@ -220,7 +219,7 @@ def test_every_patch_has_its_turn_however_long_the_picture_rests(model, heartbea
     """Counted in frames that are looked at: between them there is nothing to be late for."""
     images, waited = pictures(model, moving_square(1)) * (heartbeat * 40), torch.zeros(36, dtype=torch.long)
     looked = 0
-    for _, recomputed in run(model, images, dataclasses.replace(COMPACT, heartbeat=heartbeat)):
+    for _, recomputed in run(model, images, (COMPACT | {'cacher.incremental.static_frame_stride': heartbeat})):
         if recomputed.any():
             waited, looked = (waited + 1).masked_fill(recomputed, 0), looked + 1
             assert waited.max() < math.ceil(36 / bucket(1, 36)) + 1
@@ -265,11 +264,11 @@ def test_class_tokens_are_always_recomputed():
     with torch.inference_mode():
         x = torch.randn(1, 3, 24, 24)
         image = torch.zeros(1, 3, 24, 24, dtype=torch.uint8)
-        state, _ = encode_compact(tower, None, image, lambda: tower.embed(x), COMPACT)
+        state, _ = encode_incremental(tower, None, image, lambda: tower.embed(x), COMPACT)
         before = state.features.clone()
         image = image.clone()
         image[..., :4, :4] = 99
         x[..., :4, :4] += 1
-        state, recomputed = encode_compact(tower, state, image, lambda: tower.embed(x), COMPACT)
+        state, recomputed = encode_incremental(tower, state, image, lambda: tower.embed(x), COMPACT)
     moved = (state.features != before).any(-1)[0]
     assert moved[0] and recomputed[0] and moved[1:][recomputed].all()

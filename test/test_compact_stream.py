@@ -1,6 +1,5 @@
 """The compact cacher in a stream: what the memory is told of frames that are reused, and what the reports say."""
 
-import dataclasses
 import math
 
 import pytest
@@ -10,9 +9,9 @@ from toy_tower import COMPACT, attentive_model
 from worlds import moving_square
 
 from stc_ros.settings import Settings
-from stc_ros.stream import Stream
+from stc_ros.stream import open_stream
 
-EXACT = dataclasses.replace(COMPACT, cache_similarity=1.0, heartbeat=1)
+EXACT = COMPACT | {'cache_similarity': 1.0, 'cacher.incremental.static_frame_stride': 1}
 
 
 @pytest.fixture(scope='module')
@@ -21,7 +20,10 @@ def model():
 
 
 def test_a_stream_that_may_reuse_nothing_equals_the_plain_stream(model):
-    plain, same = Stream(model, Settings(cacher='off', pruner='off')), Stream(model, EXACT)
+    plain, same = (
+        open_stream(model, Settings({'cacher.method': 'none', 'pruner.method': 'none'})),
+        open_stream(model, EXACT),
+    )
     for i, frame in enumerate(moving_square(6)):
         for stream in (plain, same):
             stream.see(frame, i)
@@ -29,10 +31,10 @@ def test_a_stream_that_may_reuse_nothing_equals_the_plain_stream(model):
 
 
 def test_a_skipped_frame_adds_no_tokens_but_its_time(model):
-    stream = Stream(model, COMPACT)
+    stream = open_stream(model, COMPACT)
     frame = moving_square(1)[0]
     reports = [stream.see(frame, 10 + i) for i in range(8)]
-    assert [r.tokens_kept for r in reports] == [9] * 3 + [0] * 5 and reports[-1].tokens_recomputed == 0
+    assert [r.visual_tokens_kept for r in reports] == [9] * 3 + [0] * 5 and reports[-1].patches_recomputed == 0
     answer = stream.ask('what is moving ?', 4)
     assert answer.report.last_stamp == 17 and answer.report.first_stamp == 10
     assert stream.memory.end == stream.memory.sinks + 3 * 9 + 4 * 9  # a standstill counts as four frames at most
@@ -40,7 +42,7 @@ def test_a_skipped_frame_adds_no_tokens_but_its_time(model):
 
 
 def test_a_standstill_does_not_push_out_what_was_seen(model):
-    stream = Stream(model, dataclasses.replace(COMPACT, heartbeat=1024))
+    stream = open_stream(model, (COMPACT | {'cacher.incremental.static_frame_stride': 1024}))
     frame = moving_square(1)[0]
     for i in range(500):
         stream.see(frame, i)
@@ -49,8 +51,8 @@ def test_a_standstill_does_not_push_out_what_was_seen(model):
 
 def test_projecting_only_what_is_kept_equals_projecting_all(model):
     """Pooling before the projector's last layer is exact."""
-    settings = dataclasses.replace(COMPACT, pruner='stc', prune_ratio=0.5)
-    stream = Stream(model, settings)
+    settings = COMPACT | {'pruner.method': 'delta', 'prune_ratio': 0.5}
+    stream = open_stream(model, settings)
     with torch.inference_mode():
         for i, frame in enumerate(moving_square(6)):
             added = []
@@ -63,8 +65,11 @@ def test_projecting_only_what_is_kept_equals_projecting_all(model):
 
 def test_a_stream_tells_how_similar_to_what_it_would_be_what_it_reused_is(model):
     frames = moving_square(20, step=2)
-    assert all(math.isnan(Stream(model, Settings(cacher=c)).see(frames[0], 0).similarity) for c in ('off', 'paper'))
-    stream = Stream(model, COMPACT)
+    assert all(
+        math.isnan(open_stream(model, Settings({'cacher.method': c})).see(frames[0], 0).similarity)
+        for c in ('none', 'stc')
+    )
+    stream = open_stream(model, COMPACT)
     told = [stream.see(frame, t).similarity for t, frame in enumerate(frames + [frames[-1]] * 8)]
     assert told[0] == 1 and 0.5 < min(told) < 1 and max(told) == 1
     assert told[-1] == told[-2] == stream.vision.compact.similarity  # skipped: as far off as before

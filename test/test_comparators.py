@@ -1,7 +1,5 @@
 """The rules that every pruner keeps, and the methods of others against their formulas written out."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -12,20 +10,20 @@ from hypothesis import strategies as st
 from test_pruner import Shown, frames
 from worlds import moving_square
 
-from stc_ros.compression.delta import RESTLESS
-from stc_ros.compression.pruner import budget, gaussians, make_pruner
-from stc_ros.compression.vision import VisionState, look
 from stc_ros.models.random import random_model
+from stc_ros.pruning.base import budget, gaussians, make_pruner
+from stc_ros.pruning.delta import RESTLESS
 from stc_ros.settings import PRUNERS, Settings
+from stc_ros.vision.encode import VisionState, look
 
-VARIABLE = ('off', 'stc', 'vidcom2', 'pool')  # their docstrings say how many they keep
+VARIABLE = ('none', 'delta', 'vidcom2', 'pool')  # their docstrings say how many they keep
 MERGING = ('pool', 'tome', 'visionzip')  # these change values
-FIRST_WHOLE = ('stc', 'dtd')
+FIRST_WHOLE = ('delta', 'dtd')
 FRAME_ALONE = ('uniform', 'pool', 'tome', 'visionzip', 'divprune', 'fastervlm')
 
 
 def settings(name, ratio=0.67, **more):
-    return Settings(pruner=name, prune_ratio=ratio, **more)
+    return Settings({'pruner.method': name, 'prune_ratio': ratio, **more})
 
 
 def run(name, stream, ratio=0.67):
@@ -40,9 +38,9 @@ def same(a, b):
 def expected_counts(name, tokens, ratio, number):
     """The least and the most that a frame may keep."""
     exact = budget(tokens, ratio)
-    if name == 'off' or (number == 0 and name in FIRST_WHOLE):
+    if name == 'none' or (number == 0 and name in FIRST_WHOLE):
         return tokens, tokens
-    if name == 'stc':
+    if name == 'delta':
         return 1, min(tokens, int(RESTLESS * exact * number))
     if name == 'vidcom2':
         return max(1, int(tokens * (1 - ratio) * 0.5) - 1), min(tokens, int(2 * tokens * (1 - ratio)) + 1)
@@ -208,11 +206,18 @@ def test_dtd_keeps_what_differs_from_the_frame_before():
 # -- what the tower's last layer says ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize('cacher', ['off', 'paper', 'similarity', 'compact'])
+@pytest.mark.parametrize('cacher', ['none', 'stc', 'similarity', 'incremental'])
 @torch.inference_mode()
 def test_saliency_is_the_attention_received_in_the_last_layer(cacher):
     model, state = random_model(), VisionState()
-    chosen = Settings(cacher=cacher, cache_interval=1, cache_similarity=1.0, heartbeat=1)
+    chosen = Settings(
+        {
+            'cacher.method': cacher,
+            'cacher.stc.cache_interval': 1,
+            'cache_similarity': 1.0,
+            'cacher.incremental.static_frame_stride': 1,
+        }
+    )
     for frame in moving_square(3):
         image = model.pixels.resize(frame)
         sight = look(model, state, image, chosen, refresh=False)
@@ -228,12 +233,12 @@ def test_saliency_is_the_attention_received_in_the_last_layer(cacher):
 
 
 @pytest.mark.parametrize('name', PRUNERS)
-@pytest.mark.parametrize('cacher', ['off', 'compact'])
+@pytest.mark.parametrize('cacher', ['none', 'incremental'])
 @torch.inference_mode()
 def test_every_pruner_works_on_what_a_tower_saw(name, cacher):
     """Tokens equal the whole projection's, and a merge before the projector's last layer equals one behind it."""
     model, state, pruner = random_model(), VisionState(), make_pruner(name)
-    chosen = dataclasses.replace(settings(name, 0.5), cacher=cacher, heartbeat=1)
+    chosen = settings(name, 0.5) | {'cacher.method': cacher, 'cacher.incremental.static_frame_stride': 1}
     for frame in moving_square(4):
         sight = look(model, state, model.pixels.resize(frame), chosen, refresh=False)
         got = pruner.select(sight, chosen)

@@ -1,6 +1,5 @@
 """Compiled layers compute what plain ones do, are compiled once, and give way when they cannot be compiled."""
 
-import dataclasses
 import logging
 
 import numpy as np
@@ -10,11 +9,11 @@ import torch
 from stc_ros.models.compiled import Compiler
 from stc_ros.models.random import random_model
 from stc_ros.settings import Settings
-from stc_ros.stream import Stream
+from stc_ros.stream import open_stream
 
 torch.set_num_threads(1)
-OFF = Settings(cacher='off', pruner='off')
-COMPACT = Settings(cacher='compact')
+OFF = Settings({'cacher.method': 'none', 'pruner.method': 'none'})
+COMPACT = Settings({'cacher.method': 'incremental'})
 
 
 def frames(count):
@@ -29,13 +28,13 @@ def frames(count):
 
 def seen(model, settings):
     """Each frame's share recomputed, and the stream's last hidden states."""
-    stream = Stream(model, settings)
-    shares = [stream.see(frame, t).tokens_recomputed for t, frame in enumerate(frames(8))]
-    state = stream.vision.layers.entry if settings.cacher == 'off' else stream.vision.compact.features
+    stream = open_stream(model, settings)
+    shares = [stream.see(frame, t).patches_recomputed for t, frame in enumerate(frames(8))]
+    state = stream.vision.layers.entry if settings['cacher.method'] == 'none' else stream.vision.compact.features
     return shares, state.clone(), ''.join(stream.ask('what is moving ?', 4))
 
 
-@pytest.mark.parametrize('settings', [OFF, COMPACT, dataclasses.replace(COMPACT, cache_similarity=0.9)])
+@pytest.mark.parametrize('settings', [OFF, COMPACT, (COMPACT | {'cache_similarity': 0.9})])
 def test_compiled_layers_compute_the_same(settings):
     graphs = []
 

@@ -12,32 +12,32 @@ import pytest
 from PIL import Image as Picture
 from processes import children_of, gone, wait_for
 
-from stc_ros.ros.demo import options as command_line
-from stc_ros.ros.demo.figures import Figures
-from stc_ros.ros.demo.screen import Screen
-from stc_ros.ros.demo.witness import Witness
+from demo import options as command_line
+from demo.figures import Figures
+from demo.ground_truth import GroundTruth
+from demo.screen import Screen
 from stc_ros.synthetic import World, record
 from stc_ros.synthetic.questions import answer_to
 
-DEMO = 'stc_ros.ros.demo'
+DEMO = 'demo'
 
 
 def stats(n, tokens=196, recomputed=49, visual=49, kept=16):
     return SimpleNamespace(
         tokens=tokens,
-        tokens_recomputed=recomputed,
+        patches_recomputed=recomputed,
         reused_similarity=0.99,
         visual_tokens=visual,
-        tokens_kept=kept,
-        gate_ms=0.1,
+        visual_tokens_kept=kept,
+        preprocess_ms=0.1,
         vision_ms=4.0,
         prune_ms=0.2,
         prefill_ms=5.0,
         total_ms=float(n),
         frames_received=n + 1,
-        frames_seen=n,
+        frames_processed=n,
         frames_dropped=1,
-        seen_rate=8.0,
+        processing_rate=8.0,
         input_rate=8.0,
         memory_tokens=16 * n,
     )
@@ -59,7 +59,7 @@ def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
     said = json.loads(json.dumps(figures.as_json()))
     assert set(said) == {
         'frames_received',
-        'frames_seen',
+        'frames_processed',
         'frames_dropped',
         'narrations',
         'score',
@@ -69,7 +69,7 @@ def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
         'kept_share',
         'ms',
     }
-    assert (said['frames_received'], said['frames_seen'], said['frames_dropped']) == (101, 100, 1)
+    assert (said['frames_received'], said['frames_processed'], said['frames_dropped']) == (101, 100, 1)
     assert said['recomputed_share'] == pytest.approx(0.01)
     assert said['reused_similarity'] == pytest.approx(0.99) and '0.9900' in figures.summary()
     assert said['kept_share'] == pytest.approx(16 / 49)
@@ -92,45 +92,45 @@ def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
 
 
 def test_the_truth_of_a_span_is_joined_once():
-    witness = Witness()
+    ground_truth = GroundTruth()
     for stamp, event in ((1, 'left'), (2, 'entered'), (3, 'left')):
-        witness.saw(stamp, f'a small red star at the top stays . the blue cross {event} .')
-    assert witness.until(9) == ''  # no such picture is known
-    assert witness.until(2) == 'a small red star at the top stays . the blue cross left , the blue cross entered .'
-    assert witness.until(3) == 'a small red star at the top stays . the blue cross left .'
-    assert witness.until(3) == ''
+        ground_truth.saw(stamp, f'a small red star at the top stays . the blue cross {event} .')
+    assert ground_truth.until(9) == ''  # no such picture is known
+    assert ground_truth.until(2) == 'a small red star at the top stays . the blue cross left , the blue cross entered .'
+    assert ground_truth.until(3) == 'a small red star at the top stays . the blue cross left .'
+    assert ground_truth.until(3) == ''
 
 
 def test_before_the_first_picture_seen_nothing_is_due():
-    witness = Witness()
+    ground_truth = GroundTruth()
     for stamp, colour in ((1, 'red'), (2, 'green'), (3, 'white')):
-        witness.saw(stamp, f'a small red star at the top stays . the blue cross turned {colour} .')
-    witness.begin(2)
-    assert witness.until(3).split(' . ')[1] == 'the blue cross turned green , the blue cross turned white .'
+        ground_truth.saw(stamp, f'a small red star at the top stays . the blue cross turned {colour} .')
+    ground_truth.begin(2)
+    assert ground_truth.until(3).split(' . ')[1] == 'the blue cross turned green , the blue cross turned white .'
 
 
 @pytest.mark.parametrize('begins', [0, 90])
 def test_the_world_asks_what_can_be_known_since_then_and_knows_what_is_right(begins):
     clip = record('busy', 5, frames=150 - begins, skip=begins)
-    witness, asked = Witness(World('busy', 5)), 0
+    ground_truth, asked = GroundTruth(World('busy', 5)), 0
     for number in range(begins, 150):
-        witness.saw(1000 + number, 'nothing', number + 1)
+        ground_truth.saw(1000 + number, 'nothing', number + 1)
         if number == begins:
-            witness.begin(1000 + number)
+            ground_truth.begin(1000 + number)
         if number % 10 == 5:
-            text = witness.question()
-            truth = witness.answer(text, 1000 + number)
+            text = ground_truth.question()
+            truth = ground_truth.answer(text, 1000 + number)
             assert truth and truth == answer_to(clip, number - begins, text)
-            before = witness.answer(text, 999 + number)  # an answer that rests on an earlier picture
+            before = ground_truth.answer(text, 999 + number)  # an answer that rests on an earlier picture
             assert before == (answer_to(clip, number - begins - 1, text) or '')
             asked += 1
-    assert asked >= 6 and witness.answer(text, 5) == '' == witness.answer('what is love ?', 1149)
-    assert Witness().question() == '' == Witness().answer(text, 1149)
+    assert asked >= 6 and ground_truth.answer(text, 5) == '' == ground_truth.answer('what is love ?', 1149)
+    assert GroundTruth().question() == '' == GroundTruth().answer(text, 1149)
 
 
 def test_figures_of_nothing_are_figures():
     said = Figures().as_json()
-    assert said['frames_seen'] == 0 and said['recomputed_share'] == 0 and said['ms'] == {}
+    assert said['frames_processed'] == 0 and said['recomputed_share'] == 0 and said['ms'] == {}
 
 
 def test_the_status_line_tells_about_the_frames_since_the_last_one():
@@ -223,8 +223,8 @@ def test_the_whole_demo(demo, tmp_path):
     assert process.wait(120) == 0, process.log.read_text()
     said = process.log.read_text()
     figures = json.loads((tmp_path / 'figures.json').read_text())
-    assert figures['frames_seen'] >= 10
-    assert figures['frames_received'] - figures['frames_seen'] - figures['frames_dropped'] in (0, 1)
+    assert figures['frames_processed'] >= 10
+    assert figures['frames_received'] - figures['frames_processed'] - figures['frames_dropped'] in (0, 1)
     assert [a['question'] for a in figures['answers']] == list(command_line.QUESTIONS)
     assert all(a['error_code'] == 0 and a['answer'] and a['time_to_first_token_s'] > 0 for a in figures['answers'])
     assert all(a['answer'].strip() in said for a in figures['answers'])
@@ -234,7 +234,7 @@ def test_the_whole_demo(demo, tmp_path):
     assert abs(figures['narrations'][0]['stamp'] - time.time()) < 120
     assert 0 < figures['recomputed_share'] < 1
     assert 0 < figures['kept_share'] < 0.6  # about a third, and all of a scene's first frame
-    assert {'gate', 'vision', 'prune', 'prefill', 'total'} == set(figures['ms'])
+    assert {'preprocess', 'vision', 'prune', 'prefill', 'total'} == set(figures['ms'])
     with Picture.open(io.BytesIO((tmp_path / 'overlay.jpg').read_bytes())) as overlay:
         assert min(overlay.size) >= 300 and np.asarray(overlay).std() > 10
     assert 'Traceback' not in said
@@ -265,7 +265,7 @@ def test_a_signal_ends_it_at_any_moment(demo, tmp_path, number, moment):
     assert gone(children)
     said = process.log.read_text()
     assert 'Traceback' not in said
-    seen = json.loads((tmp_path / 'figures.json').read_text())['frames_seen']
+    seen = json.loads((tmp_path / 'figures.json').read_text())['frames_processed']
     assert f'{seen} seen' in said if moment == 'frames/s' else 'Ended before a frame was seen' in said
 
 

@@ -7,8 +7,8 @@ import torch
 from toy_tower import attentive_model, embed, pictures, plain
 from worlds import moving_square
 
-from stc_ros.compression.compact import CompactState, compute_all, compute_rows, spread_order, take_samples
-from stc_ros.compression.drift import CHANCE, FEWEST, follow, weigh
+from stc_ros.vision.cachers.drift import CHANCE, FEWEST, follow, weigh
+from stc_ros.vision.cachers.incremental import IncrementalState, compute_all, compute_rows, spread_order, take_samples
 
 SURE = 1 / (1 + CHANCE**2)  # of a drift is followed where samples foretell each other without fail
 GRID, FIRST, WIDTH = (14, 14), 1, 48
@@ -168,7 +168,7 @@ def test_any_stretch_of_the_order_of_samples_is_spread_over_the_picture(grid):
 
 def bare_state(grid):
     none = torch.empty(0)
-    return CompactState(none, none, none, none, spread_order(grid, 'cpu'))
+    return IncrementalState(none, none, none, none, spread_order(grid, 'cpu'))
 
 
 @pytest.mark.parametrize('count', [1, 5, 8, 60])

@@ -137,7 +137,7 @@ def test_a_cacher_is_held_to_the_similarity_asked_for_and_to_its_own_word():
     truth = truth_of(*[[[1.0, 0.0]] * 2] * 3)
     plain = truth.hold(1, '', 1.0)
     trace = Trace(
-        'compact',
+        'incremental',
         '',
         target=0.9,
         ms=[1.0] * 3,

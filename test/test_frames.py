@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from stc_ros.io.image_messages import ENCODINGS, FrameInvalid, check_converter, read, stamp_of, to_picture, to_rgb
+from stc_ros.io.serialized import read_image
 from stc_ros.models.pixels import Pixels
-from stc_ros.ros.frames import ENCODINGS, FrameRefused, check_converter, read, stamp_of, to_picture, to_rgb
-from stc_ros.ros.serialized import read_image
 
 RED, GREEN, BLUE, GREY = (200, 20, 30), (20, 190, 40), (30, 20, 210), (128, 128, 128)
 COLOURS = {'red': RED, 'green': GREEN, 'blue': BLUE, 'grey': GREY}
@@ -140,14 +140,14 @@ def test_big_endian_samples_are_swapped():
     ],
 )
 def test_a_broken_message_is_refused_with_the_reason(changes, kind, words):
-    with pytest.raises(FrameRefused) as refusal:
+    with pytest.raises(FrameInvalid) as refusal:
         to_rgb(message('rgb8', square(RED), **changes))
     assert refusal.value.kind == kind
     assert all(word in str(refusal.value) for word in words)
 
 
 def test_shared_colour_needs_an_even_width():
-    with pytest.raises(FrameRefused, match='width is 31'):
+    with pytest.raises(FrameInvalid, match='width is 31'):
         to_rgb(message('yuyv', square(RED)[..., :2], width=31))
 
 
@@ -173,19 +173,19 @@ def test_other_kinds_of_png(mode):
 
 @pytest.mark.parametrize('data', [b'', b'no picture', b'\xff\xd8\xff\xe0 cut off'])
 def test_compressed_rubbish_is_refused(data):
-    with pytest.raises(FrameRefused):
+    with pytest.raises(FrameInvalid):
         to_rgb(SimpleNamespace(format='jpeg', data=data))
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG'])
 def test_a_compressed_picture_cut_short_is_refused(kind):
     whole = compressed(Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)), kind)
-    with pytest.raises(FrameRefused, match='cannot be decoded'):
+    with pytest.raises(FrameInvalid, match='cannot be decoded'):
         to_rgb(SimpleNamespace(format=kind.lower(), data=whole.data[: len(whole.data) // 2]))
 
 
 def test_depth_pictures_are_refused_by_name():
-    with pytest.raises(FrameRefused, match='depth'):
+    with pytest.raises(FrameInvalid, match='depth'):
         to_rgb(SimpleNamespace(format='16UC1; compressedDepth png', data=b'x'))
 
 
@@ -195,7 +195,7 @@ def test_stamps():
 
     assert stamp_of(header(3, 5)) == 3_000_000_005
     for sec, nanosec in ((0, 0), (-1, 0)):
-        with pytest.raises(FrameRefused, match='stamp'):
+        with pytest.raises(FrameInvalid, match='stamp'):
             stamp_of(header(sec, nanosec))
 
 
@@ -260,11 +260,11 @@ def test_a_large_jpeg_is_decoded_in_part(quality, monkeypatch):
 
 
 def test_what_is_no_picture_is_refused_at_once_and_a_broken_jpeg_when_it_is_resized():
-    with pytest.raises(FrameRefused, match='neither jpeg nor png'):
+    with pytest.raises(FrameInvalid, match='neither jpeg nor png'):
         to_picture(SimpleNamespace(format='jpeg', data=b'no picture'))
     whole = compressed(Image.fromarray(scene()), 'JPEG')
     broken = to_picture(SimpleNamespace(format='jpeg', data=whole.data[: len(whole.data) // 2]))
-    with pytest.raises(FrameRefused, match='cannot be decoded'):
+    with pytest.raises(FrameInvalid, match='cannot be decoded'):
         SMALL.resize(broken)
 
 
@@ -293,7 +293,7 @@ def test_messages_are_read_as_rclpy_reads_them_and_their_data_is_not_copied(fram
     got = read(jpeg, kinds.CompressedImage)
     assert got.format == 'jpeg' and bytes(got.data) == b'abc' and got.header.frame_id == frame_id
     for cut in range(4, len(jpeg) - 3):
-        with pytest.raises(FrameRefused, match='the message'):
+        with pytest.raises(FrameInvalid, match='the message'):
             read(jpeg[:cut], kinds.CompressedImage)
 
 

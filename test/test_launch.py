@@ -192,5 +192,5 @@ def test_launched_for_real_it_sees_its_camera(ros, toy, tmp_path):
     log.seek(0)
     said = log.read()
     assert seen, said
-    assert stats[0].header.frame_id == 'camera' and stats[0].frames_seen >= 1
+    assert stats[0].header.frame_id == 'camera' and stats[0].frames_processed >= 1
     assert code == 0 and 'Traceback' not in said, said

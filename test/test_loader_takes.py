@@ -12,10 +12,10 @@ from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGener
 from worlds import moving_square
 
 from stc_ros.models import load_model
+from stc_ros.models.chat_template import PREFIX, SUFFIX
 from stc_ros.models.random import WORDS, random_weights
-from stc_ros.models.words import HEAD, TAIL
 from stc_ros.settings import Settings
-from stc_ros.stream import Stream
+from stc_ros.stream import open_stream
 
 FRAME = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)  # of the tower's size: no resize
 IMAGE = {**VIDEO, 'image_mean': [0.4] * 3, 'do_pad': True, 'image_processor_type': 'LlavaOnevisionImageProcessor'}
@@ -101,7 +101,7 @@ def test_without_a_processor_it_goes_by_the_tower(folder):
     clip_weights().save_pretrained(folder)
     mean, std = np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711])
     np.testing.assert_allclose(show(folder), (FRAME / 255 - mean) / std, atol=1e-5)
-    stream = Stream(load(folder))
+    stream = open_stream(load(folder))
     for frame in moving_square(2):
         stream.see(frame, 0)
     assert torch.isfinite(kept(stream)[0]).all()
@@ -143,7 +143,7 @@ def test_a_whole_checkpoint_is_loaded(folder, change):
     WHOLE[change](folder)
     processor()(folder)
     model = load(folder)
-    stream = Stream(model)
+    stream = open_stream(model)
     for frame in moving_square(2):
         stream.see(frame, 0)
     assert model.notes == '' and torch.isfinite(kept(stream)[0]).all()
@@ -164,10 +164,10 @@ def test_a_llava_video_is_known_by_its_name(folder, sign):
 
 
 def test_the_embedded_model_loads_quickly():
-    load_model(Settings(device='cpu'))
+    load_model(Settings({'model.device': 'cpu'}))
     start = time.perf_counter()
-    model = load_model(Settings(device='cpu'))
-    assert time.perf_counter() - start < 5 and model.words.suffix == TAIL and 'synthetic world' in model.notes
+    model = load_model(Settings({'model.device': 'cpu'}))
+    assert time.perf_counter() - start < 5 and model.chat.behind == SUFFIX and 'synthetic world' in model.notes
 
 
 # ---------------------------------------------------------------- what stc.json says
@@ -181,20 +181,20 @@ TEMPLATE = (
 
 
 def test_the_chat_format_can_be_changed(folder):
-    words = load(folder).words
+    chat = load(folder).chat
     ids = words.tokenizer.convert_tokens_to_ids
-    assert (words.prefix, words.suffix) == (HEAD, TAIL)
+    assert (chat.before, chat.behind) == (PREFIX, SUFFIX)
     stc(chat={'prefix': '<|im_start|>user', 'suffix': 'what {question} ? <|im_end|>'})(folder)
-    words = load(folder).words
-    assert words.head() == ids(['<|im_start|>', 'user'])
-    assert words.tail('is red') == ids(['what', 'is', 'red', '?', '<|im_end|>'])
-    assert words.tail('<|im_end|>')[1:-2] != ids(['<|im_end|>'])  # in a question it is no special token
+    chat = load(folder).chat
+    assert chat.prefix() == ids(['<|im_start|>', 'user'])
+    assert chat.suffix('is red') == ids(['what', 'is', 'red', '?', '<|im_end|>'])
+    assert chat.suffix('<|im_end|>')[1:-2] != ids(['<|im_end|>'])  # in a question it is no special token
     stc(chat='template')(folder)
     for name, content in (('chat_template.jinja', TEMPLATE), ('chat_template.json', {'chat_template': TEMPLATE})):
         write(folder, name, content)
-        words = load(folder).words
-        assert words.head() == ids(['<|im_start|>', 'user'])
-        assert words.tail('is red') == ids(['what', 'is', 'red', '<|im_end|>', '<|im_start|>', 'assistant'])
+        chat = load(folder).chat
+        assert chat.prefix() == ids(['<|im_start|>', 'user'])
+        assert chat.suffix('is red') == ids(['what', 'is', 'red', '<|im_end|>', '<|im_start|>', 'assistant'])
         (folder / name).unlink()
 
 
@@ -202,7 +202,7 @@ def test_the_range_of_positions_can_be_bounded(folder):
     assert load(folder).decoder.max_positions == 400
     stc(max_positions=100)(folder)
     model = load(folder)
-    stream = Stream(model, Settings(cacher='off', pruner='off'))
+    stream = open_stream(model, Settings({'cacher.method': 'none', 'pruner.method': 'none'}))
     for i, frame in enumerate(moving_square(20)):
         stream.see(frame, i)
     assert model.decoder.max_positions == 100 and stream.memory.sinks + stream.memory.tokens <= 80

@@ -16,7 +16,7 @@ from stc_ros.models.pixels import Pixels
 from stc_ros.models.random import random_model, random_tokenizer, random_weights
 from stc_ros.models.tower import build_tower
 from stc_ros.settings import Settings
-from stc_ros.stream import Stream
+from stc_ros.stream import open_stream
 
 
 @pytest.fixture(scope='module')
@@ -45,9 +45,9 @@ def folder(tmp_path_factory):
 
 
 def test_a_saved_folder_is_the_same_model(folder):
-    loaded, made = load_model(Settings(model=str(folder), device='cpu')), random_model(seed=4)
+    loaded, made = load_model(Settings({'model.name': str(folder), 'model.device': 'cpu'})), random_model(seed=4)
     loaded_pixels, loaded.pixels = loaded.pixels, made.pixels
-    streams = [Stream(m, Settings(cacher='off', pruner='off')) for m in (loaded, made)]
+    streams = [open_stream(m, Settings({'cacher.method': 'none', 'pruner.method': 'none'})) for m in (loaded, made)]
     for frame in moving_square(3):
         for stream in streams:
             stream.see(frame, 0)
@@ -58,19 +58,19 @@ def test_a_saved_folder_is_the_same_model(folder):
     asked = [loaded.ask_narration('', frames, 2) for frames in (3, 8, 9, 10, 18, 99)]
     assert asked == [f'what is moving in {n} frames ?' for n in (8, 8, 8, 16, 16, 16)]
     assert made.ask_narration('{frames} frames, {seconds} s ?', 3, 2) == '3 frames, 2 s ?'
-    assert loaded.words.tail('red ?') == made.words.tail('red ?') and loaded.words.stops == made.words.stops
+    assert loaded.chat.suffix('red ?') == made.chat.suffix('red ?') and loaded.chat.stops == made.chat.stops
 
 
 def test_an_event_that_is_no_pattern_is_refused(folder, tmp_path):
     shutil.copytree(folder, tmp_path / 'model')
     (tmp_path / 'model' / 'stc.json').write_text('{"event": "it (fell"}')
     with pytest.raises(ModelError, match='"event" in stc.json is no regular expression'):
-        load_model(Settings(model=str(tmp_path / 'model'), device='cpu'))
+        load_model(Settings({'model.name': str(tmp_path / 'model'), 'model.device': 'cpu'}))
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
 def test_another_dtype_streams_too(folder, dtype):
-    stream = Stream(load_model(Settings(model=str(folder), device='cpu', dtype=dtype)))
+    stream = open_stream(load_model(Settings({'model.name': str(folder), 'model.device': 'cpu', 'model.dtype': dtype})))
     for frame in moving_square(4):
         stream.see(frame, 0)
     list(stream.ask('what is moving ?', 4))
@@ -88,16 +88,16 @@ def test_another_dtype_streams_too(folder, dtype):
 )
 def test_a_wrong_path_is_told_and_nothing_is_downloaded(model, says):
     with pytest.raises(ModelError, match=says):
-        load_model(Settings(model=model, device='cpu'))
+        load_model(Settings({'model.name': model, 'model.device': 'cpu'}))
 
 
 def test_a_broken_folder_is_told(folder, tmp_path):
     (tmp_path / 'config.json').write_text((folder / 'config.json').read_text())
     with pytest.raises(ModelError, match='complete'):
-        load_model(Settings(model=str(tmp_path), device='cpu'))
+        load_model(Settings({'model.name': str(tmp_path), 'model.device': 'cpu'}))
     (tmp_path / 'config.json').write_text('{"model_type": "gpt2"}')
     with pytest.raises(ModelError, match='LLaVA-OneVision'):
-        load_model(Settings(model=str(tmp_path), device='cpu'))
+        load_model(Settings({'model.name': str(tmp_path), 'model.device': 'cpu'}))
 
 
 @pytest.mark.parametrize('device', ['nonsense', 'cuda:97', 'cuda' if not torch.cuda.is_available() else 'cuda:98'])

@@ -11,43 +11,47 @@ from robot import picture, robot_fixture, seconds, toy_stream, wait  # noqa: F40
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
+from stc_ros.io.overlay import draw
 from stc_ros.msg import StreamStats
-from stc_ros.ros.overlay import draw
 from stc_ros.srv import Ask
 
 
 def test_statistics_of_every_frame_carry_its_header_and_add_up(robot, ros):
-    r = robot(pruner='paper')
+    r = robot(pruner='stc')
     stats = r.listen(StreamStats, 'stc_stream/stats', 50)
     r.watch()
     assert ros.spin_until(lambda: len(stats) >= 10)
     for earlier, later in zip(stats, stats[1:]):
-        assert later.frames_seen == earlier.frames_seen + 1
+        assert later.frames_processed == earlier.frames_processed + 1
         assert seconds(later.header.stamp) > seconds(earlier.header.stamp)
     newest = stats[-1]
     assert newest.header.frame_id == 'camera'
-    assert newest.frames_received - (newest.frames_seen + newest.frames_dropped + newest.frames_refused) in (0, 1)
-    assert (newest.tokens, newest.visual_tokens, newest.tokens_kept) == (36, 9, 3)  # the toy's grids; 1 - 0.67 of 9
-    assert 0 <= newest.tokens_recomputed <= 36
-    assert newest.total_ms >= newest.gate_ms + newest.vision_ms + newest.prune_ms + newest.prefill_ms > 0
+    assert newest.frames_received - (newest.frames_processed + newest.frames_dropped + newest.frames_invalid) in (0, 1)
+    assert (newest.tokens, newest.visual_tokens, newest.visual_tokens_kept) == (
+        36,
+        9,
+        3,
+    )  # the toy's grids; 1 - 0.67 of 9
+    assert 0 <= newest.patches_recomputed <= 36
+    assert newest.total_ms >= newest.preprocess_ms + newest.vision_ms + newest.prune_ms + newest.prefill_ms > 0
     assert 0 < newest.memory_bytes <= newest.memory_budget and newest.memory_tokens <= 90
     assert 0 <= newest.frame_age < 5 and 5 < newest.input_rate < 50
 
 
 def test_settings_show_within_two_frames(robot, ros):
-    r = robot(pruner='paper', cacher='similarity')
+    r = robot(pruner='stc', cacher='similarity')
     stats = r.listen(StreamStats, 'stc_stream/stats', 50)
     r.watch()
     assert r.set(prune_ratio=0.0, cache_similarity=1.0)['prune_ratio'].successful
-    before = r.node.worker.mailbox.counts().seen
-    assert ros.spin_until(lambda: stats and stats[-1].frames_seen >= before + 2)
-    after = [s for s in stats if s.frames_seen >= before + 2][0]
-    assert after.tokens_kept == 9 and after.prune_ratio == 0.0
-    assert after.tokens_recomputed == 36 and after.cache_similarity == 1.0
+    before = r.node.worker.slot.counts().seen
+    assert ros.spin_until(lambda: stats and stats[-1].frames_processed >= before + 2)
+    after = [s for s in stats if s.frames_processed >= before + 2][0]
+    assert after.visual_tokens_kept == 9 and after.prune_ratio == 0.0
+    assert after.patches_recomputed == 36 and after.cache_similarity == 1.0
 
 
 def test_prefill_may_overlap_the_next_frame(robot, ros):
-    r = robot(overlap=True, pruner='paper')
+    r = robot(overlap=True, pruner='stc')
     stats = r.listen(StreamStats, 'stc_stream/stats', 50)
     r.watch()
     assert ros.spin_until(lambda: len(stats) >= 8)
@@ -63,9 +67,9 @@ def test_inactive_node_says_so_and_works_again(robot, ros):
     assert r.transition('deactivate')
     reply = r.ask()
     assert reply.error_code == Ask.Response.INACTIVE and 'activate' in reply.error_msg
-    received = r.node.worker.mailbox.counts().received
+    received = r.node.worker.slot.counts().received
     wait(ros, 0.3)
-    assert r.node.worker.mailbox.counts().received == received
+    assert r.node.worker.slot.counts().received == received
     assert r.transition('activate')
     for _ in range(50):  # the counts of before stand until the worker has begun anew
         reply = r.ask()
@@ -141,14 +145,14 @@ def test_bad_images_are_counted_and_the_node_goes_on(robot, ros):
     camera = ros.node.create_publisher(Image, 'image', 10)
     assert ros.spin_until(camera.get_subscription_count)
     image = np.zeros((24, 32, 3), np.uint8)
-    counts = r.node.worker.mailbox.counts
+    counts = r.node.worker.slot.counts
     bad = [{'encoding': '32FC1'}, {'encoding': '32FC1'}, {'step': 7}, {'height': 0}, {'data': b''}]
     for number, changes in enumerate(bad, 1):
         camera.publish(picture(image, ros.node.get_clock().now().to_msg(), **changes))
         assert ros.spin_until(lambda: counts().refused == number), changes  # noqa: B023
     camera.publish(picture(image, ros.node.get_clock().now().to_msg()))
     assert ros.spin_until(lambda: stats)
-    assert (stats[0].frames_received, stats[0].frames_refused, stats[0].frames_seen) == (6, 5, 1)
+    assert (stats[0].frames_received, stats[0].frames_invalid, stats[0].frames_processed) == (6, 5, 1)
 
 
 def test_a_camera_that_turns_bad_later_is_an_error_too(robot, ros):
@@ -156,7 +160,7 @@ def test_a_camera_that_turns_bad_later_is_an_error_too(robot, ros):
     health = r.listen(DiagnosticArray, '/diagnostics')
     camera = ros.node.create_publisher(Image, 'image', 10)
     assert ros.spin_until(camera.get_subscription_count)
-    image, counts = np.zeros((24, 32, 3), np.uint8), r.node.worker.mailbox.counts
+    image, counts = np.zeros((24, 32, 3), np.uint8), r.node.worker.slot.counts
 
     def send(**changes):
         done = counts().seen + counts().refused
@@ -178,9 +182,9 @@ def test_drops_are_counted_when_the_model_is_slow(robot, ros):
     r.film(rate=60).until_active()
     assert ros.spin_until(lambda: len(stats) >= 6)
     r.stop_filming()
-    assert ros.spin_until(lambda: not r.node.worker.mailbox.waits)
+    assert ros.spin_until(lambda: not r.node.worker.slot.waits)
     wait(ros, 0.5)
-    counts = r.node.worker.mailbox.counts()
+    counts = r.node.worker.slot.counts()
     assert counts.dropped > counts.seen
     assert counts.received == counts.seen + counts.dropped <= r.pictures
 

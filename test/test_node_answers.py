@@ -9,9 +9,9 @@ from robot import act, robot_fixture, seconds, wait  # noqa: F401
 from std_msgs.msg import String
 
 from stc_ros.action import AskStream
+from stc_ros.engine.questions import Error
 from stc_ros.msg import Narration, StreamStats
 from stc_ros.ros.ask import EVERY_PIECE
-from stc_ros.ros.questions import Error
 from stc_ros.srv import Ask
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -55,7 +55,7 @@ def test_ask(robot, ros):
     took = time.monotonic() - began
     assert (reply.error_code, reply.error_msg) == (Ask.Response.NONE, '')
     assert reply.answer and 1 <= reply.tokens <= 5
-    assert reply.frames_seen >= 1 and 0 < seconds(reply.first_stamp) <= seconds(reply.last_stamp)
+    assert reply.frames_processed >= 1 and 0 < seconds(reply.first_stamp) <= seconds(reply.last_stamp)
     assert 0 <= reply.frame_age < 5 and 0 < reply.time_to_first_token <= took
 
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 def start(launch_process, folder, *arguments):
     before = segments()
     process = launch_process(
-        'stc_ros.ros.node', '--ros-args', '-p', f'model:={folder}', '-p', 'memory_tokens:=90', *arguments
+        'stc_ros.ros.main', '--ros-args', '-p', f'model:={folder}', '-p', 'memory_tokens:=90', *arguments
     )
     process.segments = before
     return process
@@ -57,7 +57,7 @@ def test_no_signal_is_lost_however_it_meets_the_wait(tmp_path):
     script = tmp_path / 'signals.py'
     script.write_text("""
 import os, random, signal, sys, threading
-from stc_ros.ros.node import catch_signals
+from stc_ros.ros.main import catch_signals
 
 def keep_busy():
     while True:
@@ -124,7 +124,7 @@ def test_a_wrong_model_is_named_and_the_node_stays(launch_process, tmp_path):
 
 
 def test_a_wrong_start_value_ends_the_process_with_a_sentence(launch_process):
-    process = launch_process('stc_ros.ros.node', '--ros-args', '-p', 'prune_ratio:=5.0')
+    process = launch_process('stc_ros.ros.main', '--ros-args', '-p', 'prune_ratio:=5.0')
     assert process.wait(30) == 1
     log = process.log.read_text()
     assert 'prune_ratio' in log and '0.95' in log and 'Traceback' not in log

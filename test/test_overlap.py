@@ -10,12 +10,12 @@ import torch
 from memories import kept
 from worlds import moving_square
 
-from stc_ros.lane import Lane
+from stc_ros.background_stream import BackgroundStream
 from stc_ros.models.random import random_model
 from stc_ros.settings import Settings
-from stc_ros.stream import Stream
+from stc_ros.stream import open_stream
 
-SETTINGS = Settings(prune_ratio=0.5, memory_tokens=64)
+SETTINGS = Settings({'prune_ratio': 0.5, 'memory.max_tokens': 64})
 CPU = torch.device('cpu')
 
 
@@ -26,7 +26,7 @@ def model():
 
 def pair(model):
     """A stream, and the same with overlap."""
-    return Stream(model, SETTINGS), Stream(model, dataclasses.replace(SETTINGS, overlap=True))
+    return open_stream(model, SETTINGS), open_stream(model, (SETTINGS | {'expert.overlap': True}))
 
 
 def memory(stream):
@@ -41,7 +41,7 @@ def test_memory_answers_and_reports_are_the_same(model):
     plain, beside = pair(model)
     for i, frame in enumerate(moving_square(14)):  # longer than the window
         one, other = plain.see(frame, i), beside.see(frame, i)
-        assert one.kept.tolist() == other.kept.tolist() and one.tokens_recomputed == other.tokens_recomputed
+        assert one.kept.tolist() == other.kept.tolist() and one.patches_recomputed == other.patches_recomputed
         if i in (3, 13):
             assert ''.join(plain.ask('what is moving ?', 8)) == ''.join(beside.ask('what is moving ?', 8))
             assert equal(memory(plain), memory(beside))
@@ -92,14 +92,14 @@ def test_a_failing_prefill_is_raised_by_the_next_call_and_forgotten_by_reset(mod
 def test_overlap_may_be_switched_while_it_runs(model):
     plain, switched = pair(model)
     for i, frame in enumerate(moving_square(9)):
-        switched.configure(dataclasses.replace(SETTINGS, overlap=i % 3 > 0))
+        switched.configure(SETTINGS | {'expert.overlap': i % 3 > 0})
         plain.see(frame, i), switched.see(frame, i)
     assert ''.join(plain.ask('what is moving ?', 8)) == ''.join(switched.ask('what is moving ?', 8))
     assert equal(memory(plain), memory(switched))
 
 
 def test_the_lane_runs_one_thing_at_a_time_and_raises_what_it_raised():
-    lane = Lane(CPU)
+    lane = BackgroundStream(CPU)
     assert lane.settle() is None
     lane.put(lambda: threading.current_thread().name)
     with pytest.raises(RuntimeError, match='settle it first'):

@@ -10,7 +10,7 @@ from worlds import moving_square
 from stc_ros.models.packed import PackedLinear, can_pack, pack
 from stc_ros.models.random import random_model
 from stc_ros.settings import Settings
-from stc_ros.stream import Stream
+from stc_ros.stream import open_stream
 
 needs_packing = pytest.mark.skipif(not can_pack(torch.ones(1, 1)), reason='this build of PyTorch has no oneDNN')
 
@@ -66,11 +66,14 @@ def test_small_layers_are_left_alone():
 @needs_packing
 @pytest.mark.parametrize(
     'settings',
-    [Settings(cacher='off', pruner='off'), Settings(cacher='compact', pruner='stc')],
-    ids=['plain', 'compact'],
+    [
+        Settings({'cacher.method': 'none', 'pruner.method': 'none'}),
+        Settings({'cacher.method': 'incremental', 'pruner.method': 'delta'}),
+    ],
+    ids=['plain', 'incremental'],
 )
 def test_a_stream_with_packed_weights_says_and_keeps_the_same(settings):
-    streams = [Stream(random_model(seed=3, packed=packed), settings) for packed in (False, True)]
+    streams = [open_stream(random_model(seed=3, packed=packed), settings) for packed in (False, True)]
     mlp = streams[1].model.tower.blocks[0].mlp
     assert isinstance(mlp.fc1, PackedLinear) and isinstance(mlp.activation_fn, nn.Identity)
     for i, frame in enumerate(moving_square(6)):

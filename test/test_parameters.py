@@ -25,7 +25,7 @@ def test_every_setting_is_declared_with_its_default(fake):
     names = list(KNOBS)
     reply = fake.call(GetParameters, 'stc_stream/get_parameters', GetParameters.Request(names=names))
     got = {name: Parameter.from_parameter_msg(_named(name, value)).value for name, value in zip(names, reply.values)}
-    assert got == {name: getattr(Settings(memory_tokens=90), name) for name in names}
+    assert got == {name: getattr(Settings({'memory.max_tokens': 90}), name) for name in names}
 
 
 def _named(name, value):
@@ -56,7 +56,7 @@ def test_descriptors_make_sliders(fake):
         ({'cache_similarity': math.nan}, ['cache_similarity']),
         ({'max_rate': math.inf}, ['max_rate']),
         ({'cache_interval': 0}, ['cache_interval', '1']),
-        ({'cacher': 'magic'}, ['cacher', 'similarity', 'off']),
+        ({'cacher': 'magic'}, ['cacher', 'similarity', 'none']),
         ({'prune_ratio': 'much'}, ['type']),
         ({'model': 'another'}, ['read-only']),
     ],
@@ -80,16 +80,16 @@ def test_a_batch_is_taken_whole_or_not_at_all(fake, ros):
 
     refused = batch(prune_ratio=0.1, cacher='magic')
     assert not refused.successful and 'magic' in refused.reason
-    assert fake.node.settings.prune_ratio == 0.67 and fake.stream.settings.prune_ratio == 0.67
-    assert batch(prune_ratio=0.1, cacher='off').successful
-    assert ros.spin_until(lambda: fake.stream.settings.cacher == 'off')
-    assert fake.stream.settings.prune_ratio == 0.1
+    assert fake.node.settings['prune_ratio'] == 0.67 and fake.stream.settings['prune_ratio'] == 0.67
+    assert batch(prune_ratio=0.1, cacher='none').successful
+    assert ros.spin_until(lambda: fake.stream.settings['cacher.method'] == 'none')
+    assert fake.stream.settings['prune_ratio'] == 0.1
     assert fake.stream.names().count('configure') == 1, 'one batch is one change'
 
 
 def test_a_whole_number_is_taken_for_a_float(fake):
     assert fake.set(narration_period=3)['narration_period'].successful
-    assert fake.node.settings.narration_period == 3.0 and isinstance(fake.node.settings.narration_period, float)
+    assert fake.node.settings['narration.period'] == 3.0 and isinstance(fake.node.settings['narration.period'], float)
 
 
 def test_parameters_of_others_are_left_alone(fake):
@@ -116,7 +116,7 @@ def test_a_value_set_while_inactive_counts_when_active(robot, ros):
     assert r.transition('deactivate')
     assert r.set(prune_ratio=0.25)['prune_ratio'].successful
     assert r.transition('activate')
-    assert ros.spin_until(lambda: stream.settings.prune_ratio == 0.25)
+    assert ros.spin_until(lambda: stream.settings['prune_ratio'] == 0.25)
 
 
 def test_the_narration_period_changes_while_it_runs(robot, ros):

@@ -1,6 +1,5 @@
 """Prefill that waits: it changes nothing of what a stream says and keeps, and stays within its bounds."""
 
-import dataclasses
 import random
 
 import pytest
@@ -8,12 +7,12 @@ import torch
 from memories import kept
 from worlds import moving_square
 
-from stc_ros.memory.recall import Recall
+from stc_ros.memory.query_context import QueryContext
 from stc_ros.models.random import random_model
 from stc_ros.settings import PRUNERS, Settings
-from stc_ros.stream import Stream
+from stc_ros.stream import open_stream
 
-STC = Settings(cacher='paper', pruner='paper', prune_ratio=0.5)
+STC = Settings({'cacher.method': 'stc', 'pruner.method': 'stc', 'prune_ratio': 0.5})
 
 
 @pytest.fixture(scope='module')
@@ -21,14 +20,22 @@ def model():
     return random_model(seed=5)
 
 
-@pytest.mark.parametrize('cacher', ['off', 'compact'])
+@pytest.mark.parametrize('cacher', ['none', 'incremental'])
 @pytest.mark.parametrize('pruner', PRUNERS)
 def test_frames_that_wait_for_each_other_say_and_keep_what_frame_by_frame_does(model, pruner, cacher):
     """Frames that move and rest, a window that evicts, questions, a scene cut, a reset; batches of any size."""
     draw = random.Random(f'{pruner}/{cacher}')
-    settings = Settings(cacher=cacher, pruner=pruner, prune_ratio=0.5, memory_tokens=draw.choice((30, 64)), heartbeat=4)
+    settings = Settings(
+        {
+            'cacher.method': cacher,
+            'pruner.method': pruner,
+            'prune_ratio': 0.5,
+            'memory.max_tokens': draw.choice((30, 64)),
+            'cacher.incremental.static_frame_stride': 4,
+        }
+    )
     one, many = (
-        Stream(model, dataclasses.replace(settings, prefill_batch=batch)) for batch in (0, draw.choice((10, 30)))
+        open_stream(model, (settings | {'expert.prefill_batch': batch})) for batch in (0, draw.choice((10, 30)))
     )
     frames = moving_square(8) + [moving_square(8)[-1]] * 5 + moving_square(6, seed=4)
     waited, said = 0, set()
@@ -48,7 +55,7 @@ def test_frames_that_wait_for_each_other_say_and_keep_what_frame_by_frame_does(m
 
 
 def test_what_waits_is_prefilled_when_its_time_is_up_by_the_stamps(model):
-    stream = Stream(model, dataclasses.replace(STC, prefill_batch=30, prefill_wait=0.5))
+    stream = open_stream(model, (STC | {'expert.prefill_batch': 30, 'expert.prefill_wait': 0.5}))
     waiting = [stream.see(frame, i * 200_000_000).tokens_waiting for i, frame in enumerate(moving_square(6))]
     assert waiting[1] > waiting[0] > 0 and waiting[3] == 0 < waiting[4]  # 0.6 s after the first
     stream.prefill()
@@ -57,10 +64,15 @@ def test_what_waits_is_prefilled_when_its_time_is_up_by_the_stamps(model):
 
 @torch.inference_mode()
 def test_what_a_stream_keeps_stays_within_memory_mib_vision_included(model):
-    stream = Stream(model, Settings(cacher='paper', memory_mib=1, memory_tokens=100_000, prefill_batch=64))
+    stream = open_stream(
+        model,
+        Settings(
+            {'cacher.method': 'stc', 'memory.max_mib': 1, 'memory.max_tokens': 100_000, 'expert.prefill_batch': 64}
+        ),
+    )
     for i, frame in enumerate(moving_square(40)):
         stream.see(frame, i)
-    recall = Recall(stream.memory)
+    recall = QueryContext(stream.memory)
     held = stream.memory.bytes + stream.vision.bytes
     assert stream.vision.bytes > 0 and held + recall.keys.nbytes + recall.values.nbytes <= 1 << 20
     assert stream.see(moving_square(41)[-1], 99).memory_bytes == stream.memory.bytes + stream.vision.bytes

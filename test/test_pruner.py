@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from stc_ros.compression.delta import QUIET, REPEATED, RESTLESS, discount_repeated
-from stc_ros.compression.pruner import budget, gaussians, make_pruner
-from stc_ros.compression.vision import Sight
+from stc_ros.pruning.base import budget, gaussians, make_pruner
+from stc_ros.pruning.delta import QUIET, REPEATED, RESTLESS, discount_repeated
 from stc_ros.settings import PRUNERS, Settings
+from stc_ros.vision.encode import FrameFeatures
 
 
-class Shown(Sight):
+class Shown(FrameFeatures):
     """A sight whose tokens are given, the projector's last layer the identity."""
 
     def __init__(self, tokens, changed=None):
@@ -48,18 +48,22 @@ def frames(count=5, tokens=49, width=24, seed=0):
 def test_ratio_zero_keeps_everything_in_order(name):
     pruner = make_pruner(name)
     for x in frames():
-        assert torch.equal(prune(pruner, x, Settings(pruner=name, prune_ratio=0.0)), torch.arange(49))
+        assert torch.equal(prune(pruner, x, Settings({'pruner.method': name, 'prune_ratio': 0.0})), torch.arange(49))
 
 
 @hypothesis_settings(deadline=None, max_examples=40)
 @given(
     ratio=st.floats(0, 0.95),
     tokens=st.integers(1, 60),
-    name=st.sampled_from(['paper', 'released']),
+    name=st.sampled_from(['stc', 'released']),
     constant=st.booleans(),
 )
 def test_every_choice_is_exact_unique_sorted_and_in_range(ratio, tokens, name, constant):
-    pruner, again, chosen = make_pruner(name), make_pruner(name), Settings(pruner=name, prune_ratio=ratio)
+    pruner, again, chosen = (
+        make_pruner(name),
+        make_pruner(name),
+        Settings({'pruner.method': name, 'prune_ratio': ratio}),
+    )
     for x in frames(3, tokens, 8):
         x = torch.ones_like(x) if constant else x
         kept = prune(pruner, x, chosen).tolist()
@@ -70,8 +74,10 @@ def test_every_choice_is_exact_unique_sorted_and_in_range(ratio, tokens, name, c
 
 def test_the_papers_novelty():
     """alpha (1 - cos(z, mean of past means)) + (1 - alpha) (1 - cos(z, frame mean)); the present is not in the past."""
-    state, past = make_pruner('paper'), []
-    chosen = Settings(pruner='paper', prune_ratio=0.7, novelty_balance=0.3, novelty_history=3)
+    state, past = make_pruner('stc'), []
+    chosen = Settings(
+        {'pruner.method': 'stc', 'prune_ratio': 0.7, 'pruner.stc.temporal_weight': 0.3, 'pruner.stc.history_frames': 3}
+    )
     for x in frames(7):
         space = [1 - float(F.cosine_similarity(z, x.mean(0), dim=0)) for z in x]
         scores = space
@@ -84,7 +90,7 @@ def test_the_papers_novelty():
 
 
 def test_what_appeared_is_kept():
-    state, chosen = make_pruner('paper'), Settings(pruner='paper', prune_ratio=0.9)
+    state, chosen = make_pruner('stc'), Settings({'pruner.method': 'stc', 'prune_ratio': 0.9})
     for t, x in enumerate(frames(6)):
         wall = 2 * torch.ones(24)  # what all tokens have in common; the newcomer lacks it
         x = torch.where((torch.arange(49) == 7 * t)[:, None], x, x + wall)
@@ -93,7 +99,7 @@ def test_what_appeared_is_kept():
 
 def test_the_released_score():
     """Half the channels, least variance first, Gaussian similarities to a history with no end; fewest points win."""
-    state, chosen, history = make_pruner('released'), Settings(pruner='released', prune_ratio=0.6), []
+    state, chosen, history = make_pruner('released'), Settings({'pruner.method': 'released', 'prune_ratio': 0.6}), []
     for x in frames(4):
         order = sorted(range(24), key=lambda c: float(((x[:, c] - x[:, c].mean()) ** 2).mean()))[:12]
         y = x[:, order]
@@ -118,11 +124,11 @@ def test_gaussians_lie_in_their_range():
 
 
 def test_the_past_is_bounded():
-    state, chosen = make_pruner('paper'), Settings(pruner='paper', novelty_history=4)
+    state, chosen = make_pruner('stc'), Settings({'pruner.method': 'stc', 'pruner.stc.history_frames': 4})
     for x in frames(40):
         prune(state, x, chosen)
     assert len(state.means) == 4
-    state, chosen = make_pruner('released'), Settings(pruner='released')
+    state, chosen = make_pruner('released'), Settings({'pruner.method': 'released'})
     for x in frames(40):
         prune(state, x, chosen)
     assert state.total.shape == (12,) and state.count == 40
@@ -147,7 +153,7 @@ def test_every_thing_is_told_before_one_is_told_twice():
     full = empty.clone()
     for thing, strength in enumerate((11.0, 9.0, 7.0, 5.0)):
         full[8 * thing : 8 * thing + 4] += strength * things[thing] + 0.05 * torch.randn(4, 32)
-    state, chosen = make_pruner('stc'), Settings(pruner='stc', prune_ratio=1 - 4 / RESTLESS / 48)
+    state, chosen = make_pruner('delta'), Settings({'pruner.method': 'delta', 'prune_ratio': 1 - 4 / RESTLESS / 48})
     prune(state, empty, chosen)
     assert sorted(i // 8 for i in prune(state, full, chosen).tolist()) == [0, 1, 2, 3]
 
@@ -156,7 +162,7 @@ def test_every_thing_is_told_before_one_is_told_twice():
 def test_how_many_are_told_follows_the_change(restless, share):
     """A quiet stream: one token of a hundred changes from frame to frame."""
     torch.manual_seed(0)
-    state, chosen = make_pruner('stc'), Settings(pruner='stc', prune_ratio=0.7)
+    state, chosen = make_pruner('delta'), Settings({'pruner.method': 'delta', 'prune_ratio': 0.7})
     x, counts = torch.randn(100, 24), []
     for t in range(60):
         fresh = torch.randn(100, 24)
@@ -168,7 +174,11 @@ def test_how_many_are_told_follows_the_change(restless, share):
 def test_a_standstill_is_told_for_a_while_and_then_not_any_more():
     """Also where something that is new never stands out enough to be told: it does not keep the others coming."""
     torch.manual_seed(0)
-    state, chosen, x = make_pruner('stc'), Settings(pruner='stc', prune_ratio=0.7), torch.randn(100, 24)
+    state, chosen, x = (
+        make_pruner('delta'),
+        Settings({'pruner.method': 'delta', 'prune_ratio': 0.7}),
+        torch.randn(100, 24),
+    )
     prune(state, x, chosen)
     x[50:] = x[50:].mean(0) + 0.01 * torch.randn(50, 24)  # as dull as can be, and new
     counts = [len(prune(state, x, chosen)) for _ in range(80)]

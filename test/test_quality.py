@@ -12,21 +12,23 @@ from memories import kept
 from processes import children_of, gone
 from worlds import moving_square
 
+from stc_ros.engine.narration_filter import drop_repeated, normalise
 from stc_ros.evaluation import measure, quality
 from stc_ros.evaluation.answers import answer_all
-from stc_ros.evaluation.cases import Plan, draw_case, draw_streams
-from stc_ros.evaluation.controls import CONTROLS, Condition, conditions, show_reversed
-from stc_ros.evaluation.measure import NAMES, TYPE_OF, Outcome, Tally, ask_case, count_asked, see
+from stc_ros.evaluation.conditions import CONTROLS, Condition, conditions, show_reversed
+from stc_ros.evaluation.episodes import Plan, draw_episode, draw_streams
+from stc_ros.evaluation.measure import NAMES, TYPE_OF, Outcome, Tally, ask_episode, count_asked, see
 from stc_ros.evaluation.remember import remembering
 from stc_ros.evaluation.summary import can_tell, summarise, to_json
 from stc_ros.models.random import random_model
 from stc_ros.settings import Settings
-from stc_ros.stream import Stream
+from stc_ros.stream import open_stream
 from stc_ros.synthetic.forms import TYPES
 from stc_ros.synthetic.seeds import TEST, TUNE
-from stc_ros.telling import normalise, say_once
 
-SETTINGS = Settings(cacher='paper', cache_interval=4, pruner='paper', prune_ratio=0.5)
+SETTINGS = Settings(
+    {'cacher.method': 'stc', 'cacher.stc.cache_interval': 4, 'pruner.method': 'stc', 'prune_ratio': 0.5}
+)
 SMALL = Plan(frames=12, moments=2, questions=2)
 QUESTIONS = ['what is moving ?', 'the red circle ?', 'a blue square is left . what is right ?', 'you', 'what ?']
 
@@ -38,7 +40,7 @@ def model():
 
 @pytest.fixture(scope='module')
 def case():
-    return draw_case('busy', TUNE[3], SMALL)
+    return draw_episode('busy', TUNE[3], SMALL)
 
 
 def named(name, settings=SETTINGS) -> Condition:
@@ -51,18 +53,18 @@ def named(name, settings=SETTINGS) -> Condition:
 @pytest.mark.parametrize(
     'settings',
     [
-        Settings(cacher='off', pruner='off'),
+        Settings({'cacher.method': 'none', 'pruner.method': 'none'}),
         SETTINGS,
-        dataclasses.replace(SETTINGS, compact_positions=True),
-        dataclasses.replace(SETTINGS, cacher='compact', pruner='stc'),
+        (SETTINGS | {'expert.contiguous_positions': True}),
+        (SETTINGS | {'cacher.method': 'incremental', 'pruner.method': 'delta'}),
     ],
-    ids=['plain', 'paper', 'compacted', 'ours'],
+    ids=['plain', 'stc', 'compacted', 'ours'],
 )
 @pytest.mark.parametrize('frames', [3, 60], ids=['growing', 'sliding'])
 def test_all_at_once_is_what_a_stream_answers_one_by_one(settings, frames):
     texts = set()
     for seed in (5, 6, 7):
-        stream = Stream(random_model(seed=seed), settings)
+        stream = open_stream(random_model(seed=seed), settings)
         see(stream, np.array(moving_square(frames)))
         before = kept(stream)
         said = answer_all(stream, QUESTIONS, 6)
@@ -88,7 +90,7 @@ def test_seeds_repeat_differ_and_stay_in_their_range():
 
 
 def test_a_case_is_the_same_every_time_and_balanced(case):
-    again = draw_case('busy', TUNE[3], SMALL)
+    again = draw_episode('busy', TUNE[3], SMALL)
     assert case.asked == again.asked and case.story == again.story
     assert list(case.asked) == [5, 11] and case.narrated == 11
     assert (count_asked(case) @ TYPE_OF)[[0, 2, 3]].tolist() == [SMALL.moments * SMALL.questions] * 3
@@ -111,7 +113,7 @@ def streams_of(model, condition, case, monkeypatch):
 
     monkeypatch.setattr(measure, 'see', look)
     monkeypatch.setattr(measure, 'answer_all', answer)
-    return ask_case(model, case, dataclasses.replace(condition, narrates=False)), seen, moments
+    return ask_episode(model, case, dataclasses.replace(condition, narrates=False)), seen, moments
 
 
 def test_plain_sees_every_frame_once(model, case, monkeypatch):
@@ -146,21 +148,21 @@ def test_held_shows_every_fourth_frame_four_times(model, case, monkeypatch):
 def test_never_recomputes_the_first_frame_alone_even_after_a_cut(model):
     frames = np.array(moving_square(20) + [np.full((48, 48, 3), 255, np.uint8)] + moving_square(20, seed=9))
     frames[25:, 20:] = 0
-    cut, never = Stream(model, Settings(scene_change=0.05)), named('never').open(model)
+    cut, never = open_stream(model, Settings({'input.scene_change': 0.05})), named('never').open(model)
     see(cut, frames)
     see(never, frames, named('never').cuts)
     assert cut.stats().scene_changes > 0 and never.stats().scene_changes == 0
-    assert never.stats().tokens_recomputed == 36
+    assert never.stats().patches_recomputed == 36
     assert not named('never').cuts
 
 
 @pytest.mark.parametrize('name', ['random', 'uniform'])
 def test_other_choices_keep_as_many_tokens_but_others(model, name):
     frames = moving_square(6) + moving_square(3, seed=8)  # a cut, which renews the pruner
-    settings = dataclasses.replace(SETTINGS, scene_change=0.05)
-    ours, other = Stream(model, settings), named(name, settings).open(model)
+    settings = SETTINGS | {'input.scene_change': 0.05}
+    ours, other = open_stream(model, settings), named(name, settings).open(model)
     pairs = [(ours.see(f, 0), other.see(f, 0)) for f in frames]
-    assert [a.tokens_kept for a, _ in pairs] == [b.tokens_kept for _, b in pairs]
+    assert [a.visual_tokens_kept for a, _ in pairs] == [b.visual_tokens_kept for _, b in pairs]
     assert any(a.kept.tolist() != b.kept.tolist() for a, b in pairs)
     for _, b in pairs:
         assert np.array_equal(np.unique(b.kept), b.kept) and b.kept.max() < 9
@@ -176,28 +178,28 @@ def test_right_answers_are_counted_by_type_and_condition(model, case, monkeypatc
 
     monkeypatch.setattr(measure, 'answer_all', knows_when_it_has_seen)
     monkeypatch.setattr(measure, 'narrate', lambda stream, prompt: case.story.upper())
-    plain, newest = (ask_case(model, case, named(name)) for name in ('plain', 'newest'))
+    plain, newest = (ask_episode(model, case, named(name)) for name in ('plain', 'newest'))
     wrong = [sum(q.form == name and q.answer != 'nothing' for qs in case.asked.values() for q in qs) for name in NAMES]
     assert np.array_equal(plain.right, count_asked(case)) and plain.narration.clause_f1 == 1
     assert np.array_equal(count_asked(case) - newest.right, wrong)
 
 
 def test_narration_is_what_would_be_published(model):
-    stream = Stream(model, dataclasses.replace(SETTINGS, narration_certainty=0.0))
+    stream = open_stream(model, (SETTINGS | {'narration.min_confidence': 0.0}))
     see(stream, moving_square(3))
     said = ''.join(stream.ask('what is moving ?'))
-    assert said and measure.narrate(stream, 'what is moving ?') == say_once(said)
-    stream.configure(dataclasses.replace(SETTINGS, narration_certainty=1.0))
+    assert said and measure.narrate(stream, 'what is moving ?') == drop_repeated(said)
+    stream.configure(SETTINGS | {'narration.min_confidence': 1.0})
     assert measure.narrate(stream, 'what is moving ?') == ''
 
 
 def test_what_a_tower_has_computed_is_remembered_and_nothing_changes_by_it(model, case, monkeypatch):
     """Each condition gives the same tallies; plain frames pass the tower once, whoever shows them."""
     shown = [named(name) for name in ('plain', 'reversed', 'held', 'never')]
-    shown.append(Condition('paper', dataclasses.replace(SETTINGS, cacher='paper', update_ratio=0.5)))
-    each = [ask_case(model, case, condition) for condition in shown]
+    shown.append(Condition('stc', (SETTINGS | {'cacher.method': 'stc', 'cacher.stc.update_ratio': 0.5})))
+    each = [ask_episode(model, case, condition) for condition in shown]
     with remembering(model.tower) as memory:
-        again = [ask_case(model, case, condition) for condition in shown]
+        again = [ask_episode(model, case, condition) for condition in shown]
         dense = len(memory.known)
     assert model.tower.compiler is None
     assert all(np.array_equal(a.right, b.right) and a.recomputed == b.recomputed for a, b in zip(each, again))

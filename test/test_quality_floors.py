@@ -4,11 +4,11 @@ With so few streams the floors lie a little below what these very streams give; 
 
 import pytest
 
-from stc_ros.evaluation.cases import Plan, draw_streams
-from stc_ros.evaluation.controls import Condition, plain
+from stc_ros.evaluation.conditions import Condition, plain
+from stc_ros.evaluation.episodes import Plan, draw_streams
 from stc_ros.evaluation.measure import measure_all
 from stc_ros.evaluation.summary import accuracy
-from stc_ros.models import TINY, load_model
+from stc_ros.models import EMBEDDED, load_model
 from stc_ros.settings import Settings
 from stc_ros.synthetic.forms import TYPES
 from stc_ros.synthetic.narration import Score
@@ -26,7 +26,7 @@ FLOORS = {
     'clauses': 0.90,
 }
 
-TRAINED = (TINY / 'model.safetensors').is_file()
+TRAINED = (EMBEDDED / 'model.safetensors').is_file()
 pytestmark = pytest.mark.skipif(not TRAINED, reason='the embedded model is not trained yet')
 
 

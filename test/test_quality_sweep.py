@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from stc_ros.evaluation.controls import CONTROLS
+from stc_ros.evaluation.conditions import CONTROLS
 from stc_ros.evaluation.measure import TYPE_OF, Outcome, Tally
 from stc_ros.evaluation.quality import read_arguments
 from stc_ros.evaluation.summary import summarise, to_json
@@ -37,14 +37,16 @@ def outcome(right: dict[str, float], shares: dict[str, float], each: int = 20) -
 
 
 def test_every_point_is_a_setting_of_its_own_and_is_swept():
-    conditions = sweep_conditions(Settings(memory_tokens=1000))
+    conditions = sweep_conditions(Settings({'memory.max_tokens': 1000}))
     assert len({c.name for c in conditions}) == len(conditions) == len(NAMES) + 4
     plain, never, *swept = conditions[0], conditions[3], *conditions[4:]
     assert len({dataclasses.astuple(c.settings) for c in (plain, never, *swept)}) == len(NAMES) + 2
-    assert {c.settings.memory_tokens for c in conditions} == {1000}
+    assert {c.settings['memory.max_tokens'] for c in conditions} == {1000}
     for point, condition in zip(points(), conditions[4:]):
-        other = {'recomputed': condition.settings.pruner, 'kept': condition.settings.cacher}[point.curve]
-        assert other == 'off'
+        other = {'recomputed': condition.settings['pruner.method'], 'kept': condition.settings['cacher.method']}[
+            point.curve
+        ]
+        assert other == 'none'
 
 
 def test_a_sweep_on_tuning_streams_alone_is_refused(capsys):
@@ -67,10 +69,10 @@ def test_the_cheapest_settings_that_lose_little_are_recommended():
     shares = {'compact 0.9': 0.1, 'paper, N=4 r=0.25': 0.4, 'random 0.9': 0.05, 'stc 0.8': 0.2, 'paper 0.9': 0.1}
     swept = read_sweep(outcome({'compact 0.9': 0.6, 'paper 0.9': 0.7}, shares))
     change = recommend(swept)
-    assert change['cacher'] == 'paper' and change['cache_interval'] == 4 and change['update_ratio'] == 0.25
-    assert change['pruner'] == 'stc' and change['prune_ratio'] == 0.8
+    assert change['cacher'] == 'stc' and change['cache_interval'] == 4 and change['update_ratio'] == 0.25
+    assert change['pruner'] == 'delta' and change['prune_ratio'] == 0.8
     others = choose_others(Settings(), swept)
-    assert (others[CHEAPEST].pruner, others[CHEAPEST].cacher) == ('stc', 'paper')
+    assert (others[CHEAPEST].pruner, others[CHEAPEST].cacher) == ('delta', 'stc')
     paper = others['paper, N=2']
     assert (paper.update_ratio, paper.cache_interval, paper.prune_ratio) == (0.25, 2, 0.67)
     assert others[CHEAPEST].newest_whole == paper.newest_whole == 'never'  # as they were measured
@@ -79,7 +81,7 @@ def test_the_cheapest_settings_that_lose_little_are_recommended():
 
 def test_the_most_accurate_is_recommended_when_all_lose_much():
     change = recommend(read_sweep(outcome({**dict.fromkeys(NAMES, 0.5), 'compact 0.97': 0.7, 'stc 0.5': 0.6}, {})))
-    assert change == {'cacher': 'compact', 'cache_similarity': 0.97, 'pruner': 'stc', 'prune_ratio': 0.5}
+    assert change == {'cacher': 'incremental', 'cache_similarity': 0.97, 'pruner': 'delta', 'prune_ratio': 0.5}
 
 
 def test_the_document_holds_what_was_measured(tmp_path):
@@ -91,7 +93,7 @@ def test_the_document_holds_what_was_measured(tmp_path):
     swept = read_sweep(outcome({}, {'compact 0.9': 0.1}))
     others = choose_others(Settings(), swept)
     measured = outcome({**dict.fromkeys(others, 0.9), 'paper, N=4': 0.65}, {'paper, N=4': 0.44})
-    other = {**to_json(summarise(measured), 'busy', Settings(model='real-eye'), 5), 'retention': 0.987}
+    other = {**to_json(summarise(measured), 'busy', Settings({'model.name': 'real-eye'}), 5), 'retention': 0.987}
     (tmp_path / 'quality-real-eye.json').write_text(json.dumps(other))
     write_document(
         tmp_path,

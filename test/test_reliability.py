@@ -237,7 +237,10 @@ def test_a_looped_bag_is_a_fresh_start(robot, ros):
             seen = len(stats)
             camera.publish(picture(image, Time(sec=second)))
             assert ros.spin_until(lambda: len(stats) > seen)  # noqa: B023
-    facts = [(s.header.stamp.sec, s.frames_seen, s.tokens_recomputed, s.tokens_kept, s.memory_tokens) for s in stats]
+    facts = [
+        (s.header.stamp.sec, s.frames_processed, s.patches_recomputed, s.visual_tokens_kept, s.memory_tokens)
+        for s in stats
+    ]
     assert facts[:5] == facts[5:] and facts[0][1] == 1
 
 

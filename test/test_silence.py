@@ -7,7 +7,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from robot import PATIENCE_S, robot_fixture  # noqa: F401
 from sensor_msgs.msg import Image
 
-from stc_ros.ros.silence import causes_of_silence
+from stc_ros.ros.no_image_causes import no_image_causes
 
 
 def silence(r, ros, topic, kind=Image, **options):
@@ -18,7 +18,7 @@ def silence(r, ros, topic, kind=Image, **options):
     camera.create_publisher(kind, topic, QoSProfile(depth=1, **options))
     assert ros.spin_until(lambda: r.node.count_publishers(topic), PATIENCE_S)
     try:
-        return ' '.join(causes_of_silence(r.node, r.node._subscription))
+        return ' '.join(no_image_causes(r.node, r.node._subscription))
     finally:
         camera.destroy_node()
         context.shutdown()

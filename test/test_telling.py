@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stc_ros.engine.narration_filter import drop_repeated, drop_reported, drop_uncertain, tidy
 from stc_ros.synthetic import PROFILES, record
 from stc_ros.synthetic.narration import EVENT, parse, tell
-from stc_ros.telling import say_new, say_once, say_sure, tidy
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from stc_ros.telling import say_new, say_once, say_sure, tidy
     ],
 )
 def test_what_is_said_twice_is_said_once(said, told):
-    assert say_once(said) == told
+    assert drop_repeated(said) == told
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_what_is_said_twice_is_said_once(said, told):
     ],
 )
 def test_other_text_stays_as_it_is(text):
-    assert say_once(text) == text
+    assert drop_repeated(text) == text
 
 
 def test_a_true_story_stays_as_it_is():
@@ -56,17 +56,17 @@ def test_a_true_story_stays_as_it_is():
         for t in (8, 16, 23):
             story = tell(clip, t, t - 8).replace(' ,', ',').replace(' .', '.')
             if len(set(parse(story))) == len(parse(story)):
-                assert say_once(story) == story
-                assert say_once(f'{story} {story}') == story
+                assert drop_repeated(story) == story
+                assert drop_repeated(f'{story} {story}') == story
 
 
 def given_chances(marked: str) -> tuple[str, list[tuple[int, float]]]:
-    """Text and chances of `word word? .`: a token for each piece; those with a `?` behind are as likely as not."""
-    text, chances = '', []
+    """Text and token_probs of `word word? .`: a token for each piece; those with a `?` behind are as likely as not."""
+    text, token_probs = '', []
     for piece in re.findall(r'\s*[^\s?]+\??', marked):
         text += piece.rstrip('?')
-        chances.append((len(text), 0.5 if piece.endswith('?') else 1.0))
-    return text, chances
+        token_probs.append((len(text), 0.5 if piece.endswith('?') else 1.0))
+    return text, token_probs
 
 
 @pytest.mark.parametrize(
@@ -83,31 +83,31 @@ def given_chances(marked: str) -> tuple[str, list[tuple[int, float]]]:
     ],
 )
 def test_what_is_unsure_is_not_told(said, told):
-    text, chances = given_chances(said)
-    assert tidy(text, chances, 0.6) == told.strip()
-    assert tidy(text, chances, 0.5) == tidy(text, chances) == text
+    text, token_probs = given_chances(said)
+    assert tidy(text, token_probs, 0.6) == told.strip()
+    assert tidy(text, token_probs, 0.5) == tidy(text, token_probs) == text
 
 
 def test_words_are_unsure_together():
-    text, chances = given_chances('a red? cup? fell, it? broke')
-    assert [tidy(text, chances, least) for least in (0.2, 0.3, 0.6)] == [text, 'it broke', '']
+    text, token_probs = given_chances('a red? cup? fell, it? broke')
+    assert [tidy(text, token_probs, least) for least in (0.2, 0.3, 0.6)] == [text, 'it broke', '']
 
 
 def test_what_is_unsure_does_not_count_as_said():
-    text, chances = given_chances('a red? cup fell, a red cup fell')
-    assert tidy(text, chances, 0.6) == 'a red cup fell'
+    text, token_probs = given_chances('a red? cup fell, a red cup fell')
+    assert tidy(text, token_probs, 0.6) == 'a red cup fell'
 
 
 @given(st.lists(st.tuples(st.text(' ab,.;\n', max_size=3), st.floats(0, 1))), st.floats(0, 1))
 def test_only_whole_clauses_go_and_nothing_is_added(tokens, certainty):
-    text, chances = '', []
+    text, token_probs = '', []
     for piece, chance in tokens:
         text += piece
-        chances.append((len(text), chance))
-    told = say_sure(text, chances, certainty)
+        token_probs.append((len(text), chance))
+    told = drop_uncertain(text, token_probs, certainty)
     assert len(told) <= len(text) and set(re.findall(r'\w+', told)) <= set(re.findall(r'\w+', text))
-    assert say_sure(text, chances, 0.0) == text.strip()
-    if math.prod(chance for _, chance in chances) >= certainty:
+    assert drop_uncertain(text, token_probs, 0.0) == text.strip()
+    if math.prod(chance for _, chance in token_probs) >= certainty:
         assert told == text.strip()
 
 
@@ -126,16 +126,16 @@ BEFORE = 'a red cup stays. the cat left, the blue star entered.'
     ],
 )
 def test_an_event_that_was_told_is_not_told_again(said, told):
-    assert say_new(said, BEFORE, r'the .*(left|entered)') == told
-    assert say_new(said, '', r'the .*(left|entered)') == said
-    assert say_new(said, BEFORE, '') == said
+    assert drop_reported(said, BEFORE, r'the .*(left|entered)') == told
+    assert drop_reported(said, '', r'the .*(left|entered)') == said
+    assert drop_reported(said, BEFORE, '') == said
 
 
 def test_the_events_of_the_worlds_are_told_once():
     for profile in PROFILES:
         clip = record(profile, 32, 40)
         first, second = (tell(clip, t, 0).replace(' ,', ',').replace(' .', '.') for t in (20, 39))
-        clauses = [c.text() for c in parse(say_new(second, first, EVENT))]
+        clauses = [c.text() for c in parse(drop_reported(second, first, EVENT))]
         seen = [c for c in parse(second) if c.kind == 'object']
         happened = [c for c in parse(second) if c.kind != 'object' and c not in parse(first)]
         assert clauses == [c.text() for c in seen + happened]

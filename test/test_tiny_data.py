@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from stc_ros.compression.compact import SETTLE
-from stc_ros.compression.delta import RESTLESS
-from stc_ros.models.tiny import pointers
-from stc_ros.models.tiny.architecture import IMAGE, TOKENS
-from stc_ros.models.tiny.batches import choose_differences, choose_tokens, draw_batch
-from stc_ros.models.tiny.clips import CENSUS, MOVES, ask_clip, label_clip, make_clip, record_clip
-from stc_ros.models.tiny.frames import COLOUR_IDS, EMPTY, SHAPE_IDS, UNKNOWN, label_cells
-from stc_ros.models.tiny.losses import score_answers, visible_from
-from stc_ros.models.tiny.pointers import find_names, find_targets
-from stc_ros.models.tiny.tokenizer import Coder
+from stc_ros.pruning.delta import RESTLESS
 from stc_ros.settings import Settings
 from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.forms import NUMBERS, TYPES
 from stc_ros.synthetic.questions import ask_about
+from stc_ros.vision.cachers.incremental import SETTLE
+from training.tiny import attention_losses
+from training.tiny.architecture import IMAGE, TOKENS
+from training.tiny.attention_losses import find_names, find_targets
+from training.tiny.batches import choose_differences, choose_tokens, draw_batch
+from training.tiny.clips import CENSUS, MOVES, ask_clip, label_clip, make_clip, record_clip
+from training.tiny.frames import COLOUR_IDS, EMPTY, SHAPE_IDS, UNKNOWN, label_cells
+from training.tiny.losses import score_answers, visible_from
+from training.tiny.tokenizer import Coder
 
 CODER = Coder()
 WORDS = {i: word for word, i in CODER.ids.items()}
@@ -137,7 +137,7 @@ def test_told_in_differences_rest_is_mostly_silent_and_change_is_not():
     index = choose_differences(rest_and_change(), 0.33, torch.empty(2, 0, dtype=torch.long))
     assert (index.diff(dim=1) > 0).all()
     still, busy = (torch.bincount(row[row < 12 * TOKENS] // TOKENS, minlength=12).tolist() for row in index)
-    heartbeat = Settings().heartbeat
+    heartbeat = Settings()['cacher.incremental.static_frame_stride']
     assert still[0] == busy[0] == TOKENS and all(still[1 : SETTLE + 1])
     silent = [t for t in range(12) if not still[t]]
     assert silent[: heartbeat - 1] == list(range(SETTLE + 1, SETTLE + heartbeat))
@@ -274,7 +274,7 @@ def test_two_objects_taken_for_three_cost_far_more_than_attention_a_little_uneve
         marks=covered.any(1, keepdim=True),
     )
     asked = {
-        'type': torch.tensor([[pointers.COUNT]]),
+        'type': torch.tensor([[attention_losses.COUNT]]),
         'objects': torch.tensor([three]),
         'moment': torch.zeros(1, 1, dtype=torch.long),
         'evidence': torch.zeros(1, 1, dtype=torch.long),
@@ -285,8 +285,8 @@ def test_two_objects_taken_for_three_cost_far_more_than_attention_a_little_uneve
         even, last = torch.zeros(1, 4, 1, 1, head + 6), torch.zeros(1, 4, 1, 1, head + 6)
         even[..., 0], last[..., head + tokens[-1]] = first, 1.0
         even[..., [head + t for t in tokens]] = torch.tensor(objects)
-        seen = dict.fromkeys(pointers.LOOK_LAYERS, even) | {pointers.LOOK_LAYERS[-1]: last}
-        return pointers.score_look(seen, batch, asked, head)[1].item()
+        seen = dict.fromkeys(attention_losses.LOOK_LAYERS, even) | {attention_losses.LOOK_LAYERS[-1]: last}
+        return attention_losses.score_look(seen, batch, asked, head)[1].item()
 
     right, uneven = number(0.25, [0.25] * 3), number(0.25, [0.20, 0.30, 0.25])
     as_two = number(1 / 3, [2 / 9] * 3)  # the first token's share says two

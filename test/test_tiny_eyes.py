@@ -5,28 +5,28 @@ import pytest
 import torch
 from transformers import LlavaOnevisionForConditionalGeneration
 
-from stc_ros.models import TINY, load_model
-from stc_ros.models.tiny.batches import draw_batch
-from stc_ros.models.tiny.clips import record_clip
-from stc_ros.models.tiny.eyes import Eyes
-from stc_ros.models.tiny.shards import build_shard
+from stc_ros.models import EMBEDDED, load_model
 from stc_ros.settings import Settings
-from stc_ros.stream import Stream
+from stc_ros.stream import Stream, open_stream
+from training.tiny.batches import draw_batch
+from training.tiny.clips import record_clip
+from training.tiny.feature_extractor import FeatureExtractor
+from training.tiny.shards import build_shard
 
 
 @pytest.fixture(scope='module')
 def embedded():
-    return load_model(Settings(device='cpu'))
+    return load_model(Settings({'model.device': 'cpu'}))
 
 
 @pytest.fixture(scope='module')
 def weights():
-    return LlavaOnevisionForConditionalGeneration.from_pretrained(TINY, dtype=torch.float32)
+    return LlavaOnevisionForConditionalGeneration.from_pretrained(EMBEDDED, dtype=torch.float32)
 
 
 @pytest.fixture(scope='module')
 def eyes(weights):
-    return Eyes(weights, 'cpu')
+    return FeatureExtractor(weights, 'cpu')
 
 
 @pytest.fixture(scope='module')
@@ -49,12 +49,15 @@ def seen(stream: Stream, frames: np.ndarray) -> torch.Tensor:
 
 
 def test_training_sees_what_the_plain_tower_sees(eyes, embedded, frames):
-    plain = seen(Stream(embedded, Settings(cacher='off', pruner='uniform', prune_ratio=0.5)), frames)
+    plain = seen(
+        open_stream(embedded, Settings({'cacher.method': 'none', 'pruner.method': 'uniform', 'prune_ratio': 0.5})),
+        frames,
+    )
     assert distance(eyes.see(frames), plain) < 0.02  # bfloat16
 
 
 def test_training_sees_late_what_a_stream_sees_late(eyes, embedded, frames):
-    stream = seen(Stream(embedded, Settings(pruner='uniform', prune_ratio=0.5)), frames)
+    stream = seen(open_stream(embedded, Settings({'pruner.method': 'uniform', 'prune_ratio': 0.5})), frames)
     late, now = eyes.see_late(frames), eyes.see(frames)
     assert distance(late, stream) < 0.005  # rounded to bfloat16
     assert distance(late[[0, 10]], now[[0, 10]]) < 0.02  # the first one and the cut are dense
@@ -63,7 +66,7 @@ def test_training_sees_late_what_a_stream_sees_late(eyes, embedded, frames):
 
 def test_the_model_is_left_as_it_is(weights):
     before = {name: (p.clone(), p.requires_grad) for name, p in weights.named_parameters()}
-    Eyes(weights, 'cpu')
+    FeatureExtractor(weights, 'cpu')
     for name, p in weights.named_parameters():
         assert torch.equal(p, before[name][0]) and p.requires_grad == before[name][1]
 

@@ -7,16 +7,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from stc_ros.models.tiny import lean, losses, stage_language, stage_tower
-from stc_ros.models.tiny.architecture import configure, create, deepen
-from stc_ros.models.tiny.checkpoint import find_checkpoints, load_newest, save_checkpoint
-from stc_ros.models.tiny.export import export_model
-from stc_ros.models.tiny.eyes import Eyes
-from stc_ros.models.tiny.optimise import Optimiser, schedule, split_parameters
-from stc_ros.models.tiny.shards import build_shard, path_of, save_shard
-from stc_ros.models.tiny.stage_tower import draw_batch
-from stc_ros.models.tiny.tokenizer import Coder, list_words
 from stc_ros.synthetic.seeds import TEST, TRAIN, TUNE
+from training.tiny import forward, losses, stage_language, stage_tower
+from training.tiny.architecture import configure, create, deepen
+from training.tiny.checkpoint import find_checkpoints, load_newest, save_checkpoint
+from training.tiny.export import export_model
+from training.tiny.feature_extractor import FeatureExtractor
+from training.tiny.optimise import Optimiser, schedule, split_parameters
+from training.tiny.shards import build_shard, path_of, save_shard
+from training.tiny.stage_tower import draw_batch
+from training.tiny.tokenizer import Coder, list_words
 
 CONFIG = configure({word: i for i, word in enumerate(list_words())})
 HEAD = torch.tensor(Coder().head)
@@ -25,8 +25,8 @@ HEAD = torch.tensor(Coder().head)
 def make_parts(seed=0):
     model = create(CONFIG, seed)
     heads = losses.HistoryHeads(CONFIG.text_config.hidden_size)
-    named = [(n, p) for n, p in model.named_parameters() if n.startswith(lean.TEXT) or n == lean.NEWLINE]
-    matrices, others = split_parameters(named, (lean.TEXT,))
+    named = [(n, p) for n, p in model.named_parameters() if n.startswith(forward.TEXT) or n == forward.NEWLINE]
+    matrices, others = split_parameters(named, (forward.TEXT,))
     return model, heads, Optimiser(matrices, others + list(heads.parameters()), 1e-3)
 
 
@@ -46,7 +46,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
     pool = tmp_path / 'pool'
     pool.mkdir()
     model = create(CONFIG, 1)
-    shard = build_shard(Eyes(model, 'cpu'), 900, 8, 6)
+    shard = build_shard(FeatureExtractor(model, 'cpu'), 900, 8, 6)
     for number in range(stage_language.shards_for(3)[1] + 1):
         save_shard(shard, path_of(pool, number))
     torch.manual_seed(5)
@@ -104,7 +104,7 @@ def test_every_parameter_of_the_language_model_is_trained_once():
     model, _, optimiser = make_parts()
     held = [id(p) for part in optimiser.parts for group in part.param_groups for p in group['params']]
     assert len(held) == len(set(held))
-    trained = {id(p) for n, p in model.named_parameters() if n.startswith(lean.TEXT) or n == lean.NEWLINE}
+    trained = {id(p) for n, p in model.named_parameters() if n.startswith(forward.TEXT) or n == forward.NEWLINE}
     assert trained < set(held)
 
 
@@ -172,7 +172,7 @@ def test_the_tower_goes_on_with_heads_fitted_first_and_stays_near_what_it_was(tm
     stage_tower.run(model, tmp_path, 2, 8, 1e-3, 'cpu', again=True)
     assert not changed()
     stage_tower.run(model, tmp_path, 4, 8, 1e-3, 'cpu', again=True)
-    assert changed() and all(n.startswith((lean.VISION, lean.PROJECTOR)) for n in changed())
+    assert changed() and all(n.startswith((forward.VISION, forward.PROJECTOR)) for n in changed())
     assert len(find_checkpoints(tmp_path, 'again')) == 2 and not find_checkpoints(tmp_path, 'tower')
     lines = [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()]
     first, last = (line for line in lines if line['stage'] == 'again-tune')

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from stc_ros.memory.recall import Recall
+from stc_ros.memory.query_context import QueryContext
 from stc_ros.memory.window import IDLE_FRAMES, SPARE, Window
 from stc_ros.models.random import random_model, random_weights
 
@@ -20,7 +20,7 @@ def model():
 
 def window(model, tokens=200, budget=GIB, batch=0):
     with torch.inference_mode():
-        return Window(model.decoder, model.words.head(), tokens, budget, torch.float32, batch)
+        return Window(model.decoder, model.chat.prefix(), tokens, budget, torch.float32, batch)
 
 
 @torch.inference_mode()
@@ -41,8 +41,8 @@ def test_keys_and_hidden_states_equal_transformers_own_forward(model):
     memory = window(model)
     for i, x in enumerate(frames):
         memory.add(x, torch.arange(9), 9, i)
-    ours = Recall(memory).run(question)
-    head = stock.model.language_model.embed_tokens(torch.tensor([model.words.head()]))
+    ours = QueryContext(memory).run(question)
+    head = stock.model.language_model.embed_tokens(torch.tensor([model.chat.prefix()]))
     whole = stock.model.language_model(inputs_embeds=torch.cat((head, *frames, question), 1)).last_hidden_state
     torch.testing.assert_close(ours, whole[:, -6:], atol=1e-5, rtol=1e-5)
 
@@ -59,14 +59,14 @@ def test_many_chunks_equal_one(model):
     torch.testing.assert_close(one.keys[:, :, :, :n], many.keys[:, :, :, :n], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(one.values[:, :, :, :n], many.values[:, :, :, :n], atol=1e-5, rtol=1e-5)
     question = torch.randn(1, 4, 48)
-    torch.testing.assert_close(Recall(one).run(question), Recall(many).run(question), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(QueryContext(one).run(question), QueryContext(many).run(question), atol=1e-5, rtol=1e-5)
 
 
 @torch.inference_mode()
 def test_a_question_in_pieces_equals_the_question_at_once(model):
     memory, torch_question = fill(window(model), 3), torch.randn(1, 5, 48)
-    once = Recall(memory).run(torch_question)
-    recall = Recall(memory)
+    once = QueryContext(memory).run(torch_question)
+    recall = QueryContext(memory)
     pieces = torch.cat([recall.run(torch_question[:, i : i + 1]) for i in range(5)], 1)
     torch.testing.assert_close(once, pieces, atol=1e-5, rtol=1e-5)
 
@@ -79,9 +79,9 @@ def test_pruned_tokens_keep_their_positions(model):
     x, y, q = torch.randn(1, 2, 48), torch.randn(1, 9, 48), torch.randn(1, 2, 48)
     memory.add(x, torch.tensor([2, 7]), 9, 0)
     memory.add(y, torch.arange(9), 9, 1)
-    ours = Recall(memory).run(q)
+    ours = QueryContext(memory).run(q)
     h = memory.sinks
-    head = stock.model.language_model.embed_tokens(torch.tensor([model.words.head()]))
+    head = stock.model.language_model.embed_tokens(torch.tensor([model.chat.prefix()]))
     positions = torch.tensor([[*range(h), h + 2, h + 7, *range(h + 9, h + 20)]])
     stock.model.language_model.config._attn_implementation = 'eager'
     whole = stock.model.language_model(inputs_embeds=torch.cat((head, x, y, q), 1), position_ids=positions)
@@ -117,7 +117,7 @@ def test_moving_what_is_kept_to_the_front_changes_nothing(model):
             memory.add(torch.randn(1, i % 8 + 1, 48, generator=generator), torch.arange(i % 8 + 1), 9, i)
     assert wide.front == 0 < narrow.front
     question = torch.randn(1, 3, 48)
-    assert torch.equal(Recall(narrow).run(question), Recall(wide).run(question))
+    assert torch.equal(QueryContext(narrow).run(question), QueryContext(wide).run(question))
 
 
 def test_positions_limit_the_window_where_tokens_do_not(model):
@@ -133,7 +133,7 @@ def test_positions_limit_the_window_where_tokens_do_not(model):
 @torch.inference_mode()
 @pytest.mark.parametrize('seed', range(5))
 def test_frames_in_one_pass_equal_frame_by_frame(model, seed):
-    """Random frames, batches, questions, standstills and resets; frames are evicted, in the midst of a batch too."""
+    """RandomTokens frames, batches, questions, standstills and resets; frames are evicted, in the midst of a batch too."""
     draw = random.Random(seed)
     tokens = draw.choice((20, 40, 90))
     one, many = window(model, tokens), window(model, tokens, batch=draw.choice((5, 20, tokens)))
@@ -154,7 +154,7 @@ def test_frames_in_one_pass_equal_frame_by_frame(model, seed):
         evicted_while_waiting += bool(many.waiting) and before is not None and many.frames[0] is not before
         if kind > 0.85 and many.frames:
             question, newest = torch.randn(1, 5, 48), torch.randn(1, 9, 48) if kind > 0.93 else None
-            theirs, ours = Recall(one, question, newest), Recall(many, question, newest)
+            theirs, ours = QueryContext(one, question, newest), QueryContext(many, question, newest)
             torch.testing.assert_close(ours.hidden, theirs.hidden, **CLOSE)
             torch.testing.assert_close(ours.run(question[:, :1]), theirs.run(question[:, :1]), **CLOSE)
     assert waited > 1 and evicted_while_waiting
@@ -170,10 +170,10 @@ def test_the_question_runs_in_one_pass_with_what_waits(model, monkeypatch):
     passes, run = [], model.decoder.run
     monkeypatch.setattr(model.decoder, 'run', lambda x, *given: passes.append(x.shape[1]) or run(x, *given))
     assert memory.tokens_waiting == 54 and memory.waiting_since(9) == 0
-    recall = Recall(memory, torch.randn(1, 5, 48))
+    recall = QueryContext(memory, torch.randn(1, 5, 48))
     assert passes == [59] and recall.hidden.shape[1] == 5
     assert memory.tokens_waiting == 0 and memory.tokens == 54 and memory.waiting_since(9) == 9
-    assert Recall(memory).hidden is None and passes == [59]
+    assert QueryContext(memory).hidden is None and passes == [59]
 
 
 def test_what_waits_is_bounded_and_counted(model):
@@ -192,7 +192,7 @@ def test_what_waits_is_bounded_and_counted(model):
 def test_a_question_asked_before_anything_was_kept(model):
     memory, question = window(model), torch.randn(1, 4, 48)
     memory.pass_time(9, 0)
-    torch.testing.assert_close(Recall(memory, question).hidden, Recall(memory).run(question), **CLOSE)
+    torch.testing.assert_close(QueryContext(memory, question).hidden, QueryContext(memory).run(question), **CLOSE)
 
 
 @torch.inference_mode()
@@ -202,7 +202,7 @@ def test_where_in_the_stream_it_happens_does_not_matter(model):
     for elapsed in (0, 10_000_019):
         memory = window(model, tokens=40)
         memory.next_position += elapsed
-        answers.append(Recall(fill(memory, 9, tokens=7)).run(question))
+        answers.append(QueryContext(fill(memory, 9, tokens=7)).run(question))
     assert memory.next_position > 10_000_000
     torch.testing.assert_close(*answers, atol=1e-4, rtol=1e-4)
 
@@ -211,15 +211,15 @@ def test_where_in_the_stream_it_happens_does_not_matter(model):
 def test_a_recall_does_not_see_later_frames(model):
     memory = fill(window(model, tokens=30), 3)
     question = torch.randn(1, 3, 48)
-    expected = Recall(memory).run(question)
-    recall = Recall(memory)
+    expected = QueryContext(memory).run(question)
+    recall = QueryContext(memory)
     fill(memory, 6, seed=9)
     torch.testing.assert_close(recall.run(question), expected)
 
 
 def test_the_budget_in_bytes_is_kept_and_a_hopeless_one_refused(model):
     memory = window(model, tokens=10_000, budget=200_000)
-    recall = Recall(fill(memory, 40))
+    recall = QueryContext(fill(memory, 40))
     held = (memory.keys, memory.values, memory.sink_keys, memory.sink_values)
     assert memory.bytes == sum(t.nbytes for t in held)
     assert 150_000 < memory.bytes + recall.keys.nbytes + recall.values.nbytes <= 200_000
@@ -242,7 +242,7 @@ def test_clear_forgets_frames_and_keeps_the_sinks(model):
     memory.clear()
     fill(memory, 2, seed=4), fill(fresh, 2, seed=4)
     question = torch.randn(1, 2, 48)
-    torch.testing.assert_close(Recall(memory).run(question), Recall(fresh).run(question))
+    torch.testing.assert_close(QueryContext(memory).run(question), QueryContext(fresh).run(question))
 
 
 @torch.inference_mode()
@@ -262,8 +262,8 @@ def test_the_newest_frame_read_whole_equals_a_window_that_keeps_it_whole(model, 
     else:
         pruned.add(newest[:, kept], kept, 9, frames)
     whole.add(newest, torch.arange(9), 9, frames + 2)
-    recall = Recall(pruned, newest=newest)
-    torch.testing.assert_close(recall.run(question), Recall(whole).run(question), atol=1e-5, rtol=1e-5)
+    recall = QueryContext(pruned, newest=newest)
+    torch.testing.assert_close(recall.run(question), QueryContext(whole).run(question), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
-        recall.run(question), Recall(whole).run(torch.cat((question, question), 1))[:, 4:], atol=1e-5, rtol=1e-5
+        recall.run(question), QueryContext(whole).run(torch.cat((question, question), 1))[:, 4:], atol=1e-5, rtol=1e-5
     )

@@ -9,9 +9,9 @@ from fake_stream import until
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stc_ros.ros.frames import FrameRefused
-from stc_ros.ros.mailbox import Mailbox, Rate
-from stc_ros.ros.questions import Error
+from stc_ros.engine.frame_slot import FrameSlot, Rate
+from stc_ros.engine.questions import Error
+from stc_ros.io.image_messages import FrameInvalid
 from stc_ros.settings import Settings
 
 SECOND = 1_000_000_000
@@ -23,15 +23,15 @@ def test_of_frames_that_wait_only_the_newest_is_seen(bench):
     for stamp in range(1, 6):
         b.worker.put(stamp)
     release.set()
-    assert until(lambda: b.worker.mailbox.counts().seen == 1)
-    counts = b.worker.mailbox.counts()
+    assert until(lambda: b.worker.slot.counts().seen == 1)
+    counts = b.worker.slot.counts()
     assert b.stream.stamps == [5]
     assert (counts.received, counts.dropped, counts.refused) == (5, 4, 0)
 
 
 @given(st.lists(st.sampled_from(['put', 'seen', 'refused', 'drop', 'clear']), max_size=60))
 def test_every_frame_is_accounted_for(events):
-    box, working = Mailbox(), 0
+    box, working = FrameSlot(), 0
     for event in events:
         if event == 'put':
             box.put('frame', 0)
@@ -109,7 +109,7 @@ def test_questions_without_end_do_not_starve_frames(bench):
 
 def test_what_waits_for_its_prefill_is_prefilled_when_nothing_else_comes(bench):
     b = bench()
-    b.worker.configure(Settings(prefill_wait=0.2)).result(5)
+    b.worker.configure(Settings({'expert.prefill_wait': 0.2})).result(5)
     b.stream.tokens_waiting, began = 7, time.monotonic()
     b.see(SECOND)
     assert until(lambda: 'prefill' in b.stream.names()) and time.monotonic() - began >= 0.19
@@ -131,9 +131,9 @@ def test_a_failing_prefill_is_reported_and_the_worker_goes_on(bench):
 def test_the_slowest_rate_that_a_float_can_name_does_not_end_the_worker(bench):
     b = bench()
     b.see(SECOND)
-    b.worker.configure(Settings(max_rate=1e-300)).result(5)
+    b.worker.configure(Settings({'input.max_rate': 1e-300})).result(5)
     b.worker.put(2 * SECOND)
-    assert until(lambda: b.worker.mailbox.waits)
+    assert until(lambda: b.worker.slot.waits)
     _, got = b.ask()
     assert until(lambda: got) and got[0].error is Error.NONE and b.worker.alive
 
@@ -153,13 +153,13 @@ def test_a_worker_that_has_ended_keeps_no_model(bench, busy):
 
 def test_max_rate_is_honoured_and_what_it_skips_is_counted(bench):
     b = bench()
-    b.worker.configure(Settings(max_rate=20.0)).result(5)
+    b.worker.configure(Settings({'input.max_rate': 20.0})).result(5)
     began = time.monotonic()
     for stamp in range(1, 201):
         b.worker.put(stamp)
         time.sleep(0.005)
     took = time.monotonic() - began
-    counts = b.worker.mailbox.counts()
+    counts = b.worker.slot.counts()
     assert 2 <= counts.seen <= 20 * took + 2
     assert counts.received == 200 and counts.dropped >= 200 - counts.seen - 2
 
@@ -169,10 +169,10 @@ def test_settings_are_applied_between_frames(bench):
     b.see(1)
     b.worker.put(2)
     assert until(lambda: b.stream.log[-1] == ('see', 2))
-    b.worker.configure(Settings(prune_ratio=0.0)).result(5)
+    b.worker.configure(Settings({'prune_ratio': 0.0})).result(5)
     b.see(3)
-    assert [seen.settings.prune_ratio for seen in b.notes.frames] == [0.67, 0.67, 0.0]
-    assert b.notes.frames[-1].report.tokens_kept == 4
+    assert [seen.settings['prune_ratio'] for seen in b.notes.frames] == [0.67, 0.67, 0.0]
+    assert b.notes.frames[-1].report.visual_tokens_kept == 4
 
 
 def test_only_the_worker_thread_touches_the_stream(bench):
@@ -187,8 +187,8 @@ def test_only_the_worker_thread_touches_the_stream(bench):
 
 def test_refused_frames_are_counted_and_change_nothing(bench):
     b = bench()
-    b.see(1, FrameRefused('size', 'empty'), FrameRefused('size', 'empty'), 2)
-    counts = b.worker.mailbox.counts()
+    b.see(1, FrameInvalid('size', 'empty'), FrameInvalid('size', 'empty'), 2)
+    counts = b.worker.slot.counts()
     assert (counts.received, counts.seen, counts.refused) == (4, 2, 2)
     assert b.stream.stamps == [1, 2] and len(b.notes.refusals) == 2
 
@@ -196,9 +196,9 @@ def test_refused_frames_are_counted_and_change_nothing(bench):
 def test_a_late_frame_is_refused_and_a_looped_bag_begins_anew(bench):
     b = bench()
     b.see(10 * SECOND, 11 * SECOND, 11 * SECOND - 40_000_000)
-    assert b.worker.mailbox.counts().refused == 1 and b.stream.stamps == [10 * SECOND, 11 * SECOND]
+    assert b.worker.slot.counts().refused == 1 and b.stream.stamps == [10 * SECOND, 11 * SECOND]
     b.see(1 * SECOND)
     assert b.stream.stamps == [1 * SECOND]
     assert 'back' in b.notes.resets[0]
-    counts = b.worker.mailbox.counts()
+    counts = b.worker.slot.counts()
     assert (counts.received, counts.seen, counts.dropped, counts.refused) == (1, 1, 0, 0)

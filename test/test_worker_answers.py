@@ -6,10 +6,10 @@ import time
 import pytest
 from fake_stream import until
 
-from stc_ros.ros.failures import out_of_memory
-from stc_ros.ros.questions import Error
-from stc_ros.ros.records import Outputs
-from stc_ros.ros.worker import Worker
+from stc_ros.engine.errors import out_of_memory
+from stc_ros.engine.events import EventSink
+from stc_ros.engine.questions import Error
+from stc_ros.engine.worker import Worker
 from stc_ros.settings import Settings
 
 SECOND = 1_000_000_000
@@ -23,7 +23,7 @@ def test_answer_says_what_it_rests_on(bench):
     _, got = b.ask(on_piece=lambda piece, tokens: pieces.append((piece, tokens)))
     assert until(lambda: got)
     reply = got[0]
-    assert (reply.first_stamp, reply.last_stamp, reply.frames_seen) == (1 * SECOND, 2 * SECOND, 2)
+    assert (reply.first_stamp, reply.last_stamp, reply.frames_processed) == (1 * SECOND, 2 * SECOND, 2)
     assert reply.frame_age == pytest.approx(3.0)
     assert reply.error is Error.NONE and reply.message == '' and reply.finished and reply.tokens == 3
     assert pieces == [('word1 ', 1), ('word2 ', 2), ('word3 ', 3)] and reply.answer == 'word1 word2 word3 '
@@ -221,7 +221,7 @@ def test_loading_errors_reach_the_one_who_asked_for_it():
     def load(settings):
         raise FileNotFoundError('no such model')
 
-    worker = Worker(load, None, Outputs())
+    worker = Worker(load, None, EventSink())
     with pytest.raises(FileNotFoundError, match='no such model'):
         worker.load(Settings()).result(5)
     assert worker.alive

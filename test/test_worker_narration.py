@@ -4,7 +4,7 @@ import time
 
 from fake_stream import until
 
-from stc_ros.ros.questions import Error
+from stc_ros.engine.questions import Error
 from stc_ros.settings import Settings
 
 SECOND = 1_000_000_000
@@ -95,14 +95,14 @@ def test_a_narration_says_nothing_twice(bench):
 def test_a_narration_leaves_out_what_the_model_is_unsure_of_and_an_answer_does_not(bench):
     b = bench()
     b.stream.says, b.stream.sure = 'Door {} opens. ', lambda piece: {2: 0.3}.get(piece, 0.6)
-    b.worker.configure(Settings(narration_certainty=0.5)).result(5)
+    b.worker.configure(Settings({'narration.min_confidence': 0.5})).result(5)
     b.see(SECOND)
     b.worker.narrate()
     assert until(lambda: b.notes.tellings)
     assert b.notes.tellings[0][1].answer == 'Door 1 opens. Door 3 opens.'
     _, got = b.ask()
     assert until(lambda: got) and got[0].answer == 'Door 1 opens. Door 2 opens. Door 3 opens. '
-    b.worker.configure(Settings(narration_certainty=0.9)).result(5)
+    b.worker.configure(Settings({'narration.min_confidence': 0.9})).result(5)
     b.see(2 * SECOND)
     b.worker.narrate()
     assert until(lambda: b.stream.closed == 3)
@@ -126,7 +126,7 @@ def test_an_event_is_told_once_until_the_scene_or_the_stream_begins_anew(bench):
 
 def test_a_prompt_of_the_users_own_gets_the_exact_numbers(bench):
     b = bench()
-    b.worker.configure(Settings(narration_prompt='{frames} and {seconds}?')).result(5)
+    b.worker.configure(Settings({'narration.prompt': '{frames} and {seconds}?'})).result(5)
     b.see(SECOND, 2 * SECOND, 4 * SECOND)
     b.worker.narrate()
     assert until(lambda: b.notes.tellings)

@@ -3,12 +3,19 @@
 import torch
 from torch import nn
 
-from stc_ros.compression.cacher import compute
-from stc_ros.compression.compact import encode_compact
 from stc_ros.models.random import random_model
 from stc_ros.settings import Settings
+from stc_ros.vision.cachers.incremental import encode_incremental
+from stc_ros.vision.cachers.layerwise import compute
 
-COMPACT = Settings(cacher='compact', pruner='off', cache_similarity=0.9, heartbeat=8)
+COMPACT = Settings(
+    {
+        'cacher.method': 'incremental',
+        'pruner.method': 'none',
+        'cache_similarity': 0.9,
+        'cacher.incremental.static_frame_stride': 8,
+    }
+)
 
 
 def attentive_model():
@@ -41,6 +48,8 @@ def run(model, images, settings):
     """[(features, patches recomputed)] for each picture."""
     state, out = None, []
     for image in images:
-        state, recomputed = encode_compact(model.tower, state, image, lambda image=image: embed(model, image), settings)
+        state, recomputed = encode_incremental(
+            model.tower, state, image, lambda image=image: embed(model, image), settings
+        )
         out.append((state.features.clone(), recomputed))
     return out

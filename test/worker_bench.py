@@ -6,16 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 from fake_stream import FakeStream, until
 
-from stc_ros.picture import Picture
-from stc_ros.ros.questions import Question
-from stc_ros.ros.records import Frame, Outputs
-from stc_ros.ros.worker import Worker
+from stc_ros.engine.events import EventSink, Frame
+from stc_ros.engine.questions import Question
+from stc_ros.engine.worker import Worker
+from stc_ros.io.picture import Picture
 from stc_ros.settings import Settings
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
-class Notebook(Outputs):
+class Notebook(EventSink):
     """Writes down what the worker has to say."""
 
     def __init__(self):
@@ -70,7 +70,7 @@ class Bench:
 
     @property
     def done(self):
-        counts = self.worker.mailbox.counts()
+        counts = self.worker.slot.counts()
         return counts.seen + counts.refused + counts.dropped + 100 * self.worker.session.resets
 
     def ask(self, text='what is there?', limit=32, **options):

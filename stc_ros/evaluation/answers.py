@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import torch
 
-from stc_ros.memory.recall import Recall
+from stc_ros.memory.query_context import QueryContext
 from stc_ros.models.attention import Piece
 from stc_ros.models.decoder import rotate
 from stc_ros.stream import Stream
 
 
-class SharedRecall:
+class BatchedQueryContext:
     """What a recall knows, and behind it several questions that do not see each other."""
 
-    def __init__(self, recall: Recall):
+    def __init__(self, recall: QueryContext):
         self.decoder = recall.decoder
         self.position = recall.position
         self.keys = list(recall.keys[:, :, :, : recall.length])  # by layer, [1, key heads, T, head]
@@ -50,9 +50,9 @@ def answer_all(stream: Stream, questions: list[str], limit: int) -> list[str]:
         return []
     stream.settle()
     model, device = stream.model, stream.model.device
-    tails = [model.words.tail(question.strip()) for question in questions]
+    tails = [model.chat.suffix(question.strip()) for question in questions]
     room = stream.memory.reserve - 1 - max(map(len, tails)) - limit
-    recall = SharedRecall(Recall(stream.memory, newest=stream.newest_tokens(room)))
+    recall = BatchedQueryContext(QueryContext(stream.memory, newest=stream.latest_tokens(room)))
     lengths = torch.tensor([1 + len(tail) for tail in tails], device=device)
     newline = model.newline[None, None]
     embeddings = torch.cat([part for tail in tails for part in (newline, model.decoder.embed(tail))], dim=1)
@@ -63,12 +63,12 @@ def answer_all(stream: Stream, questions: list[str], limit: int) -> list[str]:
     alive = list(range(len(tails)))
     while True:
         tokens = model.decoder.logits(hidden)[0].argmax(-1).tolist()
-        said = [(i, token) for i, token in zip(alive, tokens) if token not in model.words.stops]
+        said = [(i, token) for i, token in zip(alive, tokens) if token not in model.chat.stops]
         for i, token in said:
             written[i].append(token)
         said = [(i, token) for i, token in said if len(written[i]) < limit]
         if not said:
-            return [model.words.decode(ids) for ids in written]
+            return [model.chat.decode(ids) for ids in written]
         alive, tokens = [i for i, _ in said], [token for _, token in said]
         owners = torch.tensor(alive, device=device)
         places = lengths[owners] + torch.tensor([len(written[i]) - 1 for i in alive], device=device)

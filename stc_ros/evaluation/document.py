@@ -6,29 +6,26 @@ import json
 import math
 from pathlib import Path
 
-from stc_ros.evaluation.controls import DESTROYERS
+from stc_ros.evaluation.conditions import ABLATIONS
 from stc_ros.evaluation.measure import Outcome
 from stc_ros.evaluation.pictures import draw
 from stc_ros.evaluation.report import HEADER, LEGEND, about, as_markdown, number, scores, table, verdict
 from stc_ros.evaluation.summary import Summary, summarise, to_json
 from stc_ros.evaluation.sweep import CHEAPEST, GOOD_ENOUGH, points
-from stc_ros.settings import KNOBS, Settings
+from stc_ros.parameters import in_use
+from stc_ros.settings import Settings
+from stc_ros.settings_export import to_arguments
 from stc_ros.synthetic.forms import FORMS, TYPES
 
-CACHER_KNOBS = {
-    'paper': ('update_ratio', 'cache_interval'),
-    'similarity': ('cache_similarity', 'cache_interval'),
-    'compact': ('cache_similarity', 'heartbeat'),
-}
 TEMPLATE = """\
 # What compression costs
 
 Written by `{command}`. {about}
 
 Questions with one right answer about seeded synthetic streams are asked of the plain model, of the model with the
-settings, and under controls that destroy what compression might destroy. An answer counts when its text is the right
-one, word for word. Narration is scored as it is published: without what it repeats, and without clauses that the model
-is unsure of (`narration_certainty`). Settings are chosen on tuning streams; what they cost is measured on test streams,
+settings, and under ablations of what compression might destroy. An answer counts when its text is the right
+one, word for word. Narration is scored as it is published, at the middle and at the end of a stream: without what it repeats, and without clauses that the model
+is unsure of (`narration.min_confidence`). Settings are chosen on tuning streams; what they cost is measured on test streams,
 which no setting was chosen on. (The embedded model's card names the one choice in its training that a test figure
 made.)
 
@@ -55,16 +52,16 @@ A `*` marks the forms that the newest frame alone cannot answer.
 ## What other settings cost
 
 The same questions; retention over {tested}. Narration: object F1, clause F1, and the share of
-the clauses told that are right.
+the clauses said that are right.
 
 {costs}
 
 **Recommended: {advice}.** `cheapest of the sweep` is `{cheapest}`:
 the cheapest cacher and the cheapest pruner below that each keep at least {good_enough:.0%} of the accuracy on the
 tuning streams, put together. They are recommended only when together, on test streams, they keep as much as the
-settings in question. `paper` is the published setting: update_ratio 0.25, a refresh every N frames, 64 of 196 tokens
-kept (prune_ratio 0.67), of the newest frame, too. With `newest frame pruned` a question reads no more of it than was
-kept; in `all told`, narration leaves out no clause that the model is unsure of (narration_certainty 0).
+settings in question. `stc` is the published setting: update_ratio 0.25, a refresh every N frames, 64 of 196 tokens
+kept (prune_ratio 0.67), of the newest frame, too. With `latest frame pruned` a question reads no more of it than was
+kept; in `all clauses`, narration leaves out no clause that the model is unsure of (narration.min_confidence 0).
 
 ## Accuracy against share recomputed
 
@@ -145,14 +142,10 @@ def others_measured(folder: Path) -> str:
     text = ''
     for file in sorted(folder.glob('quality-*.json')):
         found = json.loads(file.read_text())
-        asked = ' '.join(
-            f'--{name.replace("_", "-")} {value}'
-            for name, value in found['settings'].items()
-            if name in KNOBS and value != KNOBS[name].default
-        )
-        rows = [['type', 'n', 'plain', 'with settings', 'retention', *DESTROYERS, 'held']]
+        asked = ' '.join(to_arguments(Settings(found['settings']).changed()))
+        rows = [['type', 'n', 'plain', 'with settings', 'retention', *ABLATIONS, 'held']]
         for kind, f in found['types'].items():
-            controls = [number(f['controls'].get(name, math.nan)) for name in (*DESTROYERS, 'held')]
+            controls = [number(f['controls'].get(name, math.nan)) for name in (*ABLATIONS, 'held')]
             rows.append(
                 [
                     kind,
@@ -173,11 +166,10 @@ def others_measured(folder: Path) -> str:
 
 
 def words(settings: Settings) -> str:
-    """The settings of cacher and pruner that have a say, as one would type them."""
-    names = ['cacher', *CACHER_KNOBS.get(settings.cacher, ()), 'pruner']
-    names += ['prune_ratio', 'newest_whole'] * (settings.pruner != 'off')
-    names += ['compact_positions'] * settings.compact_positions
-    return ' '.join(f'--{name.replace("_", "-")} {str(getattr(settings, name)).lower()}' for name in names)
+    """The settings of cacher and pruner, as one would type them."""
+    names = [n for n in in_use(settings) if n.startswith(('cache_', 'cacher.', 'prune', 'pruner.'))]
+    names += [n for n in ('query.full_latest_frame', 'expert.contiguous_positions') if n in settings.changed()]
+    return ' '.join(to_arguments({name: settings[name] for name in names}))
 
 
 def advise(costs: dict[str, Summary]) -> str:
@@ -197,9 +189,9 @@ def profile_rows(summaries: dict[str, Summary]) -> list[list[str]]:
 
 def form_rows(outcome: Outcome) -> list[list[str]]:
     """Accuracy of every form that was asked, plain, with the settings and without what could be known."""
-    conditions = ('plain', 'settings', *DESTROYERS)
+    conditions = ('plain', 'settings', *ABLATIONS)
     columns = [outcome.accuracy_by_form(name) for name in conditions]
-    rows = [['form', 'type', 'n', 'plain', 'with settings', *DESTROYERS]]
+    rows = [['form', 'type', 'n', 'plain', 'with settings', *ABLATIONS]]
     for i, form in sorted(enumerate(FORMS.values()), key=lambda item: TYPES.index(item[1].type)):
         n = int(outcome.forms[:, i].sum())
         if n:
@@ -248,7 +240,9 @@ def sweep_rows(swept: dict, curve: str) -> list[list[str]]:
             shares, means = zip(*(m['points'][point.name] for m in profiles.values()))
             rows.append([point.name, *(f'{x:.0%}' for x in shares), *map(number, means)])
     if curve == 'recomputed':
-        rows.append(['never refreshes', *('-' for _ in profiles), *(number(m['never']) for m in profiles.values())])
+        rows.append(
+            ['never refreshes', *('-' for _ in profiles), *(number(m['no_refresh']) for m in profiles.values())]
+        )
     return rows
 
 

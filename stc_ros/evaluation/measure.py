@@ -12,17 +12,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from stc_ros.engine.narration_filter import normalise
+from stc_ros.engine.narrator import Narrator
 from stc_ros.evaluation.answers import answer_all
-from stc_ros.evaluation.cases import Case, Plan, draw_case
-from stc_ros.evaluation.controls import Condition
+from stc_ros.evaluation.conditions import Condition
+from stc_ros.evaluation.episodes import Episode, Plan, draw_episode
 from stc_ros.evaluation.remember import remembering
-from stc_ros.lifeline import end_with_parent
 from stc_ros.models.base import VideoModel
+from stc_ros.parameters import NarrationParameters
+from stc_ros.parent_watchdog import end_with_parent
+from stc_ros.report import FrameReport
 from stc_ros.settings import Settings
 from stc_ros.stream import Stream
 from stc_ros.synthetic.forms import FORMS, TYPES
 from stc_ros.synthetic.narration import Score, score
-from stc_ros.telling import normalise, tidy
 
 FRAME_NS = 125_000_000  # the worlds run at 8 frames a second
 ANSWER_TOKENS = 8  # longer answers are wrong: no right one is longer
@@ -79,43 +82,44 @@ class Outcome:
         )
 
 
-def ask_case(model: VideoModel, case: Case, condition: Condition) -> Tally:
+def ask_episode(model: VideoModel, case: Episode, condition: Condition) -> Tally:
     """Show the case's stream under a condition and ask all its questions."""
     tally, streams = Tally(), []
+    narrator = Narrator(model.narration, condition.settings.fill(NarrationParameters, 'narration'))
     for t, questions in case.asked.items():
         frames = condition.show(case.clip.frames[: t + 1])
         if condition.anew or not streams:
             streams.append(condition.open(model))
         stream = streams[-1]
-        see(stream, frames, condition.cuts)
+        report = see(stream, frames, narrator)
         said = answer_all(stream, [q.text for q in questions], ANSWER_TOKENS)
         for question, answer in zip(questions, said):
             tally.right[NAMES.index(question.form)] += normalise(answer) == normalise(question.answer)
-    if condition.narrates:
-        seconds = max(1, case.narrated * FRAME_NS // 1_000_000_000)
-        prompt = model.ask_narration(condition.settings.narration_prompt, case.narrated, seconds)
-        tally.narration = score(narrate(stream, prompt), case.story)
+        if condition.narrates and t in case.stories:
+            tally.narration += score(narrate(stream, narrator, report), case.stories[t])
     stats = [s.stats() for s in streams]
-    tally.recomputed = sum(s.tokens_recomputed for s in stats) / sum(s.tokens for s in stats)
-    tally.kept = sum(s.tokens_kept for s in stats) / sum(s.visual_tokens for s in stats)
+    tally.recomputed = sum(s.patches_recomputed for s in stats) / sum(s.patches for s in stats)
+    tally.kept = sum(s.visual_tokens_kept for s in stats) / sum(s.visual_tokens for s in stats)
     return tally
 
 
-def narrate(stream: Stream, prompt: str) -> str:
+def narrate(stream: Stream, narrator: Narrator, report: FrameReport) -> str:
     """What the node would publish."""
-    answer, certainty = stream.ask(prompt), stream.model.least_certainty(stream.settings.narration_certainty)
-    return tidy(''.join(answer), answer.report.chances, certainty)
+    span = narrator.begin(None, report.stamp, report.first_stamp)
+    answer = stream.ask(narrator.question(span))
+    return narrator.finish(span, ''.join(answer), answer.report.token_probs)
 
 
-def see(stream: Stream, frames: np.ndarray, cuts: bool = True) -> None:
-    """Show the frames that `stream` has not seen yet."""
+def see(stream: Stream, frames: np.ndarray, narrator: Narrator) -> FrameReport | None:
+    """Show the frames that `stream` has not seen yet -> the report of the last of them."""
+    report = None
     for index in range(stream.stats().frames, len(frames)):
-        if not cuts:
-            stream.thumbnail = None  # nothing to compare with: no frame is a new scene
-        stream.see(frames[index], index * FRAME_NS)
+        report = stream.see(frames[index], index * FRAME_NS)
+        narrator.note(report.stamp)
+    return report
 
 
-def count_asked(case: Case) -> np.ndarray:
+def count_asked(case: Episode) -> np.ndarray:
     """Questions of each form, int [forms]."""
     asked = [q.form for questions in case.asked.values() for q in questions]
     return np.array([asked.count(name) for name in NAMES])
@@ -150,9 +154,9 @@ def _results(model: VideoModel, work: list, jobs: int) -> Iterator:
 
 
 def _measure(model: VideoModel, profile: str, seed: int, plan: Plan, conditions: list[Condition]):
-    case = draw_case(profile, seed, plan)
+    case = draw_episode(profile, seed, plan)
     with remembering(model.tower):
-        return count_asked(case), [ask_case(model, case, condition) for condition in conditions]
+        return count_asked(case), [ask_episode(model, case, condition) for condition in conditions]
 
 
 def _start_worker(settings: Settings) -> None:

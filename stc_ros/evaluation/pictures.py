@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stc_ros.evaluation.sweep import COMPARATORS, points
+from stc_ros.evaluation.sweep import points
 
 STYLE = {
-    'similarity, N=4': ('C0', 'o-'),
-    'similarity, N=16': ('C0', 's--'),
-    'paper, N=2': ('C1', 'v:'),
-    'paper, N=4': ('C1', 'o-'),
-    'paper, N=16': ('C1', 's--'),
-    'compact': ('C2', 'D-'),
-    'paper': ('C1', 'o-'),
-    'stc': ('C2', 'D-'),
-    'stc, newest whole': ('C2', 'd--'),
-    'paper, compacted positions': ('C3', 's--'),
+    'threshold, N=4': ('C0', 'o-'),
+    'threshold, N=16': ('C0', 's--'),
+    'stc, N=2': ('C1', 'v:'),
+    'stc, N=4': ('C1', 'o-'),
+    'stc, N=16': ('C1', 's--'),
+    'incremental': ('C2', 'D-'),
+    'stc': ('C1', 'o-'),
+    'delta': ('C2', 'D-'),
+    'delta, full latest frame': ('C2', 'd--'),
+    'stc, contiguous positions': ('C3', 's--'),
     'random': ('C7', 'x:'),
     'uniform': ('C8', '+:'),
-    **{name: (f'C{n}', mark) for n, (name, mark) in enumerate(zip(COMPARATORS, 'Pp*^<>h'))},
 }
+MARKS = 'Pp*^<>hHX8dv'  # of the others
 ABSCISSA = {'recomputed': 'share of vision tokens recomputed', 'kept': 'share of visual tokens kept'}
 
 
@@ -39,13 +39,13 @@ def draw(swept: dict, curve: str, file: Path) -> None:
         measured = swept['profiles'][profile]
         panel.axhline(measured['plain'], color='black', linewidth=1, label='plain')
         if curve == 'recomputed':
-            panel.axhline(measured['never'], color='black', linewidth=1, linestyle=':', label='never refreshes')
+            panel.axhline(measured['no_refresh'], color='black', linewidth=1, linestyle=':', label='never refreshes')
         lines: dict[str, list] = {}
         for point in points():
             if point.curve == curve:
                 lines.setdefault(point.series, []).append(measured['points'][point.name])
-        for series, line in lines.items():
-            colour, style = STYLE[series]
+        for number, (series, line) in enumerate(lines.items()):
+            colour, style = STYLE.get(series, (f'C{number % 10}', MARKS[number % len(MARKS)]))
             panel.plot(*zip(*sorted(line)), style, color=colour, label=series, markersize=4, linewidth=1)
         panel.set_title(profile)
         panel.set_xlabel(ABSCISSA[curve])

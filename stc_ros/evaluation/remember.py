@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import torch
 
-from stc_ros.compression.cacher import Reference, compute
 from stc_ros.models.tower import Tower
+from stc_ros.vision.cachers.layerwise import Reference, compute
 
 ROOM = 1 << 30  # bytes; what comes later is computed anew
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 
-from stc_ros.evaluation.controls import CONTROLS, HOLD
+from stc_ros.evaluation.conditions import CONTROLS, HOLD
 from stc_ros.evaluation.measure import usable_cores
 from stc_ros.evaluation.summary import MARGIN, Interval, Summary
 from stc_ros.synthetic.narration import Score
@@ -13,11 +13,11 @@ from stc_ros.synthetic.narration import Score
 HEADER = ['type', 'n', 'plain', 'with settings', 'retention', *CONTROLS, 'tests it']
 LEGEND = f"""\
 plain: cacher and pruner off. In brackets: 95 % intervals, from a bootstrap over streams.
-blank: grey frames. newest: a stream that saw only the newest frame. never: a cacher that never refreshes; behind the
+blank: grey frames. newest: a stream that saw only the newest frame. no_refresh: a cacher that never refreshes; behind the
 first frame no layer computes anything anew. reversed: the frames backwards, the oldest one last. random, uniform: the
 settings, with as many tokens of each frame as their pruner keeps, but chosen without looking. held: plain, but shown
 only every {HOLD}th frame, which stays for {HOLD}.
-tests it: blank, newest and never are each more than {MARGIN * 100:.0f} points below plain, so that losing
+tests it: blank, newest and no_refresh are each more than {MARGIN * 100:.0f} points below plain, so that losing
 what was seen, what is past or what is new would show. Other types do not count for the retention of all."""
 
 

@@ -8,13 +8,12 @@ width.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from stc_ros.evaluation.controls import CONTROLS, DESTROYERS
+from stc_ros.evaluation.conditions import ABLATIONS, CONTROLS
 from stc_ros.evaluation.measure import Outcome
 from stc_ros.settings import Settings
 from stc_ros.synthetic.forms import TYPES
@@ -61,7 +60,7 @@ class Summary:
 
 def can_tell(plain: float, controls: dict[str, float]) -> bool:
     """Whether every destroyer of information costs more than five points."""
-    return all(controls[name] < plain - MARGIN for name in DESTROYERS)
+    return all(controls[name] < plain - MARGIN for name in ABLATIONS)
 
 
 def summarise(outcome: Outcome, settings: str = 'settings', tested: list[str] | None = None) -> Summary:
@@ -162,7 +161,7 @@ def to_json(summary: Summary, profile: str, settings: Settings, seed: int) -> di
         'retention': figure(summary.retention),
         'narration': {'object_f1': figure(told.object_f1), 'clause_f1': figure(told.clause_f1)},
         'profile': profile,
-        'settings': dataclasses.asdict(settings),
+        'settings': dict(settings),
         'seed': seed,
     }
 

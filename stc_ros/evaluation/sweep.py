@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from stc_ros.evaluation.controls import DESTROYERS, Condition, controls, plain
+from stc_ros.evaluation.conditions import ABLATIONS, Condition, controls, plain
 from stc_ros.evaluation.measure import Outcome
 from stc_ros.evaluation.summary import accuracy, divide, summarise
+from stc_ros.parameters import pruners
 from stc_ros.settings import Settings
 from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.forms import TYPES
@@ -16,8 +17,8 @@ from stc_ros.synthetic.forms import TYPES
 GOOD_ENOUGH = 0.98  # retention that an operating point must reach on the tuning streams
 CHEAPEST = 'cheapest of the sweep'
 CHANCE = ('random', 'uniform')  # pruners that do not look; they are compared with, not recommended
-COMPARATORS = ('pool', 'tome', 'visionzip', 'vidcom2', 'divprune', 'fastervlm', 'dtd')  # at one ratio only
-PAPER = {'cacher': 'paper', 'update_ratio': 0.25, 'pruner': 'paper', 'prune_ratio': 0.67}
+OWN = ('none', 'stc', 'delta')  # pruners of the paper and of ours; all others are compared with, at one ratio only
+PAPER = {'cacher': 'stc', 'cacher.stc.update_ratio': 0.25, 'pruner': 'stc', 'prune_ratio': 0.67}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,12 @@ class Point:
         return f'{self.series} {self.label}'
 
     def condition(self, settings: Settings) -> Condition:
-        return Condition(self.name, replace(bare(settings), **self.change))
+        return Condition(self.name, bare(settings) | self.change)
 
 
 def bare(settings: Settings) -> Settings:
     """No compression, answers that read no more than was kept."""
-    return replace(plain(settings), newest_whole='never')
+    return plain(settings) | {'query.full_latest_frame': 'never'}
 
 
 def points() -> list[Point]:
@@ -50,23 +51,23 @@ def points() -> list[Point]:
     found = []
     for n, similarities in ((4, (0.85, 0.95, 0.99)), (16, (0.7, 0.85, 0.95, 0.99))):
         for s in similarities:
-            change = {'cacher': 'similarity', 'cache_similarity': s, 'cache_interval': n}
-            found.append(Point('recomputed', f'similarity, N={n}', f'{s:g}', change))
+            change = {'cacher': 'threshold', 'cache_similarity': s, 'cacher.threshold.cache_interval': n}
+            found.append(Point('recomputed', f'threshold, N={n}', f'{s:g}', change))
     for n, ratios in ((2, (0.25,)), (4, (0.1, 0.25, 0.5)), (16, (0.1, 0.25, 0.5))):
         for r in ratios:
-            change = {'cacher': 'paper', 'update_ratio': r, 'cache_interval': n}
-            found.append(Point('recomputed', f'paper, N={n}', f'r={r:g}', change))
+            change = {'cacher': 'stc', 'cacher.stc.update_ratio': r, 'cacher.stc.cache_interval': n}
+            found.append(Point('recomputed', f'stc, N={n}', f'r={r:g}', change))
     for s in (0.9, 0.97, 0.99, 0.995, 0.999):
-        found.append(Point('recomputed', 'compact', f'{s:g}', {'cacher': 'compact', 'cache_similarity': s}))
+        found.append(Point('recomputed', 'incremental', f'{s:g}', {'cacher': 'incremental', 'cache_similarity': s}))
     for ratio in (0.5, 0.67, 0.8, 0.9):
-        for pruner in ('paper', 'stc', *CHANCE):
+        for pruner in ('stc', 'delta', *CHANCE):
             found.append(Point('kept', pruner, f'{ratio:g}', {'pruner': pruner, 'prune_ratio': ratio}))
-        change = {'pruner': 'stc', 'prune_ratio': ratio, 'newest_whole': 'always'}
-        found.append(Point('kept', 'stc, newest whole', f'{ratio:g}', change))
-        change = {'pruner': 'paper', 'prune_ratio': ratio, 'compact_positions': True}
-        found.append(Point('kept', 'paper, compacted positions', f'{ratio:g}', change))
+        change = {'pruner': 'delta', 'prune_ratio': ratio, 'query.full_latest_frame': 'always'}
+        found.append(Point('kept', 'delta, full latest frame', f'{ratio:g}', change))
+        change = {'pruner': 'stc', 'prune_ratio': ratio, 'expert.contiguous_positions': True}
+        found.append(Point('kept', 'stc, contiguous positions', f'{ratio:g}', change))
     ratio = PAPER['prune_ratio']
-    for pruner in COMPARATORS:
+    for pruner in (name for name in pruners.names() if name not in (*OWN, *CHANCE)):
         found.append(Point('kept', pruner, f'{ratio:g}', {'pruner': pruner, 'prune_ratio': ratio}))
     return found
 
@@ -75,7 +76,7 @@ def sweep_conditions(settings: Settings) -> list[Condition]:
     """What the sweep measures: plain, what decides which types count, and every point."""
     return [
         Condition('plain', plain(settings)),
-        *(c for c in controls(settings) if c.name in DESTROYERS),
+        *(c for c in controls(settings) if c.name in ABLATIONS),
         *(p.condition(settings) for p in points()),
     ]
 
@@ -84,7 +85,7 @@ def read_sweep(outcome: Outcome) -> dict:
     """The sweep's figures, ready for JSON.
 
     {"tested": types that count, "streams": how many there were,
-     "profiles": {profile or "all": {"plain": accuracy, "never": accuracy, "points": {name: [share, accuracy]}}}}
+     "profiles": {profile or "all": {"plain": accuracy, "no_refresh": accuracy, "points": {name: [share, accuracy]}}}}
     Accuracy is the mean over the types that count in all profiles together.
     """
     tested = summarise(outcome, 'plain').tested
@@ -98,7 +99,7 @@ def read_sweep(outcome: Outcome) -> dict:
 
         profiles[profile] = {
             'plain': round(mean('plain'), 4),
-            'never': round(mean('never'), 4),
+            'no_refresh': round(mean('no_refresh'), 4),
             'points': {p.name: [round(part.share(p.name, p.curve), 4), round(mean(p.name), 4)] for p in points()},
         }
     return {'tested': tested, 'streams': len(outcome.profiles), 'profiles': profiles}
@@ -130,14 +131,14 @@ def choose_others(settings: Settings, swept: dict) -> dict[str, Settings]:
     """
     off = bare(settings)
     others = {
-        'newest frame pruned': replace(settings, newest_whole='never'),
-        'all told': replace(settings, narration_certainty=0.0),
+        'latest frame pruned': (settings | {'query.full_latest_frame': 'never'}),
+        'all clauses': (settings | {'narration.min_confidence': 0.0}),
     }
-    two, four = (replace(off, **PAPER, cache_interval=n) for n in (2, 4))
+    two, four = ((off | {**PAPER, 'cacher.stc.cache_interval': n}) for n in (2, 4))
     return {
-        CHEAPEST: replace(off, **recommend(swept)),
-        'paper, N=2': two,
-        'paper, N=4': four,
-        'paper, N=4, compacted': replace(four, compact_positions=True),
+        CHEAPEST: off | recommend(swept),
+        'stc, N=2': two,
+        'stc, N=4': four,
+        'stc, N=4, contiguous': (four | {'expert.contiguous_positions': True}),
         **{name: one for name, one in others.items() if one != settings},
     }

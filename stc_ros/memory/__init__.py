@@ -1,0 +1,1 @@
+"""Memories, one file each: what the language model keeps of the past."""

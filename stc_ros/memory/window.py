@@ -13,13 +13,19 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
+from stc_ros.memory.base import Limits
 from stc_ros.models.attention import Piece
 from stc_ros.models.decoder import Decoder, rotate
+from stc_ros.parameters import memories
 
-IDLE_FRAMES = 4  # a standstill takes no more positions than this many frames, or it would push out what was seen
+if TYPE_CHECKING:
+    from stc_ros.memory.query_context import QueryContext
+
+IDLE_FRAMES = 4  # static frames take no more positions than this many frames, or they would evict what was seen
 SPARE = 8  # an eighth of the window is spare, so that it is moved to the buffer's front only now and then
 
 
@@ -31,7 +37,7 @@ class FrameSpan:
     tokens: int
     first: int  # number of its first token among all that were ever kept
     start: int  # position of its first token, counted from the beginning of the stream
-    extent: int
+    num_positions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Chunk:
     positions: torch.Tensor  # int64 [t]
     oldest: int
     until: int
-    slide: int  # how far the sinks have moved on
+    rope_offset: int  # how far the sinks have moved on
     stamp: int = 0  # ns
 
 
@@ -95,7 +101,7 @@ class Window:
         self.next_position = self.sinks
         self.sink_keys = self.sink_values = self.keys[:, :, :, :0]
         positions = torch.arange(self.sinks, device=decoder.device)
-        read = self.prefill(Chunk(decoder.embed(head), positions, oldest=0, until=0, slide=0))
+        read = self.prefill(Chunk(decoder.embed(head), positions, oldest=0, until=0, rope_offset=0))
         self.sink_keys, self.sink_values = read.keys, read.values  # at positions 0, 1, ...
 
     @property
@@ -121,7 +127,7 @@ class Window:
     @property
     def end(self) -> int:
         """How far the stream reaches, counted from the sinks: the first position behind the newest frame."""
-        return self.next_position - self._slide
+        return self.next_position - self._rope_offset
 
     def first_stamp(self, otherwise: int) -> int:
         """When the oldest frame kept was, in ns; `otherwise` when there is none."""
@@ -134,44 +140,55 @@ class Window:
         self.front = self.stored = self.kept = 0
         self.next_position = self.sinks
 
-    def add(self, embeddings: torch.Tensor, offsets: torch.Tensor, extent: int, stamp: int) -> None:
+    def add(self, embeddings: torch.Tensor, offsets: torch.Tensor, num_positions: int, stamp: int) -> None:
         """Keep one frame; it waits for its prefill unless more than `batch` tokens do.
 
-        embeddings [1, b, D] in raster order; offsets [b] ascending, each token's position inside the frame; extent: how
+        embeddings [1, b, D] in raster order; offsets [b] ascending, each token's position inside the frame; num_positions: how
         many positions the frame takes. The oldest frames are evicted when tokens or positions run out. Raises
         `ValueError` for a frame larger than the whole window.
         """
         count = len(offsets)
-        if count > self.capacity or extent > self.position_limit - self.sinks:
+        if count > self.capacity or num_positions > self.position_limit - self.sinks:
             raise ValueError(
                 f'a frame of {count} tokens does not fit a window of {self.capacity}: raise memory_tokens '
                 'or memory_mib, or prune more'
             )
         if self.waiting and self.tokens_waiting + count > self.spare:
             self.prefill()
-        while self.tokens + count > self.capacity or self.end + extent > self.position_limit:
+        while self.tokens + count > self.capacity or self.end + num_positions > self.position_limit:
             self.frames.popleft()
         number, start = self.kept, self.next_position
-        self.frames.append(FrameSpan(stamp, count, number, start, extent))
-        self.next_position += extent
+        self.frames.append(FrameSpan(stamp, count, number, start, num_positions))
+        self.next_position += num_positions
         self.kept += count
         if count:
-            self.waiting.append(Chunk(embeddings, start + offsets, self._oldest, number, self._slide, stamp))
+            self.waiting.append(Chunk(embeddings, start + offsets, self._oldest, number, self._rope_offset, stamp))
         if self.tokens_waiting > self.batch:
             self.prefill()
 
-    def pass_time(self, extent: int, stamp: int) -> None:
+    def advance(self, num_positions: int, stamp: int) -> None:
         """A frame that showed nothing new: no tokens, but its time, and positions for up to four such in a row."""
         if self.frames and self.frames[-1].tokens == 0:
             last = self.frames.pop()
             self.next_position = last.start
-            extent = min(last.extent + extent, IDLE_FRAMES * extent)
-        self.add(self.keys.new_empty(1, 0, 0), torch.empty(0, dtype=torch.long, device=self.keys.device), extent, stamp)
+            num_positions = min(last.num_positions + num_positions, IDLE_FRAMES * num_positions)
+        self.add(
+            self.keys.new_empty(1, 0, 0),
+            torch.empty(0, dtype=torch.long, device=self.keys.device),
+            num_positions,
+            stamp,
+        )
 
     def question(self, embeddings: torch.Tensor, position: int, until: int | None = None) -> Chunk:
         """What is to be read behind the window, [1, t, D] from `position` on; it sees the kept tokens < `until`."""
         positions = torch.arange(position, position + embeddings.shape[1], device=embeddings.device)
-        return Chunk(embeddings, positions, self._oldest, self.kept if until is None else until, self._slide)
+        return Chunk(embeddings, positions, self._oldest, self.kept if until is None else until, self._rope_offset)
+
+    def open(self, asked: torch.Tensor, newest: torch.Tensor | None = None) -> QueryContext:
+        """See `Memory.open`."""
+        from stc_ros.memory.query_context import QueryContext
+
+        return QueryContext(self, asked, newest)
 
     def prefill(self, question: Chunk | None = None) -> Read | None:
         """Run what waits through the model, in one pass, and behind it a `question`, which is not kept."""
@@ -182,10 +199,10 @@ class Window:
         self._make_room(first, count)
         before, behind = self._slots(first, shared.start), self._slots(shared.stop, self.stored)
         old, new = self._slots(shared.start, shared.stop), self._slots(self.stored, self.stored + count)
-        slides = list(dict.fromkeys(c.slide for c in chunks))
-        sinks = self._sinks_at(slides)
+        rope_offsets = list(dict.fromkeys(c.rope_offset for c in chunks))
+        sinks = self._sinks_at(rope_offsets)
         numbers = [*range(first, shared.start), *range(shared.stop, self.stored)]
-        mask = self.decoder.mask(self._tail_mask(chunks, slides, numbers), self.keys.dtype)
+        mask = self.decoder.mask(self._tail_mask(chunks, rope_offsets, numbers), self.keys.dtype)
         positions = torch.cat([c.positions for c in chunks])
         cos_sin = self.decoder.rotation(positions)
         read: tuple[list, list] = [], []
@@ -214,7 +231,7 @@ class Window:
         """Write the sinks and what is kept of tokens with numbers < `until` to the front of other slots -> how many."""
         kept = self._slots(self._oldest, max(self._oldest, until))
         length = self.sinks + kept.stop - kept.start
-        for target, sinks, held in zip((keys, values), self._sinks_at([self._slide]), (self.keys, self.values)):
+        for target, sinks, held in zip((keys, values), self._sinks_at([self._rope_offset]), (self.keys, self.values)):
             target[:, :, :, : self.sinks] = sinks
             target[:, :, :, self.sinks : length] = held[:, :, :, kept]
         return length
@@ -225,7 +242,7 @@ class Window:
         return self.frames[0].first if self.frames else self.kept
 
     @property
-    def _slide(self) -> int:
+    def _rope_offset(self) -> int:
         """How far the sinks move on so that they stand right before the oldest frame."""
         return (self.frames[0].start if self.frames else self.next_position) - self.sinks
 
@@ -239,25 +256,25 @@ class Window:
         oldest = min(self.stored, max(c.oldest for c in chunks))
         return range(oldest, max(oldest, min(self.stored, *(c.until for c in chunks))))
 
-    def _tail_mask(self, chunks: list[Chunk], slides: list[int], numbers: list[int]) -> torch.Tensor:
-        """Which keys behind no shared piece each new token sees, bool [t, S]: sinks by slide, `numbers`, new ones."""
+    def _tail_mask(self, chunks: list[Chunk], rope_offsets: list[int], numbers: list[int]) -> torch.Tensor:
+        """Which keys behind no shared piece each new token sees, bool [t, S]: sinks by rope_offset, `numbers`, new ones."""
         device = self.keys.device
         counts = torch.tensor([len(c.positions) for c in chunks])
         owner = torch.arange(len(chunks)).repeat_interleave(counts)  # [t]
-        slide, oldest, until = (
-            torch.tensor([getattr(c, name) for c in chunks])[owner, None] for name in ('slide', 'oldest', 'until')
+        rope_offset, oldest, until = (
+            torch.tensor([getattr(c, name) for c in chunks])[owner, None] for name in ('rope_offset', 'oldest', 'until')
         )
-        sinks = slide == torch.tensor(slides).repeat_interleave(self.sink_keys.shape[3])
+        sinks = rope_offset == torch.tensor(rope_offsets).repeat_interleave(self.sink_keys.shape[3])
         number, fresh = torch.tensor(numbers, dtype=torch.long), self.stored + torch.arange(len(owner))
         old = (number >= oldest) & (number < until)
         causal = fresh <= fresh[:, None]
         new = causal & ((owner == owner[:, None]) | ((fresh >= oldest) & (fresh < until)))
         return torch.cat((sinks, old, new), 1).to(device)
 
-    def _sinks_at(self, slides: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of the sinks, moved on by each of `slides`, [layers, 1, G, sinks * slides, head]."""
-        turns = torch.tensor(slides, device=self.keys.device).repeat_interleave(self.sink_keys.shape[3])
-        times = (1, 1, 1, len(slides), 1)
+    def _sinks_at(self, rope_offsets: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of the sinks, moved on by each of `rope_offsets`, [layers, 1, G, sinks * rope_offsets, head]."""
+        turns = torch.tensor(rope_offsets, device=self.keys.device).repeat_interleave(self.sink_keys.shape[3])
+        times = (1, 1, 1, len(rope_offsets), 1)
         return (rotate(self.sink_keys.repeat(times), *self.decoder.rotation(turns)), self.sink_values.repeat(times))
 
     def _make_room(self, oldest: int, count: int) -> None:
@@ -269,3 +286,11 @@ class Window:
             for layer in layers:
                 layer[:, :, : kept.stop - kept.start] = layer[:, :, kept].clone()
         self.front = self.stored - (kept.stop - kept.start)
+
+
+@memories.register('window', source='arXiv 2309.17453', scope='newest frames')
+class SlidingWindow:
+    """Keeps the newest frames, and the prompt's tokens as attention sinks before them."""
+
+    def create(self, decoder: Decoder, prefix: list[int], limits: Limits) -> Window:
+        return Window(decoder, prefix, limits.tokens, limits.bytes, limits.dtype, limits.prefill_batch)

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 
+from stc_ros.parameters import ModelParameters
+from stc_ros.registry import Registry
 from stc_ros.settings import Settings
 
-TINY = Path(__file__).parent / 'tiny'
-TINY_NOTES = (
+model_families = Registry('family', 'stc_ros.models.families')  # by model_type in config.json
+
+EMBEDDED = Path(__file__).parent / 'embedded'
+EMBEDDED_NOTES = (
     'The embedded model knows only its synthetic world: coloured shapes that move. On other pictures its '
-    'words mean nothing. Name a real one with model:=llava-hf/llava-onevision-qwen2-0.5b-ov-hf or a folder.'
+    'words mean nothing. Name a real one with model.name:=llava-hf/llava-onevision-qwen2-0.5b-ov-hf or a folder.'
 )
 REAL_EYE = 'real-eye'  # for measuring, see stc_ros/models/real_eye/README.md
 SMALL = 50_000_000  # weights
 
 
-def load_model(settings: Settings):
-    """Load `settings.model` (empty: the embedded one; "real-eye": it behind a real tower) -> `VideoModel`.
+def load_model(settings: Settings | Mapping = {}):  # noqa: B006 - never written to
+    """Load `model.name` (empty: the embedded one; "real-eye": it behind a real tower) -> `VideoModel`.
 
     Raises `stc_ros.models.base.ModelError`, with the remedy, when it cannot be had.
     """
-    needed = ('torch', 'transformers' if settings.model else 'tokenizers', 'safetensors')
+    settings = settings if isinstance(settings, Settings) else Settings(settings)
+    wanted: ModelParameters = settings.fill(ModelParameters, 'model')
+    needed = ('torch', 'transformers' if wanted.name else 'tokenizers', 'safetensors')
     if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
         raise ImportError(f'{" and ".join(missing)} not installed in this Python: run ./dev build')
     import torch
@@ -29,26 +36,26 @@ def load_model(settings: Settings):
     from stc_ros.models.base import ModelError
     from stc_ros.models.compiled import Compiler
 
-    device = pick_device(settings.device)
-    if settings.dtype == 'auto':
+    device = pick_device(wanted.device)
+    if wanted.dtype == 'auto':
         dtype = torch.float32 if device.type == 'cpu' else torch.bfloat16
     else:
-        dtype = getattr(torch, settings.dtype)
-    if settings.model == REAL_EYE:
+        dtype = getattr(torch, wanted.dtype)
+    if wanted.name == REAL_EYE:
         from stc_ros.models import real_eye
 
         model = real_eye.load(device, dtype)
-    elif settings.model:
-        from stc_ros.models import llava_onevision
+    elif wanted.name:
+        from stc_ros.models.checkpoint import find_family
 
-        model = llava_onevision.load(settings.model, device, dtype)
-    elif (TINY / 'model.safetensors').is_file():
+        model = model_families.create(find_family(wanted.name, model_families.names())).load(wanted.name, device, dtype)
+    elif (EMBEDDED / 'model.safetensors').is_file():
         from stc_ros.models import embedded
 
-        model = embedded.load(TINY, device, dtype, TINY_NOTES)
+        model = embedded.load(EMBEDDED, device, dtype, EMBEDDED_NOTES)
     else:
-        raise ModelError(f'the embedded model is missing from {TINY}: train it with ./dev train-tiny, or name a model')
-    if settings.compile:
+        raise ModelError(f'the embedded model is missing from {EMBEDDED}: train it with ./dev train-tiny')
+    if wanted.compile:
         model.tower.compiler = Compiler()
     return model
 
@@ -68,7 +75,7 @@ def share_cores_fairly(model) -> None:
 
 
 def pick_device(name: str):
-    """ "auto" or a torch device's name -> `torch.device` that exists here. Raises `ModelError`."""
+    """`auto` or a torch device's name -> `torch.device` that exists here. Raises `ModelError`."""
     import torch
 
     from stc_ros.models.base import ModelError

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 import torch
 
+from stc_ros.models.chat_template import ChatTemplate
 from stc_ros.models.decoder import Decoder
+from stc_ros.models.narration_style import NarrationStyle
 from stc_ros.models.pixels import Pixels
 from stc_ros.models.tower import Tower
-from stc_ros.models.words import Words
 
 
 class ModelError(RuntimeError):
@@ -33,31 +34,10 @@ class VideoModel:
     token_grid: tuple[int, int]  # rows, cols of the n visual tokens
     newline: torch.Tensor  # [D], stands between the last frame and the question
     decoder: Decoder  # embeddings [1, t, D] -> hidden states, logits
-    words: Words  # text <-> token ids, the chat format
-    narration_prompt: str = 'Describe what is happening now, and what has changed in the last {seconds} seconds.'
-    frame_counts: tuple[int, ...] = ()  # values of {frames} it was trained on, ascending; (): any
-    narration_certainty: float = 0.0  # clauses of less probability are better not told
-    event: str = ''  # pattern of a clause that one narration tells, the next not
-    demo_questions: tuple[str, ...] = ('What is in the picture?', 'What is moving?', 'What has changed?')
+    chat: ChatTemplate  # text <-> token ids, the chat format
+    narration: NarrationStyle = field(default_factory=NarrationStyle)
     notes: str = ''  # what a user should know of this model
     weights: object = field(default=None, repr=False)  # the transformers model, for comparisons
-
-    def ask_narration(self, prompt: str, frames: int, seconds: int) -> str:
-        """The question that asks what has happened in the last `frames` frames, or `seconds` seconds.
-
-        prompt: the user's own, or '' for `narration_prompt`; {frames} and {seconds} are filled in. In its own prompt a
-        model that was trained on certain counts of frames is asked about the next larger of them. Up to an eighth of
-        the frames, the oldest, may be left out: at 17 frames, 32 would tell everything twice.
-        """
-        if not prompt:
-            prompt = self.narration_prompt
-            enough = frames - frames // 8
-            frames = next((n for n in self.frame_counts if n >= enough), max(self.frame_counts, default=frames))
-        return prompt.replace('{frames}', str(frames)).replace('{seconds}', str(seconds))
-
-    def least_certainty(self, wanted: float) -> float:
-        """The probability below which a clause of a narration is not told: `wanted`, or its own choice if negative."""
-        return self.narration_certainty if wanted < 0 else wanted
 
     @property
     def visual_tokens(self) -> int:

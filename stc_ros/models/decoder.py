@@ -7,7 +7,7 @@ ReKV, arXiv 2503.00540; StreamingLLM, arXiv 2309.17453).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from torch import nn
 from stc_ros.models.attention import Piece, attend
 
 Write = Callable[[int, torch.Tensor, torch.Tensor], list[Piece]]
+Hook = Callable[[int, torch.Tensor], None]
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -81,6 +82,10 @@ class Decoder:
         self.device = self.embed_weight.weight.device
         self.frequencies = body.rotary_emb.inv_freq.double().to(self.device)  # radians per position, [head / 2]
         self.scaling = getattr(body.rotary_emb, 'attention_scaling', 1.0)
+        rope = getattr(config, 'rope_parameters', None) or getattr(config, 'rope_scaling', None) or {}
+        rope = rope if isinstance(rope, dict) else vars(rope)
+        sections = torch.tensor(rope.get('mrope_section') or [len(self.frequencies)])  # frequencies of each axis
+        self.axis_of = torch.arange(len(sections)).repeat_interleave(sections).to(self.device)  # int64 [head / 2]
 
     @property
     def spare_tokens(self) -> int:
@@ -96,8 +101,14 @@ class Decoder:
         return self.embed_weight(torch.tensor([ids], device=self.device))
 
     def rotation(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Positions [t], however large -> cosines and sines, float32 [t, head]."""
-        angles = (positions[:, None] * self.frequencies).repeat(1, 2)
+        """Positions [t], however large, or [axes, t] -> cosines and sines, float32 [t, head].
+
+        Of several axes each turns the frequencies that `axis_of` gives it (M-RoPE: Qwen2-VL, arXiv 2409.12191, §2.1).
+        """
+        if positions.ndim == 1:
+            angles = (positions[:, None] * self.frequencies).repeat(1, 2)
+        else:
+            angles = (positions[self.axis_of].T * self.frequencies).repeat(1, 2)
         return (angles.cos() * self.scaling).float(), (angles.sin() * self.scaling).float()
 
     def mask(self, seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -105,11 +116,13 @@ class Decoder:
         added = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)
         return added.repeat(self.heads // self.key_heads, 1)
 
-    def run(self, x: torch.Tensor, positions: torch.Tensor, write: Write) -> torch.Tensor:
-        """Run embeddings x [1, t, D] at `positions` [t] over the memory behind `write` -> hidden states [1, t, D].
+    def run(self, x: torch.Tensor, positions: torch.Tensor, write: Write, hooks: Sequence[Hook] = ()) -> torch.Tensor:
+        """Run embeddings x [1, t, D] at `positions`, [t] or [axes, t] -> hidden states [1, t, D].
 
         write(layer, keys, values): given the new tokens' keys, not yet rotated, and values, [1, G, t, head] each;
-        returns the `Piece`s to attend to, the new ones among them.
+        returns the `Piece`s to attend to, the new ones among them. What is causal is its business, and goes by the
+        sequence of tokens: on several axes a later one may have a smaller position. hooks: each is called with the
+        number of a layer and its output [1, t, D].
         """
         cos_sin = self.rotation(positions)
         for number, layer in enumerate(self.blocks):
@@ -120,6 +133,8 @@ class Decoder:
             x = x + layer.out(self.attend(rotate(query, *cos_sin), write(number, keys, values)))
             h = normed(x, layer.norm2)
             x = x + layer.down(F.silu(layer.gate(h)) * layer.up(h))
+            for hook in hooks:
+                hook(number, x)
         return normed(x, self.norm)
 
     def attend(self, query: torch.Tensor, pieces: list[Piece]) -> torch.Tensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from stc_ros.picture import Picture, resize
+from stc_ros.io.picture import Picture, resize
 
 RESAMPLE = {2: 'bilinear', 3: 'bicubic'}  # Pillow's numbers, as processors' configurations write them
 SIGLIP = {'image_mean': (0.5, 0.5, 0.5), 'image_std': (0.5, 0.5, 0.5)}

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
 
 from stc_ros.models.base import VideoModel
-from stc_ros.models.llava_onevision import build
+from stc_ros.models.families.llava_onevision import build
 from stc_ros.models.packed import pack_model
 
 SO400M = {

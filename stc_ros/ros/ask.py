@@ -9,13 +9,16 @@ from rclpy.qos import QoSProfile
 from rclpy.task import Future
 
 from stc_ros.action import AskStream
+from stc_ros.engine.questions import MAX_CHARACTERS, Error, Question, Reply
+from stc_ros.parameters import StreamParameters
 from stc_ros.ros.messages import fill_answer
-from stc_ros.ros.questions import MAX_CHARACTERS, Error, Question, Reply
-from stc_ros.settings import KNOBS
+from stc_ros.settings import specs
 from stc_ros.srv import Ask
 
 SERVICE_DEPTH = 200  # the default of 10 loses requests that come at once, without a word
-EVERY_PIECE = QoSProfile(depth=KNOBS['max_new_tokens'].high)  # of an answer, for a reader who is held up
+LENGTH = (1, specs(StreamParameters)['query.max_new_tokens'].high)
+TIMEOUT_S = (0.1, 3600.0)  # that a request may ask for
+EVERY_PIECE = QoSProfile(depth=LENGTH[1])  # of an answer, for a reader who is held up
 MARGIN_S = 0.1  # time that a reply may take on its way; less for short timeouts
 
 
@@ -71,7 +74,7 @@ class AskServer:
 
     def _cancel(self, goal) -> CancelResponse:
         if question := self._goals.get(bytes(goal.goal_id.uuid)):
-            self._node.worker.end(question, Error.CANCELED)
+            self._node.worker.engine.end(question, Error.CANCELED)
         return CancelResponse.ACCEPT
 
     async def _reply_to(self, request, on_piece=None, identity: bytes | None = None, canceled: bool = False) -> Reply:
@@ -83,21 +86,21 @@ class AskServer:
             reply.set_result(value)
             executor.wake()  # the coroutine goes on when the executor looks at it again
 
-        length = request.max_new_tokens or node.settings.max_new_tokens
-        question = Question(request.question, length, on_reply, on_piece)
-        timeout = request.timeout.sec + request.timeout.nanosec / 1e9 or node.settings.ask_timeout
+        length = request.max_new_tokens or node.settings['query.max_new_tokens']
+        timeout = request.timeout.sec + request.timeout.nanosec / 1e9 or node.settings['query.timeout']
+        question = Question(request.question, length, on_reply, on_piece, timeout=timeout)
         refusal = (Error.CANCELED, '') if canceled else self._refusal(request, timeout)
         if refusal:
-            worker.end(question, *refusal)
+            worker.engine.end(question, *refusal)
             return await reply
         if identity:
             self._goals[identity] = question
-        worker.ask(question, node.settings.ask_queue)
+        worker.ask(question)
         self.open += 1
         late = f'{timeout:g} s passed before the answer was complete'
         deadline = node.create_timer(
             timeout - min(MARGIN_S, timeout / 4),
-            lambda: worker.end(question, Error.TIMEOUT, late),
+            lambda: worker.engine.end(question, Error.TIMEOUT, late),
             callback_group=ReentrantCallbackGroup(),  # its own: a group never forgets what was in it
             clock=self._patience,
         )
@@ -109,14 +112,11 @@ class AskServer:
 
     def _refusal(self, request, timeout: float) -> tuple[Error, str] | None:
         """Why a request is not even queued."""
-        limits = {
-            'timeout': (timeout, 's', KNOBS['ask_timeout']),
-            'max_new_tokens': (request.max_new_tokens, 'tokens', KNOBS['max_new_tokens']),
-        }
-        for name, (value, unit, knob) in limits.items():
-            if value and not knob.low <= value <= knob.high:
+        limits = {'timeout': (timeout, 's', *TIMEOUT_S), 'max_new_tokens': (request.max_new_tokens, 'tokens', *LENGTH)}
+        for name, (value, unit, low, high) in limits.items():
+            if value and not low <= value <= high:
                 return Error.INVALID_REQUEST, (
-                    f'{name} must lie in [{knob.low:g}, {knob.high:g}] {unit}, or be 0 for the default; it is {value:g}'
+                    f'{name} must lie in [{low:g}, {high:g}] {unit}, or be 0 for the default; it is {value:g}'
                 )
         if not request.question.strip():
             return Error.EMPTY_QUESTION, ''

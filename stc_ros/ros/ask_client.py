@@ -101,7 +101,8 @@ def ask(options: argparse.Namespace, interrupted: list) -> int:
         print(f'ask: error {result.error_code}: {result.error_msg}', file=sys.stderr)
         return 1
     print(
-        f'({result.frames_seen} frames seen, the newest {result.frame_age:.2f} s ago; {speed(result)})', file=sys.stderr
+        f'({result.frames_processed} frames seen, the newest {result.frame_age:.2f} s ago; {speed(result)})',
+        file=sys.stderr,
     )
     return 0
 

@@ -26,10 +26,10 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
+from stc_ros.io.video import Video, VideoError
 from stc_ros.msg import Narration
 from stc_ros.synthetic import PROFILES, World
 from stc_ros.synthetic.narration import tell_moment
-from stc_ros.video import Video, VideoError
 
 SYNTHETIC_RATE = 8.0  # Hz; a world's step is about an eighth of a second
 SYNTHETIC_SIZE = 336  # pixels

@@ -7,25 +7,27 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from stc_ros.engine.frame_slot import FrameSlot
+
 SILENT_AFTER_S = 5.0  # without a frame
-REFUSED_IN_ROW = 10  # frames, after which it is the camera, not a frame
+INVALID_IN_ROW = 10  # frames, after which it is the camera, not a frame
 STUCK_AFTER_S = 30.0  # in one turn of the worker, once the model is loaded
 
 
 def camera_status(node, now: int) -> DiagnosticStatus:
     """What comes in. now: the node's clock, in ns."""
-    worker = node.worker
-    counts, newest = worker.mailbox.counts(), worker.session.newest
-    input_rate, seen_rate = worker.mailbox.rates(now)
-    level, message = DiagnosticStatus.OK, f'{input_rate:.1f} frames/s, {seen_rate:.1f} seen'
+    session = node.session
+    slot, newest = (session.slot, session.newest) if session else (FrameSlot(), None)
+    counts, (input_rate, processing_rate) = slot.counts(), slot.rates(now)
+    level, message = DiagnosticStatus.OK, f'{input_rate:.1f} frames/s, {processing_rate:.1f} processed'
     if not node.active:
         message = 'not active'
     elif node.silent_s > SILENT_AFTER_S:
         level, message = DiagnosticStatus.WARN, f'no frame for {node.silent_s:.0f} s'
-    elif counts.refused and not counts.seen:
-        level, message = DiagnosticStatus.ERROR, 'every frame was refused: see the log'
-    elif counts.refused_in_row >= REFUSED_IN_ROW:
-        level, message = DiagnosticStatus.ERROR, f'the last {counts.refused_in_row} frames were refused: see the log'
+    elif counts.invalid and not counts.processed:
+        level, message = DiagnosticStatus.ERROR, 'every frame was invalid: see the log'
+    elif counts.invalid_in_row >= INVALID_IN_ROW:
+        level, message = DiagnosticStatus.ERROR, f'the last {counts.invalid_in_row} frames were invalid: see the log'
     return _status(
         node,
         'camera',
@@ -34,11 +36,11 @@ def camera_status(node, now: int) -> DiagnosticStatus:
         {
             'topic': node.image_topic,
             'input rate [Hz]': f'{input_rate:.2f}',
-            'seen rate [Hz]': f'{seen_rate:.2f}',
+            'processing rate [Hz]': f'{processing_rate:.2f}',
             'received': counts.received,
-            'seen': counts.seen,
+            'processed': counts.processed,
             'dropped': counts.dropped,
-            'refused': counts.refused,
+            'invalid': counts.invalid,
             'age of the newest frame [s]': f'{(now - newest.frame.stamp) / 1e9:.3f}' if newest else 'none',
             'queue wait [ms]': f'{newest.queue_ms:.1f}' if newest else 'none',
         },
@@ -47,7 +49,7 @@ def camera_status(node, now: int) -> DiagnosticStatus:
 
 def model_status(node) -> DiagnosticStatus:
     """What is made of it."""
-    session, worker = node.worker.session, node.worker
+    session, worker = node.session, node.worker
     busy = worker.busy_since
     busy_s = time.monotonic() - busy if busy else 0.0
     level, message = DiagnosticStatus.OK, 'watching' if node.active else node.state
@@ -55,28 +57,31 @@ def model_status(node) -> DiagnosticStatus:
         level, message = DiagnosticStatus.ERROR, node.fault
     elif node.active and busy_s > STUCK_AFTER_S:
         level, message = DiagnosticStatus.WARN, f'the model has worked on one thing for {busy_s:.0f} s'
-    elif session.failures:
+    elif session and session.failures:
         level, message = DiagnosticStatus.WARN, f'{session.failures} failures, {session.resets} resets: see the log'
     values = {
         'state': node.state,
-        'model': node.settings.model or 'embedded',
-        'failures': session.failures,
-        'resets': session.resets,
-        'questions waiting': worker.waiting,
-        'answers': session.tally.answers,
-        'answers failed': session.tally.answers_failed,
-        'narrations': session.tally.narrations,
+        'model': node.settings['model.name'] or 'embedded',
+        'questions waiting': worker.engine.waiting,
     }
-    if seen := session.newest:
+    if session:
+        values |= {
+            'failures': session.failures,
+            'resets': session.resets,
+            'answers': session.tally.answers,
+            'answers failed': session.tally.answers_failed,
+            'narrations': session.tally.narrations,
+        }
+    if session and (seen := session.newest):
         report = seen.report
         values |= {
-            'recomputed share': f'{report.tokens_recomputed / max(report.tokens, 1):.3f}',
-            'kept share': f'{report.tokens_kept / max(report.visual_tokens, 1):.3f}',
+            'recomputed share': f'{report.patches_recomputed / max(report.patches, 1):.3f}',
+            'kept share': f'{report.visual_tokens_kept / max(report.visual_tokens, 1):.3f}',
             **{f'{stage} [ms]': f'{ms:.2f}' for stage, ms in report.ms.items()},
             'total [ms]': f'{seen.total_ms:.2f}',
             'memory [tokens]': report.memory_tokens,
             'memory [MiB]': f'{report.memory_bytes / 2**20:.1f}',
-            'memory budget [MiB]': seen.settings.memory_mib,
+            'memory budget [MiB]': seen.settings['memory.max_mib'],
         }
     return _status(node, 'model', level, message, values | _gpu_memory())
 
@@ -86,7 +91,7 @@ def _status(node, part: str, level: bytes, message: str, values: dict) -> Diagno
         level=level,
         name=f'{node.get_fully_qualified_name()}: {part}',
         message=message,
-        hardware_id=node.settings.device,
+        hardware_id=node.settings['model.device'],
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
     )
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from stc_ros.io.video import Video, VideoError
 from stc_ros.synthetic.render import UNIT
-from stc_ros.video import Video, VideoError
 
 WIDTH = 384  # pixels of the longest side, as clips are held in memory
 RATE = 8.0  # frames of a world in a second

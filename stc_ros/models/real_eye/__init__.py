@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stc_ros.models import REAL_EYE, TINY, img_focus, llava_onevision
+from stc_ros.models import EMBEDDED, REAL_EYE, img_focus
 from stc_ros.models.base import ModelError, VideoModel
+from stc_ros.models.families import llava_onevision
 from stc_ros.models.pixels import Pixels
 from stc_ros.models.real_eye.projector import GRID, Projector, pool
 from stc_ros.models.tower import Tower
@@ -31,7 +32,7 @@ def load(device: torch.device, dtype: torch.dtype, folder: Path = FOLDER) -> Vid
     """The model. Raises `ModelError`, with the remedy, where the wheel or the trained weights are missing."""
     path = folder / WEIGHTS
     if not path.is_file():
-        raise ModelError(f'{path} is missing: train it with python -m stc_ros.models.real_eye.train --run FOLDER')
+        raise ModelError(f'{path} is missing: train it with python -m training.real_eye.train --run FOLDER')
     tower, pixels = load_tower(device, dtype)
     from safetensors.torch import load_file
 
@@ -40,7 +41,7 @@ def load(device: torch.device, dtype: torch.dtype, folder: Path = FOLDER) -> Vid
     own = 'projector.'
     projector.load_state_dict({k.removeprefix(own): v for k, v in stored.items() if k.startswith(own)})
     projector.to(device, dtype).requires_grad_(False)
-    model = llava_onevision.load(str(TINY), device, dtype, NOTES)
+    model = llava_onevision.load(str(EMBEDDED), device, dtype, NOTES)
     take_over(model.weights, stored)
     everything = nn.ModuleDict(
         {

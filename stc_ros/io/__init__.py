@@ -1,0 +1,1 @@
+"""Pictures, image messages, video files, the overlay. Knows nothing of ROS."""

@@ -1,0 +1,70 @@
+"""What one answer knows: a window as it was when the question came, and the question."""
+
+from __future__ import annotations
+
+import torch
+
+from stc_ros.memory.window import Window
+from stc_ros.models.attention import Piece
+from stc_ros.models.decoder import rotate
+
+
+class QueryContext:
+    """A copy of a window for one answer, with room for question and answer. The window goes on.
+
+    asked: [1, t, D], read in one pass with what still waits in the window; `hidden` are its hidden states. newest: all
+    visual tokens of the newest frame, [1, n, D], read in the same pass in place of those that the window keeps of it.
+    """
+
+    def __init__(self, window: Window, asked: torch.Tensor | None = None, newest: torch.Tensor | None = None):
+        self.decoder = window.decoder
+        frame, chunk, until = window.frames[-1] if window.frames else None, None, None
+        self.position = window.next_position
+        parts = [x for x in (newest, asked) if x is not None]
+        if newest is not None:  # after static frames its picture stands where that ends
+            self.position, until = max(frame.start, self.position - newest.shape[1]), frame.first
+        if parts:
+            chunk = window.question(torch.cat(parts, 1), self.position, until)
+        read = window.prefill(chunk)
+        shape = list(window.keys.shape)
+        shape[3] = window.sinks + window.tokens + window.reserve
+        self.keys, self.values = window.keys.new_empty(shape), window.values.new_empty(shape)
+        self.length = window.copy_to(self.keys, self.values, window.stored if until is None else until)
+        self.hidden = None
+        if read is not None:
+            count = read.keys.shape[3]
+            self._append(slice(None), read.keys, read.values)
+            self._advance(count)
+            self.hidden = read.hidden[:, count - (0 if asked is None else asked.shape[1]) :]
+
+    def run(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Append `embeddings` [1, t, D] behind all that is known -> hidden states [1, t, D]."""
+        count, length = embeddings.shape[1], self.length
+        positions = torch.arange(self.position, self.position + count, device=embeddings.device)
+        cos_sin = self.decoder.rotation(positions)
+        causal = self.decoder.mask(
+            torch.ones(count, count, dtype=torch.bool, device=positions.device).tril(), self.keys.dtype
+        )
+
+        def write(layer: int, keys: torch.Tensor, values: torch.Tensor) -> list[Piece]:
+            self._append(layer, rotate(keys, *cos_sin), values)
+            keys, values = (held[layer][:, :, : length + count] for held in (self.keys, self.values))
+            if count == 1:
+                return [Piece(keys, values)]
+            return [
+                Piece(keys[:, :, :length], values[:, :, :length]),
+                Piece(keys[:, :, length:], values[:, :, length:], causal),
+            ]
+
+        hidden = self.decoder.run(embeddings, positions, write)
+        self._advance(count)
+        return hidden
+
+    def _append(self, layer: int | slice, keys: torch.Tensor, values: torch.Tensor) -> None:
+        behind = slice(self.length, self.length + keys.shape[-2])
+        self.keys[layer][..., behind, :] = keys
+        self.values[layer][..., behind, :] = values
+
+    def _advance(self, count: int) -> None:
+        self.length += count
+        self.position += count

@@ -1,0 +1,1 @@
+"""Model families, one file each: what is their own, as a `VideoModel`."""

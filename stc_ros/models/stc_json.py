@@ -1,0 +1,77 @@
+"""stc.json, which may lie beside a model's weights: what whoever trained it tells this package about it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from stc_ros.models.base import ModelError
+from stc_ros.models.checkpoint import read_json
+
+FILE = 'stc.json'
+
+
+def read_stc_json(folder: Path) -> dict:
+    """Its content; {} where there is none. Raises `ModelError` when it is no JSON object; `check` does the rest."""
+    return read_json(folder / FILE) if (folder / FILE).is_file() else {}
+
+
+def check(name: str, own: dict) -> dict:
+    """The content of stc.json, checked. All keys are optional; an unknown one is refused, since it would do nothing.
+
+    narration: question that asks for narration, with {frames} and {seconds}.
+    frames: values of {frames} it was trained on, positive whole numbers in any order.
+    certainty: probability, 0 to 1, below which a clause of a narration is better not told.
+    event: regular expression of a clause that one narration tells, the next not.
+    questions: list of questions for a demonstration.
+    chat: the chat format, see `stc_ros.models.chat_template.chat_format`.
+    max_positions: most positions, from the first to the last token of all that it is told, question and answer
+        included; so far as it was trained, where that is less than config.json's max_position_embeddings.
+
+    Returns it with tuples for lists, `frames` ascending. Raises `ModelError`, which names the key and what it must be.
+    """
+    for key, value in own.items():
+        if key not in RULES:
+            raise ModelError(
+                f'{name}: {FILE} has an unknown key {key!r}: remove or correct it, known are {", ".join(RULES)}'
+            )
+        needed, holds = RULES[key]
+        if not holds(value):
+            raise ModelError(f'{name}: "{key}" in {FILE} must be {needed}, not {value!r}: correct it')
+    try:
+        re.compile(own.get('event', ''))
+    except re.error as error:
+        raise ModelError(f'{name}: "event" in {FILE} is no regular expression: {error}; correct it') from None
+    return {key: tuple(MADE[key](value)) if key in MADE else value for key, value in own.items()}
+
+
+def _is_text(value) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_count(value) -> bool:
+    return type(value) is int and value > 0
+
+
+def _is_list(value, of) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(of, value))
+
+
+def _is_chat(value) -> bool:
+    return value == 'template' or (
+        isinstance(value, dict)
+        and value.keys() == {'prefix', 'suffix'}
+        and all(isinstance(v, str) for v in value.values())
+    )
+
+
+MADE = {'frames': sorted, 'questions': list}
+RULES = {
+    'narration': ('a text', _is_text),
+    'frames': ('a list of whole numbers above 0', lambda v: _is_list(v, _is_count)),
+    'certainty': ('a number from 0 to 1', lambda v: type(v) in (int, float) and 0 <= v <= 1),
+    'event': ('a text', lambda v: isinstance(v, str)),
+    'questions': ('a list of texts', lambda v: _is_list(v, _is_text)),
+    'chat': ('"template", or an object of the two texts prefix and suffix', _is_chat),
+    'max_positions': ('a whole number above 0', _is_count),
+}

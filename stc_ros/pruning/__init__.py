@@ -1,0 +1,1 @@
+"""Pruners, one file each: which visual tokens are sent to the language model."""

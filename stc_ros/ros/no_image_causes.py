@@ -1,0 +1,67 @@
+"""Why do no images arrive? The likely causes that can be found from here, each with its remedy."""
+
+from __future__ import annotations
+
+import os
+
+from rclpy.qos import QoSCompatibility, qos_check_compatible
+from rclpy.utilities import get_rmw_implementation_identifier
+
+PROFILES = 'FASTDDS_DEFAULT_PROFILES_FILE'
+
+
+def no_image_causes(node, subscription) -> list[str]:
+    """Sentences about the topic of an image `subscription` on which nothing arrives; at least one."""
+    topic, wanted = subscription.topic_name, type_name(subscription.msg_type)
+    publishers = node.get_publishers_info_by_topic(topic)
+    if not publishers:
+        return [_nobody(node, topic)]
+    causes = []
+    for publisher in publishers:
+        who = f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'
+        if publisher.topic_type != wanted:
+            causes.append(
+                f'{who} publishes {publisher.topic_type} there, not {wanted}: set input.transport to '
+                f'{"compressed" if "Compressed" in publisher.topic_type else "raw"} or remap image'
+            )
+            continue
+        compatible, reason = qos_check_compatible(publisher.qos_profile, subscription.qos_profile)
+        if compatible == QoSCompatibility.ERROR:
+            causes.append(
+                f'the QoS of {who} does not fit ({reason.strip()}): change qos_overrides.{topic}.subscription.*'
+            )
+    if causes:
+        return causes
+    if not os.environ.get(PROFILES) and 'fastrtps' in get_rmw_implementation_identifier():
+        causes.append(
+            f'{PROFILES} is not set: without a profile images above 512 KiB are lost between processes; '
+            'set it to share/stc_ros/config/fastdds.xml'
+        )
+    else:
+        causes.append(
+            f'{len(publishers)} publisher(s) fit, but send nothing, or images above 512 KiB are lost because '
+            f'{PROFILES} is not set where they run (set it to share/stc_ros/config/fastdds.xml)'
+        )
+    return causes
+
+
+def type_name(message_type) -> str:
+    """sensor_msgs/msg/Image, say."""
+    package, kind, *_ = message_type.__module__.split('.')
+    return f'{package}/{kind}/{message_type.__name__}'
+
+
+def _nobody(node, topic: str) -> str:
+    images = [
+        name
+        for name, types in node.get_topic_names_and_types()
+        if any(t in ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage') for t in types)
+        and name != topic
+        and node.count_publishers(name)
+        and not name.endswith('/overlay/compressed')
+    ]
+    hint = f'; images are published on {", ".join(sorted(images))}' if images else ''
+    return (
+        f'nobody publishes on {topic}{hint}: start the camera, or name its topic '
+        '(image:=... with ros2 launch, -r image:=... with ros2 run)'
+    )

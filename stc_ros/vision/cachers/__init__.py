@@ -1,0 +1,1 @@
+"""Cachers, one file each: which vision features are recomputed, and which reused."""

@@ -1,0 +1,156 @@
+"""Cachers that choose anew in every layer, by keys: what the paper's and the threshold cacher share.
+
+Source: "Accelerating Streaming Video Large Language Models via Hierarchical Token Compression", arXiv 2512.00891,
+§3.3. In every layer the keys are computed for all tokens and compared with the reference's. The tokens chosen get
+fresh queries, values, attention and MLP; the others take these from the reference, while the residual stream is
+always the present frame's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+
+import torch
+
+from stc_ros.models.tower import Block, Tower
+from stc_ros.vision.cachers.base import Encoded
+
+Choose = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # keys [F, T, d], reference's [T, d] -> bool [F, T]
+
+
+@dataclass(slots=True)
+class Reference:
+    """One layer's keys, values, attention and MLP outputs of the last refreshed frame, each [T, d]."""
+
+    key: torch.Tensor
+    value: torch.Tensor
+    attention: torch.Tensor
+    mlp: torch.Tensor
+
+
+@dataclass(slots=True)
+class LayerwiseState:
+    """What such a cacher remembers of one stream. A new value forgets everything."""
+
+    references: list[Reference] = field(default_factory=list)
+    frames_since_refresh: int = 0
+    entry: torch.Tensor | None = None  # [F, T, d]: what went into the last block in the newest call
+
+    def fits(self, x: torch.Tensor) -> bool:
+        """Whether the references are of the kind of `x` [F, T, d]."""
+        if not self.references:
+            return False
+        key = self.references[0].key
+        return key.shape == x.shape[1:] and key.dtype == x.dtype and key.device == x.device
+
+    @property
+    def bytes(self) -> int:
+        held = [getattr(r, f.name) for r in self.references for f in fields(r)]
+        return sum(tensor.nbytes for tensor in held) + (0 if self.entry is None else self.entry.nbytes)
+
+
+class LayerwiseCacher:
+    """Refreshes everything every `cache_interval` frames, and in between what `choose` chooses in each layer."""
+
+    plain = False
+    similarity = math.nan
+    cache_interval: int
+    state: LayerwiseState
+
+    def choose(self, key: torch.Tensor, reference: torch.Tensor, cache_similarity: float, class_tokens: int):
+        """Which tokens to recompute, bool [F, T], from keys [F, T, d] and the reference's keys [T, d]."""
+        raise NotImplementedError
+
+    def encode(self, tower, image, embed, cache_similarity, refresh=False) -> Encoded:
+        def choose(key, reference):
+            return self.choose(key, reference, cache_similarity, tower.class_tokens)
+
+        x, recomputed = run_layers(tower, self.state, embed(), choose, self.cache_interval, refresh)
+        return Encoded(x, self.state.entry, recomputed[0, tower.class_tokens :])
+
+    def reset(self) -> None:
+        self.state = LayerwiseState()
+
+    @property
+    def bytes(self) -> int:
+        return self.state.bytes
+
+
+def run_layers(
+    tower: Tower, state: LayerwiseState, x: torch.Tensor, choose: Choose, cache_interval: int, refresh: bool = False
+):
+    """Run the tower's blocks on embedded patches `x` [F, T, d], reusing what `state` holds, and update `state`.
+
+    The F frames of a call share one reference and one mode: a refresh when `refresh` is asked, when there is no
+    reference of this shape, dtype and device, or when `cache_interval` calls have passed since the last; else a
+    selective pass. Returns the last block's output [F, T, d] and, as float32 [F, T], the share of the layers in which
+    each token was recomputed.
+    """
+    if refresh or state.frames_since_refresh >= cache_interval or not state.fits(x):
+        state.frames_since_refresh = 1
+        references, run = [], tower.runs(compute)
+        for block in tower.blocks:
+            state.entry = x
+            x, reference = run(block, x)
+            references.append(reference)
+        state.references = references
+        return x, torch.ones(x.shape[:2], device=x.device)
+    state.frames_since_refresh += 1
+    recomputed = torch.zeros(x.shape[:2], device=x.device)
+    for block, reference in zip(tower.blocks, state.references):
+        state.entry = x
+        x, chosen = compute_changed(block, x, reference, choose)
+        recomputed += chosen
+    return x, recomputed / len(tower.blocks)
+
+
+def compute(block: Block, x: torch.Tensor) -> tuple[torch.Tensor, Reference]:
+    """The plain layer on x [F, T, d] -> its output, and the last frame's reference (a copy of its own)."""
+    h = block.norm1(x)
+    key, value = block.k(h), block.v(h)
+    attention = block.attend(block.q(h), key, value)
+    x = x + attention
+    mlp = block.mlp(block.norm2(x))
+    return x + mlp, Reference(*(t[-1].clone() if len(x) > 1 else t[0] for t in (key, value, attention, mlp)))
+
+
+def compute_changed(block: Block, x: torch.Tensor, reference: Reference, choose: Choose):
+    """The layer on x [F, T, d], computed only for the tokens that `choose` chooses by their keys.
+
+    Returns its output [F, T, d] and the tokens chosen, bool [F, T].
+    """
+    h = block.norm1(x)
+    key = block.k(h)
+    chosen = choose(key, reference.key)
+    index, valid = rows_of(chosen)  # [F, k] each
+    if index.shape[1] == 0:
+        return x + reference.attention + reference.mlp, chosen
+    frame = torch.arange(len(x), device=x.device)[:, None].expand_as(index)
+    put = (frame[valid], index[valid])
+
+    picked = h[frame, index]  # [F, k, d]
+    value = reference.value.expand_as(x).clone()
+    value[put] = block.v(picked)[valid]
+    middle = x + reference.attention
+    middle[put] = x[put] + block.attend(block.q(picked), key, value)[valid]
+    out = middle + reference.mlp
+    fresh = middle[put]
+    out[put] = fresh + block.mlp(block.norm2(fresh))
+    return out, chosen
+
+
+def cosine(key: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Of keys [F, T, d] with the reference's [T, d], over all heads together, float32 [F, T]."""
+    key, reference = key.float(), reference.float()
+    length = torch.linalg.vector_norm(key, dim=-1) * torch.linalg.vector_norm(reference, dim=-1)
+    return torch.linalg.vecdot(key, reference) / length.clamp(min=1e-8)
+
+
+def rows_of(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """bool [F, T] -> indices of the chosen tokens [F, k], padded to the largest count, and which of them are real."""
+    counts = chosen.sum(1)
+    widest = int(counts.max())
+    index = torch.argsort(chosen.int(), dim=1, descending=True, stable=True)[:, :widest]
+    return index, torch.arange(widest, device=chosen.device) < counts[:, None]

@@ -1,0 +1,32 @@
+"""No cacher: every frame is computed whole, in the order of transformers, bit for bit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from stc_ros.parameters import cachers
+from stc_ros.vision.cachers.base import Encoded
+from stc_ros.vision.cachers.layerwise import compute
+
+
+@cachers.register('none', scope='nothing')
+@dataclass
+class NoCacher:
+    """Recomputes everything in every frame: the plain model."""
+
+    plain = True
+    similarity = math.nan
+    bytes = 0
+
+    def encode(self, tower, image, embed, cache_similarity, refresh=False) -> Encoded:
+        x, run = embed(), tower.runs(compute)
+        for block in tower.blocks:
+            entry = x
+            x, _ = run(block, x)
+        return Encoded(x, entry, torch.ones(tower.grid[0] * tower.grid[1], device=x.device))
+
+    def reset(self) -> None:
+        pass

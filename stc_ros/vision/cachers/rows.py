@@ -1,0 +1,82 @@
+"""The vision transformer on some of its rows, over cached keys and values of the others, which follow samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from stc_ros.models.tower import Block, Tower
+from stc_ros.vision.cachers.drift import ENOUGH, FEWEST, follow, weigh
+
+
+@dataclass(slots=True)
+class LayerCache:
+    """What is held of a frame's way through the tower; T counts the class tokens."""
+
+    held: torch.Tensor  # [layers, T, 2 d]: keys and values
+    entry: torch.Tensor  # [1, T, d]: the last block's input
+    features: torch.Tensor  # [1, T, d]: the last block's output
+
+    @property
+    def bytes(self) -> int:
+        return self.held.nbytes + self.entry.nbytes + self.features.nbytes
+
+
+def compute_all(tower: Tower, x: torch.Tensor) -> LayerCache:
+    """The plain tower on x [1, T, d], every key and value kept."""
+    held, run = [], tower.runs(run_block)
+    for block in tower.blocks:
+        entry = x
+        x, both = run(block, x, None, None, None)
+        held.append(both)
+    return LayerCache(torch.stack(held), entry, x)
+
+
+def compute_rows(tower: Tower, state: LayerCache, x: torch.Tensor, patches: torch.Tensor, sampled=None):
+    """The tower on the patches [k] (and the class tokens) of x [1, T, d]; results are written into `state`.
+
+    sampled: bool [k], those among them that did not change: all that is not computed follows their drift. Returns what
+    they were, what they would be had they only followed the others, and what they are: three [s, d], by the last
+    block's output; None when they are too few to tell anything.
+    """
+    first, samples = tower.class_tokens, None
+    rows = torch.cat((torch.arange(first, device=patches.device), patches + first))
+    at = None if sampled is None else sampled.nonzero()[:, 0]
+    if at is not None and len(at) >= FEWEST:
+        at = at[:: -(-len(at) // ENOUGH)]  # to follow more costs more than it tells
+        samples = weigh(state.features[0], tower.grid, first, rows, at + first)
+    x, run = x[:, rows], tower.runs(run_block)
+    for block, held in zip(tower.blocks, state.held):
+        entry = x
+        x, _ = run(block, x, held, rows, samples)
+    told = None
+    if samples is not None:
+        were = state.features[0, samples.rows]
+        follow(state.entry[0], entry[0], samples)
+        told = were, follow(state.features[0], x[0], samples), x[0, samples.at]
+    state.entry.index_copy_(1, rows, entry)
+    state.features.index_copy_(1, rows, x)
+    return told
+
+
+def run_block(block: Block, x: torch.Tensor, held, rows, samples):
+    """A layer on x [1, k, d] over `held` keys and values [T, 2 d], whose `rows` [k] it overwrites.
+
+    Without them, over x itself. With `samples` the other rows follow first. Returns the output [1, k, d] and `held`.
+    """
+    h = block.norm1(x)
+    fresh = torch.cat((block.k(h)[0], block.v(h)[0]), -1)
+    if held is None:
+        held = fresh
+    else:
+        if samples is not None:
+            follow(held, fresh, samples, parts=2)
+        held.index_copy_(0, rows, fresh)
+    query, keys, values = (
+        t.unflatten(-1, (block.heads, -1)).transpose(0, 1) for t in (block.q(h)[0], *held.chunk(2, -1))
+    )  # [heads, k or T, head]
+    mixed = F.scaled_dot_product_attention(query[None], keys[None], values[None])
+    x = x + block.out(mixed.transpose(1, 2).flatten(2))
+    return x + block.mlp(block.norm2(x)), held

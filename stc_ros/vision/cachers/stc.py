@@ -1,0 +1,34 @@
+"""STC-Cacher as published: a fixed share of the tokens is recomputed in every layer (arXiv 2512.00891, §3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from stc_ros.parameters import cachers
+from stc_ros.settings import param
+from stc_ros.vision.cachers.layerwise import LayerwiseCacher, LayerwiseState, cosine
+
+
+@cachers.register('stc', source='arXiv 2512.00891', scope='keys, in every layer')
+@dataclass
+class STCCacher(LayerwiseCacher):
+    """The paper's: recomputes in each layer the tokens whose keys are least like the reference's."""
+
+    update_ratio: float = param(0.25, 'Share of the patches recomputed in each layer.', low=0.0, high=1.0)
+    cache_interval: int = param(
+        4, 'Every how many frames all patches are recomputed; 1 is always.', unit='frames', low=1, high=64
+    )
+    state: LayerwiseState = field(default_factory=LayerwiseState, init=False)
+
+    def choose(self, key, reference, cache_similarity, class_tokens=0) -> torch.Tensor:
+        """The max(1, floor(T * update_ratio)) least similar tokens, class tokens among them."""
+        tokens = key.shape[1]
+        count = max(1, min(tokens, int(tokens * self.update_ratio)))
+        similarity = cosine(key, reference)
+        similarity[:, :class_tokens] = -2
+        least = similarity.topk(count, dim=1, largest=False).indices
+        chosen = torch.zeros_like(similarity, dtype=torch.bool).scatter_(1, least, True)
+        chosen[:, :class_tokens] = True
+        return chosen

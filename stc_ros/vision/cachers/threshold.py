@@ -1,0 +1,30 @@
+"""STC-Cacher with a threshold in place of a share (after arXiv 2512.00891, §3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from stc_ros.parameters import cachers
+from stc_ros.settings import param
+from stc_ros.vision.cachers.layerwise import LayerwiseCacher, LayerwiseState, cosine
+
+
+@cachers.register('threshold', source='after arXiv 2512.00891', scope='keys, in every layer')
+@dataclass
+class ThresholdCacher(LayerwiseCacher):
+    """Recomputes in each layer the tokens whose keys are less like the reference's than `cache_similarity`."""
+
+    cache_interval: int = param(
+        4, 'Every how many frames all patches are recomputed; 1 is always.', unit='frames', low=1, high=64
+    )
+    state: LayerwiseState = field(default_factory=LayerwiseState, init=False)
+
+    def choose(self, key, reference, cache_similarity, class_tokens=0) -> torch.Tensor:
+        """At 1 every token, because a cosine cannot tell the smallest changes from none; class tokens always."""
+        if cache_similarity >= 1:
+            return torch.ones(key.shape[:2], dtype=torch.bool, device=key.device)
+        chosen = cosine(key, reference).clamp(min=0) < cache_similarity
+        chosen[:, :class_tokens] = True
+        return chosen
