@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / 'benchmarks'
+BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 if not BENCHMARKS.is_dir():
     pytest.skip('the benchmarks are not installed', allow_module_level=True)
 sys.path.insert(0, str(BENCHMARKS))

@@ -15,7 +15,7 @@ from robot import request, wait
 from stc_ros.msg import StreamStats
 from stc_ros.srv import Ask
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def start(launch_process, folder, *arguments):

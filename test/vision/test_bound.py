@@ -21,7 +21,7 @@ from stc_ros.vision.cachers.bound import EFFORT, INTERVALS, JUMP, MOST_CHANGE, N
 from stc_ros.vision.cachers.incremental import encode_incremental
 from stc_ros.vision.cachers.layerwise import CacherState, encode
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / 'benchmarks'
+BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 ALLOWED = 0.01
 FRAMES = 64
 WINDOW = 16  # frames over which similarity is a mean
