@@ -1,6 +1,5 @@
 """A stream with the core's interface and no model: its words do not matter, when and how it fails does."""
 
-import functools
 import threading
 import time
 from types import SimpleNamespace
@@ -9,9 +8,9 @@ import numpy as np
 
 from stc_ros.answer import AnswerReport, NothingSeen, QuestionError
 from stc_ros.io.picture import Picture
-from stc_ros.models.base import VideoModel
+from stc_ros.models.narration_style import NarrationStyle
 from stc_ros.settings import Settings
-from stc_ros.stream import FrameReport
+from stc_ros.report import FrameReport
 
 
 class FakeStream:
@@ -19,10 +18,7 @@ class FakeStream:
     exceptions that it raises next. `log` tells what was called, in order."""
 
     def __init__(self, words: int = 3, see_s: float = 0.0, token_s: float = 0.0):
-        self.model = SimpleNamespace(narration_prompt='narrate {frames} frames, {seconds} s', frame_counts=(8, 16))
-        self.model.event = ''
-        self.model.least_certainty = lambda wanted: max(wanted, 0.0)
-        self.model.ask_narration = functools.partial(VideoModel.ask_narration, self.model)
+        self.model = SimpleNamespace(narration=NarrationStyle('narrate {frames} frames, {seconds} s', (8, 16)))
         self.settings = Settings()
         self.words, self.see_s, self.token_s = words, see_s, token_s
         self.says = 'word{} '  # each piece, of its number
@@ -52,12 +48,11 @@ class FakeStream:
         kept = np.arange(round(4 * (1 - self.settings['prune_ratio'])))
         return FrameReport(
             stamp=stamp,
-            index=len(self.stamps) - 1,
             grid=(4, 4),
             token_grid=(2, 2),
             recomputed=np.full(16, 0.25, np.float32),
             kept=kept,
-            tokens=16,
+            patches=16,
             patches_recomputed=4.0,
             similarity=0.99,
             visual_tokens=4,
@@ -84,9 +79,13 @@ class FakeStream:
             raise QuestionError('the question has too many tokens; at most 250 fit')
         return FakeAnswer(self, min(self.words, max_new_tokens or self.words))
 
-    def configure(self, settings: Settings) -> None:
-        self.log.append(('configure', settings['prune_ratio']))
-        self.settings = settings
+    def check(self, old: Settings, new: Settings) -> None:
+        self._step('check')
+
+    def configure(self, old: Settings, new: Settings) -> None:
+        self._step('configure')
+        self.log.append(('configure', new['prune_ratio']))
+        self.settings = new
 
     def reset(self) -> None:
         self.log.append(('reset',))

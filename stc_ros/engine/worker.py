@@ -136,7 +136,7 @@ class Worker:
                 if turn := self.engine.next_turn():
                     return turn
                 due_in = self.engine.due_in()
-                self._wake.wait(LONGEST_WAIT_S if due_in is None else due_in)
+                self._wake.wait(LONGEST_WAIT_S if due_in is None else min(due_in, LONGEST_WAIT_S))
         return None
 
 

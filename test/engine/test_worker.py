@@ -21,31 +21,31 @@ def test_of_frames_that_wait_only_the_newest_is_seen(bench):
     b = bench()
     release = b.hold()
     for stamp in range(1, 6):
-        b.worker.put(stamp)
+        b.put(stamp)
     release.set()
-    assert until(lambda: b.worker.slot.counts().seen == 1)
-    counts = b.worker.slot.counts()
+    assert until(lambda: b.session.slot.counts().processed == 1)
+    counts = b.session.slot.counts()
     assert b.stream.stamps == [5]
-    assert (counts.received, counts.dropped, counts.refused) == (5, 4, 0)
+    assert (counts.received, counts.dropped, counts.invalid) == (5, 4, 0)
 
 
-@given(st.lists(st.sampled_from(['put', 'seen', 'refused', 'drop', 'clear']), max_size=60))
+@given(st.lists(st.sampled_from(['put', 'processed', 'invalid', 'drop', 'clear']), max_size=60))
 def test_every_frame_is_accounted_for(events):
-    box, working = FrameSlot(), 0
+    slot, working = FrameSlot(), 0
     for event in events:
         if event == 'put':
-            box.put('frame', 0)
+            slot.put('frame', 0)
         elif event == 'drop':
-            box.drop()
+            slot.drop()
         elif event == 'clear':
-            box.clear(in_work=working)
+            slot.clear(in_work=working)
         elif working:
-            getattr(box, event)(*([0] if event == 'seen' else []))
+            getattr(slot, event)(*([0] if event == 'processed' else []))
             working = 0
-        elif box.take():
+        elif slot.take():
             working = 1
-        counts = box.counts()
-        assert counts.received == counts.seen + counts.dropped + counts.refused + box.waits + working
+        counts = slot.counts()
+        assert counts.received == counts.processed + counts.dropped + counts.invalid + slot.waits + working
 
 
 def test_rate_is_events_per_second_of_the_window_and_falls_to_zero():
@@ -68,11 +68,11 @@ def test_questions_come_before_frames_before_narration(bench):
     b.see(1)
     b.stream.log.clear()
     release = b.hold()
-    b.worker.narrate()
-    b.worker.put(2)
+    b.narrate()
+    b.put(2)
     _, got = b.ask()
     release.set()
-    assert until(lambda: b.notes.tellings)
+    assert until(lambda: b.notes.narrations)
     assert got[0].error is Error.NONE
     order = [entry for entry in b.stream.log if entry[0] in ('see', 'ask')]
     assert order == [('ask', 'what is there?'), ('see', 2), ('ask', 'narrate 8 frames, 1 s')]
@@ -83,7 +83,7 @@ def test_frames_are_seen_between_the_pieces_of_a_long_answer(bench):
     b.see(1)
     _, got = b.ask()
     for stamp in range(2, 200):
-        b.worker.put(stamp)
+        b.put(stamp)
         time.sleep(0.002)
         if got:
             break
@@ -100,7 +100,7 @@ def test_questions_without_end_do_not_starve_frames(bench):
     for n in range(30):
         b.ask(f'question {n}')
     for stamp in range(2, 40):
-        b.worker.put(stamp)
+        b.put(stamp)
         time.sleep(0.005)
     names = b.stream.names()
     last_ask = len(names) - 1 - names[::-1].index('ask')
@@ -132,8 +132,8 @@ def test_the_slowest_rate_that_a_float_can_name_does_not_end_the_worker(bench):
     b = bench()
     b.see(SECOND)
     b.worker.configure(Settings({'input.max_rate': 1e-300})).result(5)
-    b.worker.put(2 * SECOND)
-    assert until(lambda: b.worker.slot.waits)
+    b.put(2 * SECOND)
+    assert until(lambda: b.session.slot.waits)
     _, got = b.ask()
     assert until(lambda: got) and got[0].error is Error.NONE and b.worker.alive
 
@@ -146,7 +146,7 @@ def test_a_worker_that_has_ended_keeps_no_model(bench, busy):
         b.see(SECOND)
         b.ask()
         assert until(lambda: 'piece' in b.stream.names())
-    b.stream = b.worker.session._load = None  # the bench's own hold on it
+    b.stream = b.session._load = None  # the bench's own hold on it
     b.worker.stop()
     assert b.worker.join(5) and model() is None
 
@@ -156,18 +156,18 @@ def test_max_rate_is_honoured_and_what_it_skips_is_counted(bench):
     b.worker.configure(Settings({'input.max_rate': 20.0})).result(5)
     began = time.monotonic()
     for stamp in range(1, 201):
-        b.worker.put(stamp)
+        b.put(stamp)
         time.sleep(0.005)
     took = time.monotonic() - began
-    counts = b.worker.slot.counts()
-    assert 2 <= counts.seen <= 20 * took + 2
-    assert counts.received == 200 and counts.dropped >= 200 - counts.seen - 2
+    counts = b.session.slot.counts()
+    assert 2 <= counts.processed <= 20 * took + 2
+    assert counts.received == 200 and counts.dropped >= 200 - counts.processed - 2
 
 
 def test_settings_are_applied_between_frames(bench):
     b = bench(see_s=0.02)
     b.see(1)
-    b.worker.put(2)
+    b.put(2)
     assert until(lambda: b.stream.log[-1] == ('see', 2))
     b.worker.configure(Settings({'prune_ratio': 0.0})).result(5)
     b.see(3)
@@ -179,7 +179,7 @@ def test_only_the_worker_thread_touches_the_stream(bench):
     b = bench()
     b.see(1, 2)
     _, got = b.ask()
-    b.worker.narrate()
+    b.narrate()
     b.worker.reset('test').result(5)
     assert until(lambda: got)
     assert len(b.stream.threads) == 1 and threading.get_ident() not in b.stream.threads
@@ -188,17 +188,17 @@ def test_only_the_worker_thread_touches_the_stream(bench):
 def test_refused_frames_are_counted_and_change_nothing(bench):
     b = bench()
     b.see(1, FrameInvalid('size', 'empty'), FrameInvalid('size', 'empty'), 2)
-    counts = b.worker.slot.counts()
-    assert (counts.received, counts.seen, counts.refused) == (4, 2, 2)
-    assert b.stream.stamps == [1, 2] and len(b.notes.refusals) == 2
+    counts = b.session.slot.counts()
+    assert (counts.received, counts.processed, counts.invalid) == (4, 2, 2)
+    assert b.stream.stamps == [1, 2] and len(b.notes.invalids) == 2
 
 
 def test_a_late_frame_is_refused_and_a_looped_bag_begins_anew(bench):
     b = bench()
     b.see(10 * SECOND, 11 * SECOND, 11 * SECOND - 40_000_000)
-    assert b.worker.slot.counts().refused == 1 and b.stream.stamps == [10 * SECOND, 11 * SECOND]
+    assert b.session.slot.counts().invalid == 1 and b.stream.stamps == [10 * SECOND, 11 * SECOND]
     b.see(1 * SECOND)
     assert b.stream.stamps == [1 * SECOND]
     assert 'back' in b.notes.resets[0]
-    counts = b.worker.slot.counts()
-    assert (counts.received, counts.seen, counts.dropped, counts.refused) == (1, 1, 0, 0)
+    counts = b.session.slot.counts()
+    assert (counts.received, counts.processed, counts.dropped, counts.invalid) == (1, 1, 0, 0)

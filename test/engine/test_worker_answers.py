@@ -9,6 +9,7 @@ from fake_stream import until
 from stc_ros.engine.errors import out_of_memory
 from stc_ros.engine.events import EventSink
 from stc_ros.engine.questions import Error
+from stc_ros.engine.scheduler import Engine
 from stc_ros.engine.worker import Worker
 from stc_ros.settings import Settings
 
@@ -17,7 +18,7 @@ SECOND = 1_000_000_000
 
 def test_answer_says_what_it_rests_on(bench):
     b = bench(words=3, token_s=0.01)
-    b.worker.session.clock = lambda: 5 * SECOND
+    b.session.clock = lambda: 5 * SECOND
     b.see(1 * SECOND, 2 * SECOND)
     pieces = []
     _, got = b.ask(on_piece=lambda piece, tokens: pieces.append((piece, tokens)))
@@ -83,7 +84,7 @@ def test_out_of_memory_at_a_frame_costs_one_answer_and_a_visible_reset(bench):
     _, second = b.ask(length=1)
     assert until(lambda: 'piece' in b.stream.names())
     b.stream.faults['see'] = [MemoryError('no memory')]
-    b.worker.put(2)
+    b.put(2)
     assert until(lambda: first)
     assert first[0].error is Error.OUT_OF_MEMORY and b.notes.resets
     b.see(3)
@@ -100,10 +101,10 @@ def test_no_fault_at_any_step_hangs_or_ends_the_worker(bench, step):
         b.notes.faults = [RuntimeError('publishing broke')]
     elif step != 'decode':
         b.stream.faults[step] = [RuntimeError(f'{step} broke')]
-    b.worker.put(RuntimeError('decoding broke') if step == 'decode' else 2)
+    b.put(RuntimeError('decoding broke') if step == 'decode' else 2)
     _, got = b.ask()
     assert until(lambda: got)
-    assert until(lambda: b.worker.session.failures == 1)
+    assert until(lambda: b.session.failures == 1)
     b.see(3)
     _, got = b.ask()
     assert until(lambda: got) and got[0].error is Error.NONE
@@ -129,8 +130,9 @@ def test_beyond_the_bound_a_question_is_refused_at_once(bench):
     b = bench()
     b.see(1)
     release = b.hold()
-    asked = [b.ask(limit=3)[1] for _ in range(5)]
-    assert [got[0].error for got in asked if got] == [Error.BUSY] * 2 and b.worker.waiting == 3
+    b.session.settings |= {'query.max_queue': 3}
+    asked = [b.ask()[1] for _ in range(5)]
+    assert [got[0].error for got in asked if got] == [Error.BUSY] * 2 and b.engine.waiting == 3
     release.set()
     assert until(lambda: all(asked))
     assert [got[0].error for got in asked[:3]] == [Error.NONE] * 3
@@ -141,7 +143,7 @@ def test_a_question_that_ended_while_it_waited_is_not_asked(bench):
     b.see(1)
     release = b.hold()
     question, got = b.ask('never asked')
-    b.worker.end(question, Error.TIMEOUT)
+    b.engine.end(question, Error.TIMEOUT)
     _, other = b.ask('asked')
     release.set()
     assert until(lambda: other)
@@ -153,7 +155,7 @@ def test_cancel_stops_between_tokens_and_keeps_what_was_said(bench):
     b.see(1)
     question, got = b.ask()
     assert until(lambda: b.stream.names().count('piece') >= 3)
-    b.worker.end(question, Error.CANCELED)
+    b.engine.end(question, Error.CANCELED)
     assert until(lambda: b.stream.closed == 1)
     assert got[0].error is Error.CANCELED and got[0].answer.startswith('word1 word2 ')
     assert b.stream.names().count('piece') < 500
@@ -167,7 +169,7 @@ def test_a_question_is_replied_to_exactly_once_whoever_ends_it(bench):
     for _ in range(50):
         question, got = b.ask()
         threads = [
-            threading.Thread(target=b.worker.end, args=(question, error)) for error in (Error.TIMEOUT, Error.CANCELED)
+            threading.Thread(target=b.engine.end, args=(question, error)) for error in (Error.TIMEOUT, Error.CANCELED)
         ]
         for thread in threads:
             thread.start()
@@ -176,7 +178,7 @@ def test_a_question_is_replied_to_exactly_once_whoever_ends_it(bench):
         assert until(lambda: got)  # noqa: B023
         time.sleep(0.001)
         assert len(got) == 1
-    assert b.worker.session.tally.answers + b.worker.session.tally.answers_failed == 50
+    assert b.session.tally.answers + b.session.tally.answers_failed == 50
 
 
 def test_stop_replies_to_all_and_to_later_ones_at_once(bench):
@@ -221,7 +223,7 @@ def test_loading_errors_reach_the_one_who_asked_for_it():
     def load(settings):
         raise FileNotFoundError('no such model')
 
-    worker = Worker(load, None, EventSink())
+    worker = Worker(Engine(load, None, None, EventSink()))
     with pytest.raises(FileNotFoundError, match='no such model'):
         worker.load(Settings()).result(5)
     assert worker.alive
