@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix='stc_demo_') as logs:
             error = perform(options, screen, figures, interrupted, Path(logs))
-        screen.line(figures.summary() if figures.newest else 'Ended before a frame was seen.')
+        screen.line(figures.summary() if figures.newest else 'Ended before a frame was processed.')
         if options.json:
             options.json.write_text(json.dumps(figures.as_json(), indent=2) + '\n')
             screen.line(f'figures     {options.json}')
@@ -84,7 +84,7 @@ def perform(options, screen, figures, interrupted, logs: Path) -> str:
         world = World(options.profile, options.seed) if options.source == 'synthetic' else None
         client = Client(figures, screen, GroundTruth(world), options.truth)
         screen.line(
-            f'camera: {options.source}; model: {options.model or "embedded"}\n'
+            f'camera: {options.source}; model: {options.settings["model.name"] or "embedded"}\n'
             f'ask your own from another shell: ROS_DOMAIN_ID={domain} ./dev ask "What is moving?"'
         )
         wait_for_first_frame(options, screen, client, interrupted, camera, node)
@@ -113,11 +113,11 @@ def wait_for_first_frame(options, screen, client, interrupted, camera, node) -> 
             active_at = now
         if active_at is None:
             screen.status(f'loading the model ... {now - began:.0f} s')
-            if not options.model and now - began > LOADING_S:
+            if not options.settings['model.name'] and now - began > LOADING_S:
                 raise DemoError(f'the model was not loaded within {LOADING_S:.0f} s.\n{node.last_words()}')
         elif now - active_at > FIRST_FRAME_S:
             raise DemoError(
-                f'the node watches, but has seen no frame within {FIRST_FRAME_S:.0f} s.\n'
+                f'the node is active, but has processed no frame within {FIRST_FRAME_S:.0f} s.\n'
                 f'camera: {camera.last_words()}\nnode: {node.last_words()}'
             )
 

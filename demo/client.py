@@ -31,7 +31,7 @@ class Client:
         self.fault = ''  # why the node does not work
         self.asked: str | None = None  # the question that waits for its answer
         self._first_stamp: float | None = None
-        self._witness = ground_truth
+        self._ground_truth = ground_truth
         self._node = rclpy.create_node('stc_demo')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
@@ -56,7 +56,7 @@ class Client:
 
     def ask_of_the_world(self) -> None:
         """Ask what the ground_truth wants to know, if anything."""
-        if question := self._witness.question():
+        if question := self._ground_truth.question():
             self.ask(question)
 
     def give_up_asking(self) -> None:
@@ -73,12 +73,12 @@ class Client:
     def _on_stats(self, stats: StreamStats) -> None:
         if self._first_stamp is None:
             self._first_stamp = seconds(stats.header.stamp)
-            self._witness.begin(nanoseconds(stats.header.stamp))
+            self._ground_truth.begin(nanoseconds(stats.header.stamp))
         self.figures.saw(stats)
 
     def _on_narration(self, narration: Narration) -> None:
         stamp = seconds(narration.header.stamp)
-        truth = self._witness.until(nanoseconds(narration.header.stamp))
+        truth = self._ground_truth.until(nanoseconds(narration.header.stamp))
         self.figures.narrated(narration.text, stamp, truth)
         mark = ' (new scene)' if narration.scene_change else ''
         self.screen.line(f'[{stamp - (self._first_stamp or stamp):6.1f} s]{mark} {narration.text}')
@@ -86,13 +86,13 @@ class Client:
             self.screen.line(f'      truth {truth}')
 
     def _on_truth(self, truth: Narration) -> None:
-        self._witness.saw(nanoseconds(truth.header.stamp), truth.text, truth.frames)
+        self._ground_truth.saw(nanoseconds(truth.header.stamp), truth.text, truth.frames)
 
     def _on_answer(self, done) -> None:
         if self.asked is None:
             return
         reply = done.result()
-        truth = self._witness.answer(self.asked, nanoseconds(reply.last_stamp))
+        truth = self._ground_truth.answer(self.asked, nanoseconds(reply.last_stamp))
         if reply.error_code == Ask.Response.NONE:
             self.screen.line(f'  > {reply.answer.strip()}   ({speed(reply)})')
         else:

@@ -1,4 +1,4 @@
-"""The demo's figures: collected frame by frame, told as a status line, a summary, or JSON. Knows nothing of ROS."""
+"""The demo's figures: collected frame by frame, shown as a status line, a summary, or JSON. Knows nothing of ROS."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class Figures:
     narrations: list[dict] = field(default_factory=list)
     answers: list[dict] = field(default_factory=list)
     newest: object = None
-    tokens: int = 0
+    patches: int = 0
     recomputed: int = 0
     visual_tokens: int = 0
     kept: int = 0
     similarity: array = field(default_factory=lambda: array('f'))  # of what each frame reused, where it is measured
     ms: dict[str, array] = field(default_factory=lambda: {stage: array('f') for stage in STAGES})
-    told: int = 0  # frames that the status line has told about
+    told: int = 0  # frames that the status line has shown
     score: Score = field(default_factory=Score)  # of the narrations whose truth is known
 
     def saw(self, stats) -> None:
         self.newest = stats
-        self.tokens += stats.tokens
+        self.patches += stats.patches
         self.recomputed += stats.patches_recomputed
         self.visual_tokens += stats.visual_tokens
         self.kept += stats.visual_tokens_kept
@@ -69,7 +69,7 @@ class Figures:
             'narrations': self.narrations,
             'score': asdict(self.score),
             'answers': self.answers,
-            'recomputed_share': share(self.recomputed, self.tokens),
+            'recomputed_share': share(self.recomputed, self.patches),
             'reused_similarity': float(np.mean(self.similarity)) if self.similarity else None,
             'kept_share': share(self.kept, self.visual_tokens),
             'ms': {
@@ -86,18 +86,18 @@ class Figures:
         stages = ' '.join(f'{stage} {np.mean(values[new:] or values[-1:]):.1f}' for stage, values in self.ms.items())
         return (
             f'{seen.processing_rate:.1f} frames/s of {seen.input_rate:.1f} | '
-            f'recomputed {share(seen.patches_recomputed, seen.tokens):.0%} | '
+            f'recomputed {share(seen.patches_recomputed, seen.patches):.0%} | '
             f'kept {share(seen.visual_tokens_kept, seen.visual_tokens):.0%} | ms: {stages} | '
-            f'seen {seen.frames_processed}, dropped {seen.frames_dropped} | memory {seen.memory_tokens} tokens'
+            f'processed {seen.frames_processed}, dropped {seen.frames_dropped} | memory {seen.memory_tokens} tokens'
         )
 
     def summary(self) -> str:
         all_of_it = self.as_json()
         failed = sum(a['error_code'] != 0 for a in self.answers)
         lines = [
-            f'frames      {all_of_it["frames_received"]} received, {all_of_it["frames_processed"]} seen, '
+            f'frames      {all_of_it["frames_received"]} received, {all_of_it["frames_processed"]} processed, '
             f'{all_of_it["frames_dropped"]} dropped',
-            f'recomputed  {all_of_it["recomputed_share"]:.1%} of the vision tokens',
+            f'recomputed  {all_of_it["recomputed_share"]:.1%} of the patches',
             *self._similarity(),
             f'kept        {all_of_it["kept_share"]:.1%} of the visual tokens',
             f'words       {len(self.narrations)} narrations, {len(self.answers) - failed} answers'

@@ -6,25 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
-from stc_ros import settings as settings_module
-from stc_ros.settings import KNOBS, SettingError, add_arguments, from_arguments
+from stc_ros.models import EMBEDDED
+from stc_ros.settings import SettingError, Settings
+from stc_ros.settings_export import add_arguments, from_arguments
 from stc_ros.synthetic import PROFILES
 
 REAL_MODEL = 'llava-hf/llava-onevision-qwen2-0.5b-ov-hf'
-KNOBS_OF_THE_DEMO = (
-    'model',
-    'device',
-    'dtype',
-    'cacher',
-    'cache_similarity',
-    'pruner',
-    'prune_ratio',
-    'narration_period',
-    'narration_certainty',
-    'image_transport',
-)
 QUESTIONS = ('What do you see?', 'Is anything moving, and where?', 'What has happened so far?')
-EMBEDDED = Path(settings_module.__file__).parent / 'models' / 'tiny'
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -72,10 +60,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar='FILE',
         help='picture of the recomputed patches and kept tokens (default: %(default)s)',
     )
-    add_arguments(parser.add_argument_group('settings of the node'), KNOBS_OF_THE_DEMO)
+    add_arguments(parser.add_argument_group('settings of the node'))
     options = parser.parse_args(arguments)
     try:
-        from_arguments(options)
+        options.settings = from_arguments(options)
     except SettingError as error:
         parser.error(str(error))
     if options.source != 'synthetic' and not Path(options.source).exists():
@@ -107,8 +95,8 @@ def camera_arguments(options: argparse.Namespace) -> list[str]:
 
 
 def node_arguments(options: argparse.Namespace) -> list[str]:
-    given = {name: getattr(options, name) for name in KNOBS_OF_THE_DEMO}
-    return ros_parameters({'autostart': True, **{n: v for n, v in given.items() if v != KNOBS[n].default}})
+    settings: Settings = options.settings
+    return ros_parameters({'autostart': True, **settings.changed()})
 
 
 def ros_parameters(values: dict) -> list[str]:
@@ -120,7 +108,7 @@ def questions(options: argparse.Namespace) -> list[str]:
     """Those given, those that come with the model, or three that fit any; none beside a quiz."""
     if options.ask or options.quiz:
         return options.ask or []
-    about = (Path(options.model) if options.model else EMBEDDED) / 'stc.json'
+    about = (Path(model) if (model := options.settings['model.name']) else EMBEDDED) / 'stc.json'
     if about.is_file():
         return json.loads(about.read_text()).get('questions') or list(QUESTIONS)
     return list(QUESTIONS)
@@ -128,7 +116,7 @@ def questions(options: argparse.Namespace) -> list[str]:
 
 def caution(options: argparse.Namespace) -> str:
     """What to know before judging the words; empty when there is nothing."""
-    if options.source == 'synthetic' or options.model:
+    if options.source == 'synthetic' or options.settings['model.name']:
         return ''
     return (
         'Note: the embedded model knows only its synthetic world; what it says about this video means nothing.\n'

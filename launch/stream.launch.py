@@ -1,27 +1,31 @@
 """Start the node, and a demonstration camera if one is asked for: `ros2 launch stc_ros stream.launch.py --show-args`.
 
-An argument that is not given leaves the value to params_file, and where that is silent to the node's defaults.
+Every parameter of the node is an argument, too. One that is not given leaves the value to params_file, and where that
+is silent to the node's defaults; one that does not exist is an error.
 """
 
+import difflib
 import os
+import sys
 from pathlib import Path
 
+import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 CONFIG = Path(get_package_share_directory('stc_ros')) / 'config'
 PROFILE = 'FASTDDS_DEFAULT_PROFILES_FILE'
+METHODS = ('cacher', 'pruner', 'memory')  # the bare name of a group sets its method
+SHORT = {**{group: f'{group}.method' for group in METHODS}, 'model': 'model.name'}
 
 ARGUMENTS = {  # name: (default, text)
     'namespace': ('', 'Namespace of all nodes, topics and services.'),
     'params_file': (str(CONFIG / 'stream.yaml'), 'Parameters of the node, a YAML file.'),
     'image': ('image', 'Image topic to watch; the demonstration camera publishes there.'),
-    'image_transport': ('', 'raw or compressed (then <image>/compressed is watched).'),
-    'model': ('', 'Hub id or local folder of a model; the embedded model knows only its synthetic world.'),
-    'device': ('', 'auto, cpu, cuda, cuda:1, ...'),
     'use_sim_time': ('false', 'Take the time from /clock.'),
     'autostart': ('true', 'Configure and activate the node at once; false leaves that to a lifecycle manager.'),
     'log_level': ('info', 'debug, info, warn, error or fatal.'),
@@ -31,10 +35,57 @@ ARGUMENTS = {  # name: (default, text)
 }
 
 
+def read_parameters(file: Path) -> dict:
+    """name: (default, text) of every parameter in config/stream.yaml; the text stands in the comment above."""
+    found, groups, text = {}, [], []
+    for line in file.read_text().splitlines()[3:]:
+        depth, line = (len(line) - len(line.lstrip())) // 2 - 2, line.strip()
+        if line.startswith('#'):
+            text.append(line[2:])
+            continue
+        key, _, value = line.partition(':')
+        groups = [*groups[:depth], key]
+        if value:
+            found['.'.join(groups)] = yaml.safe_load(value), ' '.join(text)
+        text = []
+    return found
+
+
 def true(text: str) -> bool:
     if text.lower() not in ('true', 'false'):
         raise ValueError(f'an argument must be true or false, not {text!r}')
     return text.lower() == 'true'
+
+
+def overrides(given: dict) -> dict:
+    """What the launch line says of parameters. Raises `ValueError` for an argument that does not exist."""
+    parameters = read_parameters(CONFIG / 'stream.yaml')
+    values = {}
+    for name, text in given.items():
+        name = SHORT.get(name, name)
+        if name in parameters:
+            kind = type(parameters[name][0])
+            values[name] = ParameterValue(text, value_type=kind)
+        elif of_a_method(name):
+            values[name] = ParameterValue(text, value_type=None)  # as YAML reads it
+        else:
+            known = [*ARGUMENTS, *SHORT, *parameters]
+            close = [k for k in known if k.rsplit('.', 1)[-1] == name] or difflib.get_close_matches(name, known, 3)
+            meant = f'; did you mean {" or ".join(close)}?' if close else ''
+            raise ValueError(f'there is no argument {name!r}{meant} (--show-args lists all)')
+    return values
+
+
+def of_a_method(name: str) -> bool:
+    """Whether it is a parameter of a method that is not the default: pruner.stc.history_frames, say."""
+    if name.split('.')[0] not in METHODS or name.count('.') < 2:
+        return False
+    try:
+        from stc_ros.parameters import parameters
+
+        return name in parameters()
+    except ImportError:  # launch may run in another Python than the node, which then says what is wrong
+        return True
 
 
 def start_nodes(context):
@@ -48,7 +99,14 @@ def start_nodes(context):
         'ros_arguments': ['--log-level', given['log_level']],
     }
     sim_time = {'use_sim_time': true(given['use_sim_time'])}
-    overrides = {name: given[name] for name in ('image_transport', 'model', 'device') if given[name]}
+    lines = context.launch_configurations
+    if any(
+        word.endswith(Path(__file__).name) for word in sys.argv
+    ):  # else another launch file's arguments are there, too
+        more = {name: text for name, text in lines.items() if name not in ARGUMENTS and text != ''}
+    else:
+        known = [*read_parameters(CONFIG / 'stream.yaml'), *SHORT]
+        more = {name: text for name, text in lines.items() if text != '' and (name in known or of_a_method(name))}
     nodes = [
         Node(
             executable='stream',
@@ -56,7 +114,7 @@ def start_nodes(context):
             respawn=true(given['respawn']),
             respawn_delay=2.0,
             **common,
-            parameters=[given['params_file'], {**sim_time, **overrides, 'autostart': true(given['autostart'])}],
+            parameters=[given['params_file'], {**sim_time, 'autostart': true(given['autostart']), **overrides(more)}],
         )
     ]
     if true(given['camera']):
@@ -74,4 +132,8 @@ def generate_launch_description():
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*profile, *arguments, OpaqueFunction(function=start_nodes)])
+    parameters = [
+        DeclareLaunchArgument(name, default_value='', description=f'Parameter. {text}')
+        for name, (_, text) in read_parameters(CONFIG / 'stream.yaml').items()
+    ]
+    return LaunchDescription([*profile, *arguments, *parameters, OpaqueFunction(function=start_nodes)])

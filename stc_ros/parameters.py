@@ -245,18 +245,13 @@ def parameters() -> dict[str, ParameterSpec]:
 
 def in_use(settings: Settings) -> dict[str, ParameterSpec]:
     """Those of `parameters` that have a say: without the parameters of methods that were not chosen."""
-    return {name: spec for name, spec in parameters().items() if method_of(name) in ('', chosen(settings, name))}
+    return {name: spec for name, spec in parameters().items() if _has_a_say(name, settings)}
 
 
-def method_of(name: str) -> str:
-    """`stc` of `pruner.stc.history_frames`; empty for a parameter that belongs to no method."""
-    kind, _, rest = name.partition('.')
-    return rest.partition('.')[0] if kind in METHODS and '.' in rest else ''
-
-
-def chosen(settings: Settings, name: str) -> str:
-    """The method in use of the kind that the parameter `name` belongs to."""
-    return settings[f'{name.partition(".")[0]}.method']
+def _has_a_say(name: str, settings: Settings) -> bool:
+    """`pruner.stc.history_frames`, say, only while pruner.method is stc."""
+    kind, *method, _ = name.split('.') if '.' in name else ('', name)
+    return kind not in METHODS or not method or settings[f'{kind}.method'] == method[0]
 
 
 if __name__ == '__main__':

@@ -46,9 +46,13 @@ class Robot:
 
     def __init__(self, ros, load=toy_stream, cli=(), **parameters):
         self.ros = ros
-        overrides = [Parameter(name, value=value) for name, value in ({'memory_tokens': 90} | parameters).items()]
+        overrides = [Parameter(name, value=value) for name, value in ({'memory.max_tokens': 90} | parameters).items()]
         self.node = StreamNode(
-            load, context=ros.context, parameter_overrides=overrides, cli_args=['--ros-args', *cli] if cli else None
+            lambda settings: None,
+            lambda model, settings: load(settings),
+            context=ros.context,
+            parameter_overrides=overrides,
+            cli_args=['--ros-args', *cli] if cli else None,
         )
         self.executor = SingleThreadedExecutor(context=ros.context)
         self.executor.add_node(self.node)
@@ -91,7 +95,7 @@ class Robot:
     def watch(self):
         """Become active, film, and wait until frames are seen."""
         self.film().until_active()
-        assert self.ros.spin_until(lambda: self.node.worker.slot.counts().seen > 0), 'no frame was seen'
+        assert self.ros.spin_until(lambda: self.node.session.slot.counts().processed > 0), 'no frame was seen'
         return self
 
     def listen(self, kind, topic, qos=10):

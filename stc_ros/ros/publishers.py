@@ -12,9 +12,10 @@ from stc_ros.engine.errors import describe
 from stc_ros.engine.events import EventSink, FrameProcessed, NarrationSpan
 from stc_ros.engine.questions import Reply
 from stc_ros.engine.session import Session
+from stc_ros.io import overlay
 from stc_ros.io.image_messages import FrameInvalid
 from stc_ros.msg import Narration, StreamStats
-from stc_ros.ros import messages, overlay
+from stc_ros.ros import messages
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 

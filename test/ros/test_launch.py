@@ -5,30 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
-import yaml
 from conftest import ROOT
 
-from stc_ros.settings import KNOBS
-from stc_ros.settings_export import to_yaml
+from stc_ros.parameters import in_use, parameters
+from stc_ros.settings import Settings
 
 FILE = ROOT / 'launch' / 'stream.launch.py'
-WHAT_TO_SET = {
-    'namespace',
-    'params_file',
-    'image',
-    'image_transport',
-    'model',
-    'device',
-    'use_sim_time',
-    'autostart',
-    'log_level',
-    'respawn',
-    'camera',
-    'camera_source',
-}
 
 
 class Recorded:
@@ -40,14 +25,14 @@ class Recorded:
 
 class Configuration(Recorded):
     def perform(self, context):
-        return context[self.positional[0]]
+        return context.launch_configurations[self.positional[0]]
 
 
 @pytest.fixture
 def launch_file(monkeypatch):
     """The launch file as a module, on stand-ins for the launch packages, which PyPI does not have."""
     modules = {
-        'ament_index_python.packages': {'get_package_share_directory': lambda name: '/share/' + name},
+        'ament_index_python.packages': {'get_package_share_directory': lambda name: str(ROOT)},
         'launch': {'LaunchDescription': list},
         'launch.actions': {
             name: type(name, (Recorded,), {})
@@ -56,6 +41,7 @@ def launch_file(monkeypatch):
         'launch.substitutions': {'LaunchConfiguration': Configuration},
         'launch_ros': {},
         'launch_ros.actions': {'Node': type('Node', (Recorded,), {})},
+        'launch_ros.parameter_descriptions': {'ParameterValue': lambda value, value_type: (value, value_type)},
     }
     for name, content in modules.items():
         module = ModuleType(name)
@@ -68,35 +54,44 @@ def launch_file(monkeypatch):
 
 
 @pytest.fixture
-def start(launch_file):
-    """`start(model='x')` gives the nodes that are started with these arguments."""
+def start(launch_file, monkeypatch):
+    """`start(image='x')` gives the nodes that are started with these arguments."""
     declared = {
         a.positional[0]: a.named['default_value']
         for a in launch_file.generate_launch_description()
         if type(a).__name__ == 'DeclareLaunchArgument'
     }
-    return lambda **given: launch_file.start_nodes({**declared, **given})
+    monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', 'stc_ros', 'stream.launch.py'])
+
+    def start(given=None, **more):
+        return launch_file.start_nodes(SimpleNamespace(launch_configurations={**declared, **(given or {}), **more}))
+
+    return start
 
 
 def test_every_argument_is_declared_with_a_text(launch_file):
     arguments = [a for a in launch_file.generate_launch_description() if type(a).__name__ == 'DeclareLaunchArgument']
-    assert {a.positional[0] for a in arguments} == WHAT_TO_SET
-    assert all(a.named['description'].endswith('.') for a in arguments)
+    names = [a.positional[0] for a in arguments]
+    assert len(set(names)) == len(names) and {'image', 'namespace', 'camera', 'autostart'} < set(names)
+    assert set(in_use(Settings())) < set(names)
+    for argument in arguments:
+        assert len(argument.named['description']) > 10, argument.positional
+    about = next(a.named['description'] for a in arguments if a.positional[0] == 'prune_ratio')
+    assert parameters()['prune_ratio'].text in about
 
 
 def test_what_is_not_given_is_left_to_the_parameters_file(start):
     (node,) = start()
     file, overrides = node.named['parameters']
-    assert file == '/share/stc_ros/config/stream.yaml'
+    assert file == str(ROOT / 'config' / 'stream.yaml')
     assert overrides == {'use_sim_time': False, 'autostart': True}
     assert node.named['executable'] == 'stream' and node.named['respawn'] is False
 
 
 def test_what_is_given_overrides_the_parameters_file(start):
     (node,) = start(
-        model='some/model',
-        device='cuda:1',
-        image_transport='compressed',
+        {'model': 'some/model', 'model.device': 'cuda:1', 'input.transport': 'compressed', 'cacher': 'off'},
+        prune_ratio='1',
         use_sim_time='True',
         autostart='false',
         respawn='true',
@@ -110,15 +105,39 @@ def test_what_is_given_overrides_the_parameters_file(start):
         {
             'use_sim_time': True,
             'autostart': False,
-            'model': 'some/model',
-            'device': 'cuda:1',
-            'image_transport': 'compressed',
+            'model.name': ('some/model', str),
+            'model.device': ('cuda:1', str),
+            'input.transport': ('compressed', str),
+            'cacher.method': ('off', str),
+            'prune_ratio': ('1', float),
         },
     ]
     assert node.named['respawn'] is True
     assert node.named['namespace'] == 'robot1'
     assert node.named['remappings'] == [('image', '/front/image_raw')]
-    assert node.named['ros_arguments'] == ['--log-level', 'debug']
+
+
+def test_the_parameters_of_any_method_can_be_given(start):
+    (node,) = start({'pruner': 'stc', 'pruner.stc.history_frames': '4'})
+    assert node.named['parameters'][1]['pruner.stc.history_frames'] == ('4', None)
+
+
+@pytest.mark.parametrize(
+    ('name', 'meant'),
+    [('overlap', 'expert.overlap'), ('prune_ration', 'prune_ratio'), ('cacher.metod', 'cacher.method'), ('xyz', '')],
+)
+def test_an_argument_that_does_not_exist_is_an_error(start, name, meant):
+    with pytest.raises(ValueError, match=f"no argument '{name}'.*{meant}"):
+        start({name: 'true'})
+    with pytest.raises(ValueError, match='pruner.stc.nonsense'):
+        start({'pruner.stc.nonsense': '4'})
+
+
+def test_the_arguments_of_a_launch_file_that_includes_this_one_are_its_own(start, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', 'robot', 'bringup.launch.py'])
+    (node,) = start({'robot_name': 'spot', 'prune_ratio': '0.5'})
+    assert node.named['parameters'][1]['prune_ratio'] == ('0.5', float)
+    assert 'robot_name' not in node.named['parameters'][1]
 
 
 def test_the_camera_publishes_where_the_node_listens(start):
@@ -142,15 +161,8 @@ def test_the_large_image_profile_is_set_unless_there_is_one(launch_file, monkeyp
     set_by_launch = [
         a.positional for a in launch_file.generate_launch_description() if type(a).__name__ == 'SetEnvironmentVariable'
     ]
-    profile = ('FASTDDS_DEFAULT_PROFILES_FILE', '/share/stc_ros/config/fastdds.xml')
+    profile = ('FASTDDS_DEFAULT_PROFILES_FILE', str(ROOT / 'config' / 'fastdds.xml'))
     assert set_by_launch == ([] if already else [profile])
-
-
-def test_stream_yaml_is_what_the_settings_say():
-    text = (ROOT / 'config' / 'stream.yaml').read_text()
-    assert text == to_yaml(), 'regenerate: ./dev run python -m stc_ros.settings --yaml > config/stream.yaml'
-    parameters = yaml.safe_load(text)['/**']['ros__parameters']
-    assert parameters == {knob.name: knob.default for knob in KNOBS.values()}
 
 
 @pytest.mark.skipif(not importlib.util.find_spec('launch_ros'), reason='launch_ros is not on PyPI: source a ROS 2')

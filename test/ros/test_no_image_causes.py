@@ -30,8 +30,8 @@ def test_silence_nobody_publishes(robot, ros):
 
 
 def test_silence_other_transport(robot, ros):
-    r = robot(image_transport='compressed').until_active()
-    assert 'set image_transport to raw' in silence(r, ros, '/image/compressed')
+    r = robot(**{'input.transport': 'compressed'}).until_active()
+    assert 'set input.transport to raw' in silence(r, ros, '/image/compressed')
 
 
 def test_silence_incompatible_qos(robot, ros):

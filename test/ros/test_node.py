@@ -17,7 +17,7 @@ from stc_ros.srv import Ask
 
 
 def test_statistics_of_every_frame_carry_its_header_and_add_up(robot, ros):
-    r = robot(pruner='stc')
+    r = robot(**{'pruner.method': 'stc'})
     stats = r.listen(StreamStats, 'stc_stream/stats', 50)
     r.watch()
     assert ros.spin_until(lambda: len(stats) >= 10)
@@ -27,7 +27,7 @@ def test_statistics_of_every_frame_carry_its_header_and_add_up(robot, ros):
     newest = stats[-1]
     assert newest.header.frame_id == 'camera'
     assert newest.frames_received - (newest.frames_processed + newest.frames_dropped + newest.frames_invalid) in (0, 1)
-    assert (newest.tokens, newest.visual_tokens, newest.visual_tokens_kept) == (
+    assert (newest.patches, newest.visual_tokens, newest.visual_tokens_kept) == (
         36,
         9,
         3,
@@ -39,11 +39,11 @@ def test_statistics_of_every_frame_carry_its_header_and_add_up(robot, ros):
 
 
 def test_settings_show_within_two_frames(robot, ros):
-    r = robot(pruner='stc', cacher='similarity')
+    r = robot(**{'pruner.method': 'stc', 'cacher.method': 'threshold'})
     stats = r.listen(StreamStats, 'stc_stream/stats', 50)
     r.watch()
     assert r.set(prune_ratio=0.0, cache_similarity=1.0)['prune_ratio'].successful
-    before = r.node.worker.slot.counts().seen
+    before = r.node.session.slot.counts().processed
     assert ros.spin_until(lambda: stats and stats[-1].frames_processed >= before + 2)
     after = [s for s in stats if s.frames_processed >= before + 2][0]
     assert after.visual_tokens_kept == 9 and after.prune_ratio == 0.0
@@ -51,7 +51,7 @@ def test_settings_show_within_two_frames(robot, ros):
 
 
 def test_prefill_may_overlap_the_next_frame(robot, ros):
-    r = robot(overlap=True, pruner='stc')
+    r = robot(**{'expert.overlap': True, 'pruner.method': 'stc'})
     stats = r.listen(StreamStats, 'stc_stream/stats', 50)
     r.watch()
     assert ros.spin_until(lambda: len(stats) >= 8)
@@ -67,9 +67,9 @@ def test_inactive_node_says_so_and_works_again(robot, ros):
     assert r.transition('deactivate')
     reply = r.ask()
     assert reply.error_code == Ask.Response.INACTIVE and 'activate' in reply.error_msg
-    received = r.node.worker.slot.counts().received
+    received = r.node.session.slot.counts().received
     wait(ros, 0.3)
-    assert r.node.worker.slot.counts().received == received
+    assert r.node.session.slot.counts().received == received
     assert r.transition('activate')
     for _ in range(50):  # the counts of before stand until the worker has begun anew
         reply = r.ask()
@@ -125,7 +125,7 @@ def jpeg(image):
 
 
 def test_compressed_images_on_the_topic_beside_the_remapped_one(robot, ros):
-    r = robot(cli=['-r', 'image:=/cam/image_raw'], image_transport='compressed').until_active()
+    r = robot(cli=['-r', 'image:=/cam/image_raw'], **{'input.transport': 'compressed'}).until_active()
     camera = ros.node.create_publisher(CompressedImage, '/cam/image_raw/compressed', 1)
     stats = r.listen(StreamStats, 'stc_stream/stats')
 
@@ -145,11 +145,11 @@ def test_bad_images_are_counted_and_the_node_goes_on(robot, ros):
     camera = ros.node.create_publisher(Image, 'image', 10)
     assert ros.spin_until(camera.get_subscription_count)
     image = np.zeros((24, 32, 3), np.uint8)
-    counts = r.node.worker.slot.counts
+    counts = r.node.session.slot.counts
     bad = [{'encoding': '32FC1'}, {'encoding': '32FC1'}, {'step': 7}, {'height': 0}, {'data': b''}]
     for number, changes in enumerate(bad, 1):
         camera.publish(picture(image, ros.node.get_clock().now().to_msg(), **changes))
-        assert ros.spin_until(lambda: counts().refused == number), changes  # noqa: B023
+        assert ros.spin_until(lambda: counts().invalid == number), changes  # noqa: B023
     camera.publish(picture(image, ros.node.get_clock().now().to_msg()))
     assert ros.spin_until(lambda: stats)
     assert (stats[0].frames_received, stats[0].frames_invalid, stats[0].frames_processed) == (6, 5, 1)
@@ -160,18 +160,18 @@ def test_a_camera_that_turns_bad_later_is_an_error_too(robot, ros):
     health = r.listen(DiagnosticArray, '/diagnostics')
     camera = ros.node.create_publisher(Image, 'image', 10)
     assert ros.spin_until(camera.get_subscription_count)
-    image, counts = np.zeros((24, 32, 3), np.uint8), r.node.worker.slot.counts
+    image, counts = np.zeros((24, 32, 3), np.uint8), r.node.session.slot.counts
 
     def send(**changes):
-        done = counts().seen + counts().refused
+        done = counts().processed + counts().invalid
         camera.publish(picture(image, ros.node.get_clock().now().to_msg(), **changes))
-        assert ros.spin_until(lambda: counts().seen + counts().refused > done)
+        assert ros.spin_until(lambda: counts().processed + counts().invalid > done)
 
     send()
     for _ in range(10):
         send(encoding='16UC1')
     assert ros.spin_until(lambda: health and health[-1].status[0].level == b'\x02')
-    assert 'the last 10 frames were refused' in health[-1].status[0].message
+    assert 'the last 10 frames were invalid' in health[-1].status[0].message
     send()
     assert ros.spin_until(lambda: health[-1].status[0].level == b'\x00')
 
@@ -182,15 +182,15 @@ def test_drops_are_counted_when_the_model_is_slow(robot, ros):
     r.film(rate=60).until_active()
     assert ros.spin_until(lambda: len(stats) >= 6)
     r.stop_filming()
-    assert ros.spin_until(lambda: not r.node.worker.slot.waits)
+    assert ros.spin_until(lambda: not r.node.session.slot.waits)
     wait(ros, 0.5)
-    counts = r.node.worker.slot.counts()
-    assert counts.dropped > counts.seen
-    assert counts.received == counts.seen + counts.dropped <= r.pictures
+    counts = r.node.session.slot.counts()
+    assert counts.dropped > counts.processed
+    assert counts.received == counts.processed + counts.dropped <= r.pictures
 
 
 def test_overlay_is_drawn_for_those_who_look(robot, ros):
-    r = robot(overlay_rate=20.0).watch()
+    r = robot(**{'overlay.rate': 20.0}).watch()
     wait(ros, 0.3)
     pictures = r.listen(CompressedImage, 'stc_stream/overlay/compressed')
     assert ros.spin_until(lambda: pictures)
@@ -216,12 +216,14 @@ def test_diagnostics_tell_how_it_goes(robot, ros):
     r.watch()
     assert ros.spin_until(
         lambda: (
-            health and 'frames/s' in health[-1].status[0].message and float(values(health[-1].status[0])['seen']) > 5
+            health
+            and 'frames/s' in health[-1].status[0].message
+            and float(values(health[-1].status[0])['processed']) > 5
         )
     )
     camera, model = health[-1].status
     assert camera.name == '/stc_stream: camera' and camera.level == b'\x00' == model.level
-    assert {'dropped', 'refused', 'age of the newest frame [s]'} <= set(values(camera))
+    assert {'dropped', 'invalid', 'age of the newest frame [s]'} <= set(values(camera))
     assert {'recomputed share', 'kept share', 'memory [MiB]', 'questions waiting', 'vision [ms]'} <= set(values(model))
     assert all(v for v in values(camera).values())
 

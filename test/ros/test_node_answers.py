@@ -18,7 +18,7 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def test_narration_comes_by_the_clock_with_the_newest_header(robot, ros):
-    r = robot(narration_period=0.3, scene_change=1.0, max_new_tokens=8)
+    r = robot(**{'narration.period': 0.3, 'input.scene_change': 1.0, 'query.max_new_tokens': 8})
     told = r.listen(Narration, 'stc_stream/narration', LATCHED)
     text = r.listen(String, 'stc_stream/narration_text', LATCHED)
     stats = r.listen(StreamStats, 'stc_stream/stats', 200)
@@ -35,10 +35,10 @@ def test_narration_comes_by_the_clock_with_the_newest_header(robot, ros):
 
 
 def test_nobody_listens_nothing_is_narrated_and_a_late_listener_gets_the_newest(robot, ros):
-    r = robot(narration_period=0.1, max_new_tokens=4)
+    r = robot(**{'narration.period': 0.1, 'query.max_new_tokens': 4})
     r.watch()
     wait(ros, 0.6)
-    assert r.node.worker.session.tally.narrations == 0
+    assert r.node.session.tally.narrations == 0
     told = r.listen(Narration, 'stc_stream/narration', LATCHED)
     assert ros.spin_until(lambda: told)
     r.stop_filming()

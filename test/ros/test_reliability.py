@@ -30,7 +30,7 @@ def fake(robot, **options):
 
 
 def test_sixteen_clients_at_once_get_exactly_one_reply_each(robot, ros):
-    robot(ask_queue=16).watch()
+    robot(**{'query.max_queue': 16}).watch()
     clients = [ros.node.create_client(Ask, 'ask') for _ in range(16)]
     assert ros.spin_until(lambda: all(c.service_is_ready() for c in clients))
     futures = [c.call_async(request(max_new_tokens=4)) for c in clients]
@@ -44,7 +44,7 @@ def test_sixteen_clients_at_once_get_exactly_one_reply_each(robot, ros):
 
 def test_beyond_the_queue_the_answer_is_busy_and_nobody_is_forgotten(robot, ros):
     r = fake(robot, words=30, token_s=0.02)
-    r.set(ask_queue=4)
+    r.set(**{'query.max_queue': 4})
     client = ros.node.create_client(Ask, 'ask', qos_profile=QoSProfile(depth=40))  # or it would lose replies itself
     assert ros.spin_until(client.service_is_ready)
     futures = [client.call_async(request()) for _ in range(40)]
@@ -213,10 +213,10 @@ def test_time_that_jumps_back_begins_anew(robot, ros):
     assert ros.spin_until(lambda: r.node.now() > 101e9)
     r.film()
     assert ros.spin_until(lambda: stats)
-    resets = r.node.worker.session.resets
+    resets = r.node.session.resets
     r.stop_filming()
     now[0] = 10.0
-    assert ros.spin_until(lambda: r.node.worker.session.resets > resets)
+    assert ros.spin_until(lambda: r.node.session.resets > resets)
     assert stream.stamps == [] and r.ask().error_code == Ask.Response.NO_FRAMES
 
 
@@ -227,7 +227,7 @@ def test_a_looped_bag_is_a_fresh_start(robot, ros):
     from robot import picture
     from sensor_msgs.msg import Image
 
-    r = robot(max_rate=0.0).until_active()
+    r = robot(**{'input.max_rate': 0.0}).until_active()
     stats = r.listen(StreamStats, 'stc_stream/stats', 50)
     camera = ros.node.create_publisher(Image, 'image', 10)
     assert ros.spin_until(camera.get_subscription_count)

@@ -11,8 +11,9 @@ import sys
 import numpy as np
 from stc_ros.models import load_model
 from stc_ros.settings import Settings
-from stc_ros.stream import Stream
-stream = Stream(load_model(Settings(device='cpu')), Settings(device='cpu'))
+from stc_ros.stream import open_stream
+settings = Settings({'model.device': 'cpu'})
+stream = open_stream(load_model(settings), settings)
 stream.warm_up()
 stream.see(np.zeros((64, 64, 3), np.uint8), 1)
 assert ''.join(stream.ask('what is moving ?'))
