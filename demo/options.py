@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 from stc_ros.models import EMBEDDED
-from stc_ros.settings import SettingError, Settings
+from stc_ros.parameter_spec import SettingError
+from stc_ros.settings import Settings
 from stc_ros.settings_export import add_arguments, from_arguments
 from stc_ros.synthetic import PROFILES
 

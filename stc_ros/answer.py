@@ -52,8 +52,8 @@ class Answer(Iterator[str]):
 
     The question runs through the model at once, in one pass with what waits in the memory. newest: given how many
     positions there are for it, the newest frame's tokens, [1, n, D], that are read in place of those that the memory
-    keeps (see `QueryContext`), or None. `close()` ends it early. Raises `QuestionError` at once, `ModelFailure` while it is
-    read.
+    keeps (see `Memory.open`), or None. `close()` ends it early. Raises `QuestionError` at once, `ModelFailure` while it
+    is read.
     """
 
     def __init__(

@@ -18,13 +18,13 @@ class BackgroundStream:
     def __init__(self, device: torch.device):
         self._device = device
         self._side = torch.cuda.Stream(device) if device.type == 'cuda' else None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix='stc lane')
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix='stc prefill')
         self._running: tuple[Future, Callable[[], Any] | None] | None = None
 
     def put(self, work: Callable[[], Any]) -> None:
         """Begin `work`. Settle first what was put in before; raises RuntimeError otherwise."""
         if self._running:
-            raise RuntimeError('the lane is not empty: settle it first')
+            raise RuntimeError('something is under way: settle it first')
         if self._side:
             self._side.wait_stream(torch.cuda.current_stream(self._device))
         self._running = self._thread.submit(self._run, work), self._side and work  # else a circle with its owner

@@ -9,10 +9,12 @@ Where values are given (not where they are read) the bare name of a group stands
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from stc_ros.parameter_spec import ParameterSpec, param, specs
 from stc_ros.registry import Registry
-from stc_ros.settings import ParameterSpec, Settings, param, specs
 
 cachers = Registry('cacher', 'stc_ros.vision.cachers')
 pruners = Registry('pruner', 'stc_ros.pruning')
@@ -243,12 +245,12 @@ def parameters() -> dict[str, ParameterSpec]:
     return dict(sorted(found.items(), key=lambda item: groups.index(item[0].rpartition('.')[0].split('.')[0])))
 
 
-def in_use(settings: Settings) -> dict[str, ParameterSpec]:
+def in_use(settings: Mapping[str, Any]) -> dict[str, ParameterSpec]:
     """Those of `parameters` that have a say: without the parameters of methods that were not chosen."""
     return {name: spec for name, spec in parameters().items() if _has_a_say(name, settings)}
 
 
-def _has_a_say(name: str, settings: Settings) -> bool:
+def _has_a_say(name: str, settings: Mapping[str, Any]) -> bool:
     """`pruner.stc.history_frames`, say, only while pruner.method is stc."""
     kind, *method, _ = name.split('.') if '.' in name else ('', name)
     return kind not in METHODS or not method or settings[f'{kind}.method'] == method[0]

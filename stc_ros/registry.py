@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
-from stc_ros.settings import ParameterSpec, SettingError, nearest, specs
+from stc_ros.parameter_spec import ParameterSpec, SettingError, nearest, specs
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
+from stc_ros.parameter_spec import ParameterSpec
 from stc_ros.parameters import METHODS, SHORT, in_use, parameters
-from stc_ros.settings import ParameterSpec, Settings
+from stc_ros.settings import Settings
 
 HEADER = """\
 # Parameters of the stc_stream node. Generated: ./dev run python -m stc_ros.parameters --yaml > config/stream.yaml
@@ -18,6 +19,7 @@ HEADER = """\
   ros__parameters:
 """
 WIDTH = 110
+METAVAR = {float: 'X', int: 'N', str: 'TEXT', bool: 'BOOL'}
 
 
 def to_yaml() -> str:
@@ -52,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser, names=None) -> None:
     """Add an option for each of `names` (all, by default): --prune-ratio, --cacher.method, ..."""
     for name in names or parameters():
         spec = parameters()[name]
-        kind: dict = {'type': spec.type}
+        kind: dict = {'type': spec.type, 'metavar': METAVAR[spec.type]}
         if spec.type is bool:
             kind = {'type': _boolean, 'metavar': '{true,false}'}
         elif spec.choices:

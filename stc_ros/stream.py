@@ -21,10 +21,11 @@ from stc_ros.background_stream import BackgroundStream
 from stc_ros.io.picture import Picture
 from stc_ros.memory.base import Limits, Memory
 from stc_ros.models.base import VideoModel
+from stc_ros.parameter_spec import SettingError
 from stc_ros.parameters import MemoryParameters, StreamParameters, cachers, memories, pruners
 from stc_ros.pruning.base import Pruner, Selection
 from stc_ros.report import FrameReport, StreamStats
-from stc_ros.settings import SettingError, Settings
+from stc_ros.settings import Settings
 from stc_ros.timing import Stopwatch
 from stc_ros.vision.cachers.base import Cacher, most_bytes
 from stc_ros.vision.encode import FrameFeatures, encode_frame

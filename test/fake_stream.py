@@ -9,8 +9,8 @@ import numpy as np
 from stc_ros.answer import AnswerReport, NothingSeen, QuestionError
 from stc_ros.io.picture import Picture
 from stc_ros.models.narration_style import NarrationStyle
-from stc_ros.settings import Settings
 from stc_ros.report import FrameReport
+from stc_ros.settings import Settings
 
 
 class FakeStream:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stc_ros.parameter_spec import MEANS_NONE, SettingError
 from stc_ros.parameters import METHODS, SHORT, cachers, in_use, parameters, pruners
-from stc_ros.settings import MEANS_NONE, SettingError, Settings
+from stc_ros.settings import Settings
 from stc_ros.settings_export import add_arguments, from_arguments, to_arguments, to_markdown, to_yaml
 
 ROOT = Path(__file__).parent.parent

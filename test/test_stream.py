@@ -10,7 +10,8 @@ from worlds import moving_square
 
 from stc_ros.memory.query_context import QueryContext
 from stc_ros.models.random import SIZES, WORDS, random_model, random_weights
-from stc_ros.settings import SettingError, Settings
+from stc_ros.parameter_spec import SettingError
+from stc_ros.settings import Settings
 from stc_ros.stream import NothingSeen, QuestionError, open_stream
 
 PLAIN = Settings({'cacher.method': 'none', 'pruner.method': 'none'})

@@ -1,4 +1,4 @@
-"""A tower of toy size whose tokens really look at each other, plain and behind the compact cacher."""
+"""A tower of toy size whose tokens really attend to each other, plain and behind the incremental cacher."""
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ from stc_ros.settings import Settings
 from stc_ros.vision.cachers.incremental import encode_incremental
 from stc_ros.vision.cachers.layerwise import compute
 
-COMPACT = Settings(
+INCREMENTAL = Settings(
     {
         'cacher.method': 'incremental',
         'pruner.method': 'none',
@@ -44,12 +44,16 @@ def plain(model, image):
 
 
 @torch.inference_mode()
+def step(model, state, image, settings, refresh=False):
+    """The incremental cacher on one picture -> its state and the patches recomputed, bool [P]."""
+    similarity, stride = settings['cache_similarity'], settings['cacher.incremental.static_frame_stride']
+    return encode_incremental(model.tower, state, image, lambda: embed(model, image), similarity, stride, refresh)
+
+
 def run(model, images, settings):
     """[(features, patches recomputed)] for each picture."""
     state, out = None, []
     for image in images:
-        state, recomputed = encode_incremental(
-            model.tower, state, image, lambda image=image: embed(model, image), settings
-        )
+        state, recomputed = step(model, state, image, settings)
         out.append((state.features.clone(), recomputed))
     return out

@@ -52,8 +52,8 @@ class Question:
 
     Whoever ends it first - worker, deadline, cancellation, shutdown - calls `end`; later calls change nothing.
     on_reply: called once with the `Reply`, on the thread that ended it. on_piece: called with each piece of the answer
-    and the number of tokens so far, on the engine's thread. camera: whose memory it is asked of; '' is the first. timeout:
-    seconds until it is overdue, or None.
+    and the number of tokens so far, on the engine's thread. camera: whose memory it is asked of; '' is the first.
+    timeout: seconds until it is overdue, or None.
     """
 
     def __init__(

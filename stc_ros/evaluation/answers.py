@@ -15,22 +15,22 @@ from stc_ros.stream import Stream
 
 
 class BatchedQueryContext:
-    """What a recall knows, and behind it several questions that do not see each other."""
+    """What a query context knows, and behind it several questions that do not see each other."""
 
-    def __init__(self, recall: QueryContext):
-        self.decoder = recall.decoder
-        self.position = recall.position
-        self.keys = list(recall.keys[:, :, :, : recall.length])  # by layer, [1, key heads, T, head]
-        self.values = list(recall.values[:, :, :, : recall.length])
-        self.owners = torch.full((recall.length,), -1, device=self.keys[0].device)  # question of each key; -1: all's
-        self.places = torch.zeros_like(self.owners)
+    def __init__(self, context: QueryContext):
+        self.decoder = context.decoder
+        self.position = context.position
+        self.keys = list(context.keys[:, :, :, : context.length])  # by layer, [1, key heads, T, head]
+        self.values = list(context.values[:, :, :, : context.length])
+        self.owners = torch.full((context.length,), -1, device=self.keys[0].device)  # question of each key; -1: all's
+        self.steps = torch.zeros_like(self.owners)
 
-    def run(self, embeddings: torch.Tensor, owners: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """Append `embeddings` [1, t, D] of the questions `owners` [t], each the `places`-th [t] of its question."""
-        self.owners, self.places = torch.cat((self.owners, owners)), torch.cat((self.places, places))
+    def run(self, embeddings: torch.Tensor, owners: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """Append `embeddings` [1, t, D] of the questions `owners` [t], each the `steps`-th [t] of its question."""
+        self.owners, self.steps = torch.cat((self.owners, owners)), torch.cat((self.steps, steps))
         shared = self.owners == -1
-        mask = shared | ((self.owners == owners[:, None]) & (self.places <= places[:, None]))  # [t, T + t]
-        positions = self.position + places
+        mask = shared | ((self.owners == owners[:, None]) & (self.steps <= steps[:, None]))  # [t, T + t]
+        positions = self.position + steps
         cos, sin = self.decoder.rotation(positions)
 
         added = self.decoder.mask(mask, embeddings.dtype)
@@ -50,17 +50,17 @@ def answer_all(stream: Stream, questions: list[str], limit: int) -> list[str]:
         return []
     stream.settle()
     model, device = stream.model, stream.model.device
-    tails = [model.chat.suffix(question.strip()) for question in questions]
-    room = stream.memory.reserve - 1 - max(map(len, tails)) - limit
-    recall = BatchedQueryContext(QueryContext(stream.memory, newest=stream.latest_tokens(room)))
-    lengths = torch.tensor([1 + len(tail) for tail in tails], device=device)
+    suffixes = [model.chat.suffix(question.strip()) for question in questions]
+    room = stream.memory.reserve - 1 - max(map(len, suffixes)) - limit
+    context = BatchedQueryContext(QueryContext(stream.memory, newest=stream.latest_tokens(room)))
+    lengths = torch.tensor([1 + len(suffix) for suffix in suffixes], device=device)
     newline = model.newline[None, None]
-    embeddings = torch.cat([part for tail in tails for part in (newline, model.decoder.embed(tail))], dim=1)
-    owners = torch.repeat_interleave(torch.arange(len(tails), device=device), lengths)
-    places = torch.cat([torch.arange(n, device=device) for n in lengths.tolist()])
-    hidden = recall.run(embeddings, owners, places)[:, lengths.cumsum(0) - 1]  # [1, questions, D]
-    written: list[list[int]] = [[] for _ in tails]
-    alive = list(range(len(tails)))
+    embeddings = torch.cat([part for suffix in suffixes for part in (newline, model.decoder.embed(suffix))], dim=1)
+    owners = torch.repeat_interleave(torch.arange(len(suffixes), device=device), lengths)
+    steps = torch.cat([torch.arange(n, device=device) for n in lengths.tolist()])
+    hidden = context.run(embeddings, owners, steps)[:, lengths.cumsum(0) - 1]  # [1, questions, D]
+    written: list[list[int]] = [[] for _ in suffixes]
+    alive = list(range(len(suffixes)))
     while True:
         tokens = model.decoder.logits(hidden)[0].argmax(-1).tolist()
         said = [(i, token) for i, token in zip(alive, tokens) if token not in model.chat.stops]
@@ -71,5 +71,5 @@ def answer_all(stream: Stream, questions: list[str], limit: int) -> list[str]:
             return [model.chat.decode(ids) for ids in written]
         alive, tokens = [i for i, _ in said], [token for _, token in said]
         owners = torch.tensor(alive, device=device)
-        places = lengths[owners] + torch.tensor([len(written[i]) - 1 for i in alive], device=device)
-        hidden = recall.run(model.decoder.embed(tokens), owners, places)
+        steps = lengths[owners] + torch.tensor([len(written[i]) - 1 for i in alive], device=device)
+        hidden = context.run(model.decoder.embed(tokens), owners, steps)

@@ -68,9 +68,10 @@ class Condition:
     def open(self, model: VideoModel) -> Stream:
         """A fresh stream."""
         stream = open_stream(model, self.settings)
-        if self.choice:
-            stream.pruner = MatchedBudget(stream.pruner, pruners.create(self.choice))
-        return stream
+        if not self.choice:
+            return stream
+        pruner = MatchedBudget(stream.pruner, pruners.create(self.choice))
+        return Stream(model, stream.cacher, pruner, stream.memory, stream.parameters)
 
 
 @dataclass(slots=True)

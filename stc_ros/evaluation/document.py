@@ -24,10 +24,10 @@ Written by `{command}`. {about}
 
 Questions with one right answer about seeded synthetic streams are asked of the plain model, of the model with the
 settings, and under ablations of what compression might destroy. An answer counts when its text is the right
-one, word for word. Narration is scored as it is published, at the middle and at the end of a stream: without what it repeats, and without clauses that the model
-is unsure of (`narration.min_confidence`). Settings are chosen on tuning streams; what they cost is measured on test streams,
-which no setting was chosen on. (The embedded model's card names the one choice in its training that a test figure
-made.)
+one, word for word. Narration is scored as it is published, at the middle of a stream and at its end: without what it
+repeats, without the events that the first narration has reported, and without clauses that the model is unsure of
+(`narration.min_confidence`). Settings are chosen on tuning streams; what they cost is measured on test streams, which
+no setting was chosen on. (The embedded model's card names the one choice in its training that a test figure made.)
 
 ## The settings in question
 
@@ -67,7 +67,7 @@ kept; in `all clauses`, narration leaves out no clause that the model is unsure 
 
 ![accuracy against share recomputed](quality_recomputed.png)
 
-Pruner off. Accuracy is the mean over {swept_types}, on {swept_streams} tuning streams.
+Pruner none. Accuracy is the mean over {swept_types}, on {swept_streams} tuning streams.
 The dotted line is a cacher that recomputes nothing behind the first frame: where it is close to the plain line, caching
 costs nothing because nothing is asked that it could lose.
 
@@ -77,9 +77,10 @@ costs nothing because nothing is asked that it could lose.
 
 ![accuracy against share kept](quality_kept.png)
 
-Cacher off. `paper` and `stc` keep the tokens' original positions; compacted positions renumber them without gaps.
+Cacher none. `stc` and `delta` keep the tokens' original positions; contiguous positions renumber them without gaps.
 `random` and `uniform` choose without looking. The other methods, of images or of video, are measured at one ratio.
-`newest whole`: a question reads all tokens of the newest frame, beside the share kept; in the other rows it does not.
+`full latest frame`: a question reads all tokens of the newest frame, beside the share kept; in the other rows it does
+not.
 
 {kept}
 """

@@ -15,7 +15,8 @@ from stc_ros.synthetic.questions import Question, ask_about
 from stc_ros.synthetic.render import UNIT
 from stc_ros.synthetic.seeds import TEST, TUNE
 
-MOST_SKIPPED = 64  # frames that a stream may have run before we look
+FRAME_NS = 125_000_000  # the worlds run at 8 frames a second
+MOST_SKIPPED = 64  # frames that a stream may have run before it is shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def draw_streams(profile: str, count: int, seed: int, tune: bool = False) -> lis
 
 
 def draw_episode(profile: str, seed: int, plan: Plan) -> Episode:
-    """The case of that seed; the same one every time."""
+    """The episode of that seed; the same one every time."""
     draw = random.Random(f'{profile}/{seed}/questions')
     backdrop = Backdrop(plan.backdrop, EVALUATED) if plan.backdrop else None
     clip = record(profile, seed, plan.frames, plan.size, skip=draw.randrange(MOST_SKIPPED), backdrop=backdrop)

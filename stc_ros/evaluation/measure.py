@@ -1,4 +1,4 @@
-"""Runs conditions over cases and counts right answers."""
+"""Runs conditions over episodes and counts right answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stc_ros.engine.narration_filter import normalise
 from stc_ros.engine.narrator import Narrator
 from stc_ros.evaluation.answers import answer_all
 from stc_ros.evaluation.conditions import Condition
-from stc_ros.evaluation.episodes import Episode, Plan, draw_episode
+from stc_ros.evaluation.episodes import FRAME_NS, Episode, Plan, draw_episode
 from stc_ros.evaluation.remember import remembering
 from stc_ros.models.base import VideoModel
 from stc_ros.parameters import NarrationParameters
@@ -27,7 +27,6 @@ from stc_ros.stream import Stream
 from stc_ros.synthetic.forms import FORMS, TYPES
 from stc_ros.synthetic.narration import Score, score
 
-FRAME_NS = 125_000_000  # the worlds run at 8 frames a second
 ANSWER_TOKENS = 8  # longer answers are wrong: no right one is longer
 NAMES = list(FORMS)
 TYPE_OF = np.array([[form.type == kind for kind in TYPES] for form in FORMS.values()], int)  # [forms, types]
@@ -38,7 +37,7 @@ class Tally:
     """What one stream gave under one condition. right: int [forms], right answers in the order of `FORMS`."""
 
     right: np.ndarray = field(default_factory=lambda: np.zeros(len(FORMS), int))
-    recomputed: float = 0.0  # share of the vision tokens
+    recomputed: float = 0.0  # share of the patches
     kept: float = 0.0  # share of the visual tokens
     narration: Score = field(default_factory=Score)
 
@@ -82,12 +81,12 @@ class Outcome:
         )
 
 
-def ask_episode(model: VideoModel, case: Episode, condition: Condition) -> Tally:
-    """Show the case's stream under a condition and ask all its questions."""
+def ask_episode(model: VideoModel, episode: Episode, condition: Condition) -> Tally:
+    """Show the episode's stream under a condition and ask all its questions."""
     tally, streams = Tally(), []
     narrator = Narrator(model.narration, condition.settings.fill(NarrationParameters, 'narration'))
-    for t, questions in case.asked.items():
-        frames = condition.show(case.clip.frames[: t + 1])
+    for t, questions in episode.asked.items():
+        frames = condition.show(episode.clip.frames[: t + 1])
         if condition.anew or not streams:
             streams.append(condition.open(model))
         stream = streams[-1]
@@ -95,8 +94,8 @@ def ask_episode(model: VideoModel, case: Episode, condition: Condition) -> Tally
         said = answer_all(stream, [q.text for q in questions], ANSWER_TOKENS)
         for question, answer in zip(questions, said):
             tally.right[NAMES.index(question.form)] += normalise(answer) == normalise(question.answer)
-        if condition.narrates and t in case.stories:
-            tally.narration += score(narrate(stream, narrator, report), case.stories[t])
+        if condition.narrates and t in episode.stories:
+            tally.narration += score(narrate(stream, narrator, report), episode.stories[t])
     stats = [s.stats() for s in streams]
     tally.recomputed = sum(s.patches_recomputed for s in stats) / sum(s.patches for s in stats)
     tally.kept = sum(s.visual_tokens_kept for s in stats) / sum(s.visual_tokens for s in stats)
@@ -119,9 +118,9 @@ def see(stream: Stream, frames: np.ndarray, narrator: Narrator) -> FrameReport |
     return report
 
 
-def count_asked(case: Episode) -> np.ndarray:
+def count_asked(episode: Episode) -> np.ndarray:
     """Questions of each form, int [forms]."""
-    asked = [q.form for questions in case.asked.values() for q in questions]
+    asked = [q.form for questions in episode.asked.values() for q in questions]
     return np.array([asked.count(name) for name in NAMES])
 
 
@@ -154,9 +153,9 @@ def _results(model: VideoModel, work: list, jobs: int) -> Iterator:
 
 
 def _measure(model: VideoModel, profile: str, seed: int, plan: Plan, conditions: list[Condition]):
-    case = draw_episode(profile, seed, plan)
+    episode = draw_episode(profile, seed, plan)
     with remembering(model.tower):
-        return count_asked(case), [ask_episode(model, case, condition) for condition in conditions]
+        return count_asked(episode), [ask_episode(model, episode, condition) for condition in conditions]
 
 
 def _start_worker(settings: Settings) -> None:

@@ -21,7 +21,7 @@ STYLE = {
     'uniform': ('C8', '+:'),
 }
 MARKS = 'Pp*^<>hHX8dv'  # of the others
-ABSCISSA = {'recomputed': 'share of vision tokens recomputed', 'kept': 'share of visual tokens kept'}
+ABSCISSA = {'recomputed': 'share of patches recomputed', 'kept': 'share of visual tokens kept'}
 
 
 def draw(swept: dict, curve: str, file: Path) -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from stc_ros.settings import SettingError
+from stc_ros.parameter_spec import SettingError
 from stc_ros.settings_export import add_arguments, from_arguments
 from stc_ros.synthetic import PROFILES
 
@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def choose_plan(chosen: argparse.Namespace):
-    """How the streams are shown -> (`Plan`, how that is told behind the seed)."""
+    """How the streams are shown -> (`Plan`, how that is said behind the seed)."""
     from stc_ros.evaluation.episodes import Plan
     from stc_ros.models import REAL_EYE
     from stc_ros.synthetic.backdrop import find_clips

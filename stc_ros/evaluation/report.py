@@ -12,11 +12,11 @@ from stc_ros.synthetic.narration import Score
 
 HEADER = ['type', 'n', 'plain', 'with settings', 'retention', *CONTROLS, 'tests it']
 LEGEND = f"""\
-plain: cacher and pruner off. In brackets: 95 % intervals, from a bootstrap over streams.
-blank: grey frames. newest: a stream that saw only the newest frame. no_refresh: a cacher that never refreshes; behind the
-first frame no layer computes anything anew. reversed: the frames backwards, the oldest one last. random, uniform: the
-settings, with as many tokens of each frame as their pruner keeps, but chosen without looking. held: plain, but shown
-only every {HOLD}th frame, which stays for {HOLD}.
+plain: cacher and pruner none. In brackets: 95 % intervals, from a bootstrap over streams.
+blank: grey frames. newest: a stream that saw only the newest frame. no_refresh: a cacher that never refreshes; behind
+the first frame no layer computes anything anew. reversed: the frames backwards, the oldest one last. random, uniform:
+the settings, with as many tokens of each frame as their pruner keeps, but chosen without looking. held: plain, but
+shown only every {HOLD}th frame, which stays for {HOLD}.
 tests it: blank, newest and no_refresh are each more than {MARGIN * 100:.0f} points below plain, so that losing
 what was seen, what is past or what is new would show. Other types do not count for the retention of all."""
 
@@ -42,19 +42,19 @@ def table(summary: Summary) -> list[list[str]]:
 def verdict(summary: Summary) -> list[str]:
     """Retention, narration and savings, a line each."""
     types = ', '.join(summary.tested) or 'no type tests it'
-    told, told_plain = scores(summary.narration), scores(summary.narration_plain)
+    narration, narration_plain = scores(summary.narration), scores(summary.narration_plain)
     return [
         f'retention {about(summary.retention, summary.interval)} over {types}; '
         f'over all types {number(summary.retention_all)}',
-        'narration with settings: object F1 {}, clause F1 {}, {} of the clauses told are right; plain: {}, {}, '
-        '{}'.format(*told, *told_plain),
-        f'vision tokens recomputed {summary.recomputed:.0%}, visual tokens kept {summary.kept:.0%}',
+        'narration with settings: object F1 {}, clause F1 {}, {} of the clauses said are right; plain: {}, {}, '
+        '{}'.format(*narration, *narration_plain),
+        f'patches recomputed {summary.recomputed:.0%}, visual tokens kept {summary.kept:.0%}',
     ]
 
 
-def scores(told: Score) -> tuple[str, str, str]:
-    """Object F1, clause F1, and the share of the clauses told that are right."""
-    return number(told.object_f1), number(told.clause_f1), number(told.clause_precision)
+def scores(narration: Score) -> tuple[str, str, str]:
+    """Object F1, clause F1, and the share of the clauses said that are right."""
+    return number(narration.object_f1), number(narration.clause_f1), number(narration.clause_precision)
 
 
 def print_summary(summary: Summary, title: str) -> None:

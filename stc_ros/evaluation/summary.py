@@ -59,7 +59,7 @@ class Summary:
 
 
 def can_tell(plain: float, controls: dict[str, float]) -> bool:
-    """Whether every destroyer of information costs more than five points."""
+    """Whether every ablation costs more than five points."""
     return all(controls[name] < plain - MARGIN for name in ABLATIONS)
 
 
@@ -73,7 +73,7 @@ def summarise(outcome: Outcome, settings: str = 'settings', tested: list[str] | 
     controls = {name: accuracy(outcome.right(name), asked) for name in CONTROLS if name in outcome.tallies}
     types = {}
     for i, kind in enumerate(TYPES):
-        destroyed = {name: float(values[i]) for name, values in controls.items()}
+        lost = {name: float(values[i]) for name, values in controls.items()}
         before, after = float(accuracy(plain, asked)[i]), float(accuracy(ours, asked)[i])
         befores, afters = redraw(asked, plain, ours, [i], draws)
         types[kind] = TypeFigures(
@@ -84,8 +84,8 @@ def summarise(outcome: Outcome, settings: str = 'settings', tested: list[str] | 
             middle(ratio(afters, befores)),
             middle(befores),
             middle(afters),
-            destroyed,
-            can_tell(before, destroyed) if tested is None else kind in tested,
+            lost,
+            can_tell(before, lost) if tested is None else kind in tested,
         )
     counted = [i for i, kind in enumerate(TYPES) if types[kind].tests_it]
     befores, afters = redraw(asked, plain, ours, counted, draws)
@@ -155,11 +155,11 @@ def to_json(summary: Summary, profile: str, settings: Settings, seed: int) -> di
         }
         for name, f in summary.types.items()
     }
-    told = summary.narration
+    narration = summary.narration
     return {
         'types': types,
         'retention': figure(summary.retention),
-        'narration': {'object_f1': figure(told.object_f1), 'clause_f1': figure(told.clause_f1)},
+        'narration': {'object_f1': figure(narration.object_f1), 'clause_f1': figure(narration.clause_f1)},
         'profile': profile,
         'settings': dict(settings),
         'seed': seed,

@@ -1,1 +1,3 @@
 """Memories, one file each: what the language model keeps of the past."""
+
+__path__ = __import__('pkgutil').extend_path(__path__, __name__)  # parts may lie elsewhere on the path, too

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
-from stc_ros.memory.window import Window
 from stc_ros.models.attention import Piece
 from stc_ros.models.decoder import rotate
+
+if TYPE_CHECKING:
+    from stc_ros.memory.window import Window
 
 
 class QueryContext:

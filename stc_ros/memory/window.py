@@ -13,17 +13,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
 from stc_ros.memory.base import Limits
+from stc_ros.memory.query_context import QueryContext
 from stc_ros.models.attention import Piece
 from stc_ros.models.decoder import Decoder, rotate
 from stc_ros.parameters import memories
-
-if TYPE_CHECKING:
-    from stc_ros.memory.query_context import QueryContext
 
 IDLE_FRAMES = 4  # static frames take no more positions than this many frames, or they would evict what was seen
 SPARE = 8  # an eighth of the window is spare, so that it is moved to the buffer's front only now and then
@@ -84,7 +81,7 @@ class Window:
         if self.capacity < 1:
             raise ValueError(
                 f'a memory of {budget} bytes holds no visual token; this model needs '
-                f'{self.token_bytes} bytes a token: raise memory_mib'
+                f'{self.token_bytes} bytes a token: raise memory.max_mib'
             )
         usual = max(1, self.capacity // SPARE)
         spare = max(usual, min(batch, self.capacity))
@@ -143,15 +140,15 @@ class Window:
     def add(self, embeddings: torch.Tensor, offsets: torch.Tensor, num_positions: int, stamp: int) -> None:
         """Keep one frame; it waits for its prefill unless more than `batch` tokens do.
 
-        embeddings [1, b, D] in raster order; offsets [b] ascending, each token's position inside the frame; num_positions: how
-        many positions the frame takes. The oldest frames are evicted when tokens or positions run out. Raises
-        `ValueError` for a frame larger than the whole window.
+        embeddings [1, b, D] in raster order; offsets [b] ascending, each token's position inside the frame, which takes
+        `num_positions` positions. The oldest frames are evicted when tokens or positions run out. Raises `ValueError`
+        for a frame larger than the whole window.
         """
         count = len(offsets)
         if count > self.capacity or num_positions > self.position_limit - self.sinks:
             raise ValueError(
-                f'a frame of {count} tokens does not fit a window of {self.capacity}: raise memory_tokens '
-                'or memory_mib, or prune more'
+                f'a frame of {count} tokens does not fit a window of {self.capacity}: raise memory.max_tokens '
+                'or memory.max_mib, or prune more'
             )
         if self.waiting and self.tokens_waiting + count > self.spare:
             self.prefill()
@@ -186,8 +183,6 @@ class Window:
 
     def open(self, asked: torch.Tensor, newest: torch.Tensor | None = None) -> QueryContext:
         """See `Memory.open`."""
-        from stc_ros.memory.query_context import QueryContext
-
         return QueryContext(self, asked, newest)
 
     def prefill(self, question: Chunk | None = None) -> Read | None:
@@ -257,7 +252,7 @@ class Window:
         return range(oldest, max(oldest, min(self.stored, *(c.until for c in chunks))))
 
     def _tail_mask(self, chunks: list[Chunk], rope_offsets: list[int], numbers: list[int]) -> torch.Tensor:
-        """Which keys behind no shared piece each new token sees, bool [t, S]: sinks by rope_offset, `numbers`, new ones."""
+        """Which keys behind no shared piece each new token sees, bool [t, S]: sinks by offset, `numbers`, new ones."""
         device = self.keys.device
         counts = torch.tensor([len(c.positions) for c in chunks])
         owner = torch.arange(len(chunks)).repeat_interleave(counts)  # [t]
@@ -272,7 +267,7 @@ class Window:
         return torch.cat((sinks, old, new), 1).to(device)
 
     def _sinks_at(self, rope_offsets: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of the sinks, moved on by each of `rope_offsets`, [layers, 1, G, sinks * rope_offsets, head]."""
+        """Keys and values of the sinks, moved on by each of r `rope_offsets`, [layers, 1, G, r * sinks, head]."""
         turns = torch.tensor(rope_offsets, device=self.keys.device).repeat_interleave(self.sink_keys.shape[3])
         times = (1, 1, 1, len(rope_offsets), 1)
         return (rotate(self.sink_keys.repeat(times), *self.decoder.rotation(turns)), self.sink_values.repeat(times))

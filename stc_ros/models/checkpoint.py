@@ -1,4 +1,4 @@
-"""A checkpoint's files: where they lie, and what is wrong with them that can be told before any weight is read.
+"""A checkpoint's files: where they lie, and what is wrong with them that can be found before any weight is read.
 
 Only JSON, tokenizer files and safetensors are read; nothing that came with a checkpoint is ever executed.
 """

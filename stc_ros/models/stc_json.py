@@ -21,11 +21,11 @@ def check(name: str, own: dict) -> dict:
 
     narration: question that asks for narration, with {frames} and {seconds}.
     frames: values of {frames} it was trained on, positive whole numbers in any order.
-    certainty: probability, 0 to 1, below which a clause of a narration is better not told.
-    event: regular expression of a clause that one narration tells, the next not.
+    certainty: probability, 0 to 1, below which a clause of a narration is better dropped.
+    event: regular expression of a clause that one narration reports, the next not.
     questions: list of questions for a demonstration.
     chat: the chat format, see `stc_ros.models.chat_template.chat_format`.
-    max_positions: most positions, from the first to the last token of all that it is told, question and answer
+    max_positions: most positions, from the first to the last token of all that it reads, question and answer
         included; so far as it was trained, where that is less than config.json's max_position_embeddings.
 
     Returns it with tuples for lists, `frames` ascending. Raises `ModelError`, which names the key and what it must be.

@@ -38,7 +38,7 @@ class Pruner:
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Forget the stream; a method that looks at each frame alone has nothing to forget."""
+        """Forget the stream; a method that goes by each frame alone has nothing to forget."""
 
 
 class ScorePruner(Pruner):
@@ -64,7 +64,7 @@ def budget(tokens: int, prune_ratio: float) -> int:
 def take(frame: FrameFeatures, index: torch.Tensor, late: bool = False) -> Selection:
     """The tokens at `index` [b] in any order, put into raster order.
 
-    late: only these are projected; for a method that has not looked at `frame.tokens` itself.
+    late: only these are projected; for a method that does not need `frame.tokens` itself.
     """
     index = index.sort().values
     return Selection(index, frame.read(index) if late else frame.tokens[index])

@@ -5,9 +5,9 @@ places are lost. Here each place is compared with its own last token sent, as a 
 token drop, arXiv 2504.17343, with the frame before), and weighed with how far it stands out from its own frame. Two
 tokens of one thing say much the same, so the lesser of them counts for less and the room goes to another thing: maximal
 marginal relevance (Carbonell and Goldstein, SIGIR 1998), for all tokens at once instead of one after the other. How
-many are told follows the change: a quiet frame uses only a part of its budget and saves up for a busy one, where
-change never rests more is told than the budget, up to a cap on the rate, and of a standstill nothing after a while: it
-would push out of the memory what was seen before.
+many are sent follows the change: a quiet frame uses only a part of its budget and saves up for a busy one, where
+change never rests more is sent than the budget, up to a cap on the rate, and of a static scene nothing after a while:
+it would evict from the memory what was seen before.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
+from stc_ros.parameter_spec import param
 from stc_ros.parameters import pruners
 from stc_ros.pruning.base import Pruner, Selection, budget, take
-from stc_ros.settings import param
 from stc_ros.vision.encode import FrameFeatures
 
 NEW = 0.01  # cosine distance above which a token says something new

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
+from stc_ros.parameter_spec import param
 from stc_ros.parameters import pruners
 from stc_ros.pruning.base import ScorePruner
-from stc_ros.settings import param
 from stc_ros.vision.encode import FrameFeatures
 
 
 @pruners.register('stc', source='arXiv 2512.00891', scope='stream')
 @dataclass
 class STCPruner(ScorePruner):
-    """The paper's: tokens unlike the past frames' mean and unlike their own frame's.
+    """As published: tokens unlike the past frames' mean and unlike their own frame's.
 
     alpha (1 - cos(z, a_t)) + (1 - alpha) (1 - cos(z, a_s)), alpha being `temporal_weight`; a_s is the mean of the
     frame, a_t the mean of the last `history_frames` frames' means without the present one. The first frame has no past,

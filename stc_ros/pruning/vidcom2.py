@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
+from stc_ros.parameter_spec import param
 from stc_ros.parameters import pruners
 from stc_ros.pruning.base import Pruner, Selection, gaussians, take
-from stc_ros.settings import param
 from stc_ros.vision.encode import FrameFeatures
 
 TEMPERATURE = 0.01

@@ -10,9 +10,9 @@ from rclpy.task import Future
 
 from stc_ros.action import AskStream
 from stc_ros.engine.questions import MAX_CHARACTERS, Error, Question, Reply
+from stc_ros.parameter_spec import specs
 from stc_ros.parameters import StreamParameters
 from stc_ros.ros.messages import fill_answer
-from stc_ros.settings import specs
 from stc_ros.srv import Ask
 
 SERVICE_DEPTH = 200  # the default of 10 loses requests that come at once, without a word

@@ -32,8 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     from rclpy.signals import SignalHandlerOptions
     from rclpy.utilities import remove_ros_args
 
+    from stc_ros.parameter_spec import SettingError
     from stc_ros.ros.node import StreamNode
-    from stc_ros.settings import SettingError
 
     try:
         parser().parse_args(remove_ros_args(sys.argv if arguments is None else arguments)[1:])

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.parameter import Parameter
 
+from stc_ros.parameter_spec import ParameterSpec, SettingError, nearest
 from stc_ros.parameters import METHODS, SHORT, in_use, parameters
-from stc_ros.settings import ParameterSpec, SettingError, Settings, nearest
+from stc_ros.settings import Settings
 
 WRAP = 72  # columns of a description in rqt, which does not wrap it
 STEPS = 100  # of rqt's sliders

@@ -22,9 +22,9 @@ from stc_ros.synthetic.questions import answer_to
 DEMO = 'demo'
 
 
-def stats(n, tokens=196, recomputed=49, visual=49, kept=16):
+def stats(n, patches=196, recomputed=49, visual=49, kept=16):
     return SimpleNamespace(
-        tokens=tokens,
+        patches=patches,
         patches_recomputed=recomputed,
         reused_similarity=0.99,
         visual_tokens=visual,
@@ -88,7 +88,7 @@ def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
         'time_to_first_token_s': 0.1,
     }
     assert '1 of 2 answers with a known truth are right' in figures.summary()
-    assert '100 seen' in figures.summary() and 'recomputed  1.0%' in figures.summary()
+    assert '100 processed' in figures.summary() and 'recomputed  1.0%' in figures.summary()
 
 
 def test_the_truth_of_a_span_is_joined_once():
@@ -155,7 +155,7 @@ def test_questions_come_from_the_model(tmp_path):
 def test_only_settings_that_were_given_reach_the_node():
     assert command_line.node_arguments(command_line.parse([])) == ['--ros-args', '-p', 'autostart:=true']
     options = command_line.parse(['--model', 'a/b', '--prune-ratio', '0'])
-    assert command_line.node_arguments(options)[3:] == ['-p', 'model:="a/b"', '-p', 'prune_ratio:=0.0']
+    assert command_line.node_arguments(options)[3:] == ['-p', 'prune_ratio:=0.0', '-p', 'model.name:="a/b"']
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def demo(launch_process, toy, tmp_path):
 
 
 def test_the_whole_demo(demo, tmp_path):
-    process = demo('--seconds', '6', '--narration-period', '1', '--rate', '5', '--truth')
+    process = demo('--seconds', '6', '--narration.period', '1', '--rate', '5', '--truth')
     assert process.wait(120) == 0, process.log.read_text()
     said = process.log.read_text()
     figures = json.loads((tmp_path / 'figures.json').read_text())
@@ -266,7 +266,7 @@ def test_a_signal_ends_it_at_any_moment(demo, tmp_path, number, moment):
     said = process.log.read_text()
     assert 'Traceback' not in said
     seen = json.loads((tmp_path / 'figures.json').read_text())['frames_processed']
-    assert f'{seen} seen' in said if moment == 'frames/s' else 'Ended before a frame was seen' in said
+    assert f'{seen} processed' in said if moment == 'frames/s' else 'Ended before a frame was processed' in said
 
 
 def test_its_processes_do_not_outlive_a_killed_demo(demo):

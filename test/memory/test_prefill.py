@@ -9,7 +9,8 @@ from worlds import moving_square
 
 from stc_ros.memory.query_context import QueryContext
 from stc_ros.models.random import random_model
-from stc_ros.settings import PRUNERS, Settings
+from stc_ros.parameters import pruners
+from stc_ros.settings import Settings
 from stc_ros.stream import open_stream
 
 STC = Settings({'cacher.method': 'stc', 'pruner.method': 'stc', 'prune_ratio': 0.5})
@@ -21,7 +22,7 @@ def model():
 
 
 @pytest.mark.parametrize('cacher', ['none', 'incremental'])
-@pytest.mark.parametrize('pruner', PRUNERS)
+@pytest.mark.parametrize('pruner', pruners.names())
 def test_frames_that_wait_for_each_other_say_and_keep_what_frame_by_frame_does(model, pruner, cacher):
     """Frames that move and rest, a window that evicts, questions, a scene cut, a reset; batches of any size."""
     draw = random.Random(f'{pruner}/{cacher}')
@@ -72,7 +73,7 @@ def test_what_a_stream_keeps_stays_within_memory_mib_vision_included(model):
     )
     for i, frame in enumerate(moving_square(40)):
         stream.see(frame, i)
-    recall = QueryContext(stream.memory)
-    held = stream.memory.bytes + stream.vision.bytes
-    assert stream.vision.bytes > 0 and held + recall.keys.nbytes + recall.values.nbytes <= 1 << 20
-    assert stream.see(moving_square(41)[-1], 99).memory_bytes == stream.memory.bytes + stream.vision.bytes
+    context = QueryContext(stream.memory)
+    held = stream.memory.bytes + stream.cacher.bytes
+    assert stream.cacher.bytes > 0 and held + context.keys.nbytes + context.values.nbytes <= 1 << 20
+    assert stream.see(moving_square(41)[-1], 99).memory_bytes == stream.memory.bytes + stream.cacher.bytes

@@ -64,16 +64,16 @@ def test_many_chunks_equal_one(model):
 
 @torch.inference_mode()
 def test_a_question_in_pieces_equals_the_question_at_once(model):
-    memory, torch_question = fill(window(model), 3), torch.randn(1, 5, 48)
-    once = QueryContext(memory).run(torch_question)
-    recall = QueryContext(memory)
-    pieces = torch.cat([recall.run(torch_question[:, i : i + 1]) for i in range(5)], 1)
+    memory, question = fill(window(model), 3), torch.randn(1, 5, 48)
+    once = QueryContext(memory).run(question)
+    context = QueryContext(memory)
+    pieces = torch.cat([context.run(question[:, i : i + 1]) for i in range(5)], 1)
     torch.testing.assert_close(once, pieces, atol=1e-5, rtol=1e-5)
 
 
 @torch.inference_mode()
 def test_pruned_tokens_keep_their_positions(model):
-    """Two of nine tokens kept equals the stock model told their positions."""
+    """Two of nine tokens kept equals the stock model at their positions."""
     stock, memory = random_weights(), window(model)
     torch.manual_seed(3)
     x, y, q = torch.randn(1, 2, 48), torch.randn(1, 9, 48), torch.randn(1, 2, 48)
@@ -133,7 +133,7 @@ def test_positions_limit_the_window_where_tokens_do_not(model):
 @torch.inference_mode()
 @pytest.mark.parametrize('seed', range(5))
 def test_frames_in_one_pass_equal_frame_by_frame(model, seed):
-    """RandomTokens frames, batches, questions, standstills and resets; frames are evicted, in the midst of a batch too."""
+    """Random frames, batches, questions, static frames, resets; frames are evicted, in the midst of a batch too."""
     draw = random.Random(seed)
     tokens = draw.choice((20, 40, 90))
     one, many = window(model, tokens), window(model, tokens, batch=draw.choice((5, 20, tokens)))
@@ -144,7 +144,7 @@ def test_frames_in_one_pass_equal_frame_by_frame(model, seed):
         before = many.frames[0] if many.frames else None
         for memory in (one, many):
             if kind < 0.1:
-                memory.pass_time(9, i)
+                memory.advance(9, i)
             elif kind < 0.12:
                 memory.clear()
             else:
@@ -170,8 +170,8 @@ def test_the_question_runs_in_one_pass_with_what_waits(model, monkeypatch):
     passes, run = [], model.decoder.run
     monkeypatch.setattr(model.decoder, 'run', lambda x, *given: passes.append(x.shape[1]) or run(x, *given))
     assert memory.tokens_waiting == 54 and memory.waiting_since(9) == 0
-    recall = QueryContext(memory, torch.randn(1, 5, 48))
-    assert passes == [59] and recall.hidden.shape[1] == 5
+    context = QueryContext(memory, torch.randn(1, 5, 48))
+    assert passes == [59] and context.hidden.shape[1] == 5
     assert memory.tokens_waiting == 0 and memory.tokens == 54 and memory.waiting_since(9) == 9
     assert QueryContext(memory).hidden is None and passes == [59]
 
@@ -191,13 +191,13 @@ def test_what_waits_is_bounded_and_counted(model):
 @torch.inference_mode()
 def test_a_question_asked_before_anything_was_kept(model):
     memory, question = window(model), torch.randn(1, 4, 48)
-    memory.pass_time(9, 0)
+    memory.advance(9, 0)
     torch.testing.assert_close(QueryContext(memory, question).hidden, QueryContext(memory).run(question), **CLOSE)
 
 
 @torch.inference_mode()
 def test_where_in_the_stream_it_happens_does_not_matter(model):
-    """Only differences of places count, so the range in which the model was trained holds at any time."""
+    """Only differences of positions count, so the range in which the model was trained holds at any time."""
     question, answers = torch.randn(1, 3, 48), []
     for elapsed in (0, 10_000_019):
         memory = window(model, tokens=40)
@@ -208,29 +208,29 @@ def test_where_in_the_stream_it_happens_does_not_matter(model):
 
 
 @torch.inference_mode()
-def test_a_recall_does_not_see_later_frames(model):
+def test_a_context_does_not_see_later_frames(model):
     memory = fill(window(model, tokens=30), 3)
     question = torch.randn(1, 3, 48)
     expected = QueryContext(memory).run(question)
-    recall = QueryContext(memory)
+    context = QueryContext(memory)
     fill(memory, 6, seed=9)
-    torch.testing.assert_close(recall.run(question), expected)
+    torch.testing.assert_close(context.run(question), expected)
 
 
 def test_the_budget_in_bytes_is_kept_and_a_hopeless_one_refused(model):
     memory = window(model, tokens=10_000, budget=200_000)
-    recall = QueryContext(fill(memory, 40))
+    context = QueryContext(fill(memory, 40))
     held = (memory.keys, memory.values, memory.sink_keys, memory.sink_values)
     assert memory.bytes == sum(t.nbytes for t in held)
-    assert 150_000 < memory.bytes + recall.keys.nbytes + recall.values.nbytes <= 200_000
+    assert 150_000 < memory.bytes + context.keys.nbytes + context.values.nbytes <= 200_000
     assert memory.capacity // SPARE <= memory.spare
-    with pytest.raises(ValueError, match='memory_mib'):
+    with pytest.raises(ValueError, match='memory.max_mib'):
         window(model, budget=1000)
 
 
 def test_a_frame_larger_than_the_window_is_refused(model):
     memory = window(model, tokens=8)
-    with pytest.raises(ValueError, match='memory_tokens'):
+    with pytest.raises(ValueError, match='memory.max_tokens'):
         fill(memory, 1)
     assert memory.tokens == 0
 
@@ -248,7 +248,7 @@ def test_clear_forgets_frames_and_keeps_the_sinks(model):
 @torch.inference_mode()
 @pytest.mark.parametrize(('frames', 'idle'), [(3, 0), (9, 0), (3, 1), (3, 9)], ids=str)
 def test_the_newest_frame_read_whole_equals_a_window_that_keeps_it_whole(model, frames, idle):
-    """Also after the ring has gone round, and where a standstill ends with the picture it began with."""
+    """Also after the ring has gone round, and where static frames end with the picture they began with."""
     torch.manual_seed(7)
     newest, question = torch.randn(1, 9, 48), torch.randn(1, 4, 48)
     kept = torch.tensor([1, 4, 5])
@@ -257,13 +257,13 @@ def test_the_newest_frame_read_whole_equals_a_window_that_keeps_it_whole(model, 
         pruned.add(newest[:, kept], kept, 9, frames)
         whole.add(newest[:, kept], kept, 9, frames)
         for i in range(idle):
-            pruned.pass_time(9, frames + 1 + i)
-        whole.pass_time(9 * (min(idle, IDLE_FRAMES) - 1), frames + 1)
+            pruned.advance(9, frames + 1 + i)
+        whole.advance(9 * (min(idle, IDLE_FRAMES) - 1), frames + 1)
     else:
         pruned.add(newest[:, kept], kept, 9, frames)
     whole.add(newest, torch.arange(9), 9, frames + 2)
-    recall = QueryContext(pruned, newest=newest)
-    torch.testing.assert_close(recall.run(question), QueryContext(whole).run(question), atol=1e-5, rtol=1e-5)
+    context = QueryContext(pruned, newest=newest)
+    torch.testing.assert_close(context.run(question), QueryContext(whole).run(question), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
-        recall.run(question), QueryContext(whole).run(torch.cat((question, question), 1))[:, 4:], atol=1e-5, rtol=1e-5
+        context.run(question), QueryContext(whole).run(torch.cat((question, question), 1))[:, 4:], atol=1e-5, rtol=1e-5
     )

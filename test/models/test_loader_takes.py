@@ -149,7 +149,7 @@ def test_a_whole_checkpoint_is_loaded(folder, change):
     assert model.notes == '' and torch.isfinite(kept(stream)[0]).all()
 
 
-def test_weights_that_are_left_out_are_told(folder):
+def test_weights_that_are_left_out_are_reported(folder):
     put('audio_tower.weight', torch.zeros(2))(folder)
     assert 'audio_tower.weight' in load(folder).notes
 
@@ -182,7 +182,7 @@ TEMPLATE = (
 
 def test_the_chat_format_can_be_changed(folder):
     chat = load(folder).chat
-    ids = words.tokenizer.convert_tokens_to_ids
+    ids = chat.tokenizer.convert_tokens_to_ids
     assert (chat.before, chat.behind) == (PREFIX, SUFFIX)
     stc(chat={'prefix': '<|im_start|>user', 'suffix': 'what {question} ? <|im_end|>'})(folder)
     chat = load(folder).chat

@@ -1,4 +1,4 @@
-"""Loading models: what is read from a folder, and what a user is told when it cannot be."""
+"""Loading models: what is read from a folder, and what is said when it cannot be."""
 
 import json
 import shutil
@@ -53,11 +53,10 @@ def test_a_saved_folder_is_the_same_model(folder):
             stream.see(frame, 0)
     assert all(map(torch.equal, kept(streams[0]), kept(streams[1])))
     assert loaded_pixels == Pixels(24, 24, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), 'bilinear')
-    assert loaded.demo_questions == ('a', 'b', 'c')
-    assert (loaded.event, made.event) == ('it (fell|broke)', '')
-    asked = [loaded.ask_narration('', frames, 2) for frames in (3, 8, 9, 10, 18, 99)]
+    assert (loaded.narration.event, made.narration.event) == ('it (fell|broke)', '')
+    asked = [loaded.narration.ask('', frames, 2) for frames in (3, 8, 9, 10, 18, 99)]
     assert asked == [f'what is moving in {n} frames ?' for n in (8, 8, 8, 16, 16, 16)]
-    assert made.ask_narration('{frames} frames, {seconds} s ?', 3, 2) == '3 frames, 2 s ?'
+    assert made.narration.ask('{frames} frames, {seconds} s ?', 3, 2) == '3 frames, 2 s ?'
     assert loaded.chat.suffix('red ?') == made.chat.suffix('red ?') and loaded.chat.stops == made.chat.stops
 
 
@@ -86,12 +85,12 @@ def test_another_dtype_streams_too(folder, dtype):
         ('.', 'config.json'),
     ],
 )
-def test_a_wrong_path_is_told_and_nothing_is_downloaded(model, says):
+def test_a_wrong_path_is_reported_and_nothing_is_downloaded(model, says):
     with pytest.raises(ModelError, match=says):
         load_model(Settings({'model.name': model, 'model.device': 'cpu'}))
 
 
-def test_a_broken_folder_is_told(folder, tmp_path):
+def test_a_broken_folder_is_reported(folder, tmp_path):
     (tmp_path / 'config.json').write_text((folder / 'config.json').read_text())
     with pytest.raises(ModelError, match='complete'):
         load_model(Settings({'model.name': str(tmp_path), 'model.device': 'cpu'}))
@@ -101,7 +100,7 @@ def test_a_broken_folder_is_told(folder, tmp_path):
 
 
 @pytest.mark.parametrize('device', ['nonsense', 'cuda:97', 'cuda' if not torch.cuda.is_available() else 'cuda:98'])
-def test_a_device_that_is_not_there_is_told(device):
+def test_a_device_that_is_not_there_is_reported(device):
     with pytest.raises(ModelError, match=device):
         pick_device(device)
 

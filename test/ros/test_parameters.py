@@ -9,8 +9,9 @@ from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParametersA
 from rclpy.parameter import Parameter
 from robot import Robot, robot_fixture  # noqa: F401
 
+from stc_ros.parameter_spec import MEANS_NONE, SettingError
 from stc_ros.parameters import in_use, parameters
-from stc_ros.settings import MEANS_NONE, SettingError, Settings
+from stc_ros.settings import Settings
 
 
 @pytest.fixture

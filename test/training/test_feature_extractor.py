@@ -25,7 +25,7 @@ def weights():
 
 
 @pytest.fixture(scope='module')
-def eyes(weights):
+def extractor(weights):
     return FeatureExtractor(weights, 'cpu')
 
 
@@ -44,21 +44,21 @@ def seen(stream: Stream, frames: np.ndarray) -> torch.Tensor:
     rows = []
     for t, frame in enumerate(frames):
         stream.see(frame, t)
-        rows.append(stream._sight.tokens.clone())
+        rows.append(stream._latest.tokens.clone())
     return torch.stack(rows)
 
 
-def test_training_sees_what_the_plain_tower_sees(eyes, embedded, frames):
+def test_training_sees_what_the_plain_tower_sees(extractor, embedded, frames):
     plain = seen(
         open_stream(embedded, Settings({'cacher.method': 'none', 'pruner.method': 'uniform', 'prune_ratio': 0.5})),
         frames,
     )
-    assert distance(eyes.see(frames), plain) < 0.02  # bfloat16
+    assert distance(extractor.see(frames), plain) < 0.02  # bfloat16
 
 
-def test_training_sees_late_what_a_stream_sees_late(eyes, embedded, frames):
+def test_training_sees_late_what_a_stream_sees_late(extractor, embedded, frames):
     stream = seen(open_stream(embedded, Settings({'pruner.method': 'uniform', 'prune_ratio': 0.5})), frames)
-    late, now = eyes.see_late(frames), eyes.see(frames)
+    late, now = extractor.see_late(frames), extractor.see(frames)
     assert distance(late, stream) < 0.005  # rounded to bfloat16
     assert distance(late[[0, 10]], now[[0, 10]]) < 0.02  # the first one and the cut are dense
     assert 0.02 < distance(late, now) < 0.15  # late in what has hardly changed
@@ -71,13 +71,13 @@ def test_the_model_is_left_as_it_is(weights):
         assert torch.equal(p, before[name][0]) and p.requires_grad == before[name][1]
 
 
-def test_what_is_told_in_differences_is_late_but_for_the_frame_that_is_asked_about(eyes):
-    shard = build_shard(eyes, 5, 3, 8)
+def test_what_is_sent_as_differences_is_late_but_for_the_frame_that_is_asked_about(extractor):
+    shard = build_shard(extractor, 5, 3, 8)
     shard['late'] = -shard['features']
     batch = draw_batch(shard, torch.arange(3), 8, 1, 0.5, torch.Generator().manual_seed(1), differences=True)
     tokens = shard['features'].shape[2]
     for b in range(3):
-        asked = torch.cat([group['moment'][b] for group in (*batch.asked, batch.told)]).tolist()
+        asked = torch.cat([group['moment'][b] for group in (*batch.asked, batch.narrated)]).tolist()
         now = max(set(asked), key=asked.count)
         real = batch.index[b] < 8 * tokens
         flat = shard['features'][b].flatten(0, 1)[batch.index[b][real]]

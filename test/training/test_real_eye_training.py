@@ -7,11 +7,12 @@ import torch
 from safetensors.torch import load_file
 
 from stc_ros.models import EMBEDDED
-from stc_ros.models.real_eye import WEIGHTS, stage_language, stage_projector, take_over, train
+from stc_ros.models.real_eye import WEIGHTS, take_over
 from stc_ros.models.real_eye.projector import FEATURES, GRID, HIDDEN, TOKEN, Projector
 from stc_ros.synthetic import PROFILES
 from stc_ros.synthetic.backdrop import EVALUATED, LEARNED
 from stc_ros.synthetic.seeds import TRAIN
+from training.real_eye import stage_language, stage_projector, train
 from training.real_eye.shards import FIRST_SEED, FIRST_STILL, TUNED, find_shards, path_of, save_shard
 from training.tiny.clips import make_clip
 from training.tiny.shards import CLIP_SEEDS

@@ -35,7 +35,7 @@ def test_coder_equals_the_tokenizer_and_text_survives():
     assert tokenizer.unk_token_id in tokenizer.encode('zebra')
 
 
-def test_lean_forward_equals_transformers_on_a_video():
+def test_our_forward_equals_transformers_on_a_video():
     torch.manual_seed(0)
     model, coder = fresh_model(), Coder()
     frames = torch.randint(0, 255, (3, GRID * 8, GRID * 8, 3), dtype=torch.uint8)

@@ -133,7 +133,7 @@ def rest_and_change():
     return torch.stack([still, torch.randn(12, TOKENS, 8, generator=draw)])
 
 
-def test_told_in_differences_rest_is_mostly_silent_and_change_is_not():
+def test_sent_as_differences_rest_is_mostly_silent_and_change_is_not():
     index = choose_differences(rest_and_change(), 0.33, torch.empty(2, 0, dtype=torch.long))
     assert (index.diff(dim=1) > 0).all()
     still, busy = (torch.bincount(row[row < 12 * TOKENS] // TOKENS, minlength=12).tolist() for row in index)
@@ -145,7 +145,7 @@ def test_told_in_differences_rest_is_mostly_silent_and_change_is_not():
     assert sum(busy[1:]) == 11 * RESTLESS * round(0.33 * TOKENS)
 
 
-def test_told_in_differences_the_frame_asked_about_is_whole_and_others_are_as_before():
+def test_sent_as_differences_the_frame_asked_about_is_whole_and_others_are_as_before():
     clips, moment = rest_and_change(), torch.tensor([[4], [11]])
     pruned, whole = (choose_differences(clips, 0.33, frames) for frames in (moment[:, :0], moment))
     for i, t in enumerate(moment[:, 0].tolist()):
@@ -153,14 +153,14 @@ def test_told_in_differences_the_frame_asked_about_is_whole_and_others_are_as_be
         assert {n for n in whole[i].tolist() if n < 12 * TOKENS} == {n for n in expected if n < 12 * TOKENS}
 
 
-def test_told_in_differences_what_is_asked_at_the_whole_frame_comes_first(shard):
+def test_sent_as_differences_what_is_asked_at_the_whole_frame_comes_first(shard):
     batch = draw_batch(shard, torch.arange(3), 8, 1, 0.5, torch.Generator().manual_seed(1), differences=True)
     for b in range(3):
         count = torch.bincount(batch.frame[b])
-        asked = torch.cat([group['moment'][b] for group in (*batch.asked, batch.told)]).tolist()
+        asked = torch.cat([group['moment'][b] for group in (*batch.asked, batch.narrated)]).tolist()
         now = max(set(asked), key=asked.count)
         assert count[now] == TOKENS and asked.count(now) >= 7
-        assert 1 < (count == TOKENS).sum() < len(count)  # the first frame is told whole, too
+        assert 1 < (count == TOKENS).sum() < len(count)  # the first frame is sent whole, too
 
 
 def test_filling_is_not_seen_and_nothing_is_known_of_it(shard):
@@ -171,7 +171,7 @@ def test_filling_is_not_seen_and_nothing_is_known_of_it(shard):
     assert filling[0].any() and not filling[1].any()
     assert not batch.covered.any(1)[filling].any() and not batch.marks.any(1)[filling].any()
     assert (batch.words.amax(1)[filling] < 0).all() and (batch.history.amax(1)[filling] < 0).all()
-    for group in (*batch.asked, batch.told):
+    for group in (*batch.asked, batch.narrated):
         assert not visible_from(batch.frame, group['moment'], 0).any(1)[filling].any()
 
 
@@ -205,25 +205,25 @@ def test_a_question_should_look_at_its_object_in_the_evidence_frame(shard):
         assert (newest[present] <= group['evidence'][present]).all()
 
 
-def test_every_word_told_points_at_its_object_and_every_comma_at_the_next(shard):
+def test_every_word_narrated_points_at_its_object_and_every_comma_at_the_next(shard):
     batch = draw_batch(shard, torch.arange(3), 4, 1, 1.0, torch.Generator().manual_seed(5))
-    told = batch.told
-    names = find_names(batch, told)
+    narrated = batch.narrated
+    names = find_names(batch, narrated)
     checked = 0
     for b, k, p in names.nonzero().tolist():
-        row = int(told['object'][b, k, p])
+        row = int(narrated['object'][b, k, p])
         if row <= 0:
             continue
-        assert (told['object'][b, k, p - 3 : p + 1] == row).all() or p < told['start'][b, k] + 4
-        assert int(told['until'][b, k, p]) <= int(told['moment'][b, k])
+        assert (narrated['object'][b, k, p - 3 : p + 1] == row).all() or p < narrated['start'][b, k] + 4
+        assert int(narrated['until'][b, k, p]) <= int(narrated['moment'][b, k])
         here = batch.covered[b, row] & (batch.words[b] >= 0).any(0)
         shapes = batch.words[b, 1, here].long()
         checked += 1
-        assert (shapes == told['ids'][b, k, p]).float().mean() > 0.5  # others may cover a part of it
+        assert (shapes == narrated['ids'][b, k, p]).float().mean() > 0.5  # others may cover a part of it
     assert checked > 5
     comma = CODER.ids[',']
-    for b, k, p in ((told['ids'] == comma) & (told['object'] > 0)).nonzero().tolist():
-        assert told['object'][b, k, p] == told['object'][b, k, p + 1]
+    for b, k, p in ((narrated['ids'] == comma) & (narrated['object'] > 0)).nonzero().tolist():
+        assert narrated['object'][b, k, p] == narrated['object'][b, k, p + 1]
 
 
 def test_names_are_found_where_a_colour_and_a_shape_stand_together(shard):

@@ -32,7 +32,7 @@ def make_parts(seed=0):
 
 def take_steps(parts, pool, first, last):
     model, heads, optimiser = parts
-    course = stage_language.Course(pool, pool, pool, 3, 1e-3, told=1.0)
+    course = stage_language.Course(pool, pool, pool, 3, 1e-3, narrated=1.0)
     found = []
     for step in range(first, last):
         loss, *_ = stage_language.train_step(model, heads, stage_language._draw(course, step), HEAD)

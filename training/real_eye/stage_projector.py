@@ -1,7 +1,7 @@
 """Stage 1: the projector learns to see what the embedded model's own tower and projector see (distillation).
 
 Its target is the embedded model's visual tokens of the same frames without the backdrop: what is behind the objects is
-to be told as the plain background that the language model knows. Two linear readings of a token, of its object's
+to be seen as the plain background that the language model knows. Two linear readings of a token, of its object's
 colour and shape, are fitted to the targets, and the projector's tokens are to be read right by them: a squared error
 hardly sees the few directions in which the shape is written.
 """

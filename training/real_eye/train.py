@@ -16,9 +16,11 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlavaOnevisionForConditionalGeneration
 
-from stc_ros.models.real_eye import EMBEDDED, WEIGHTS, stage_language, stage_projector
+from stc_ros.models import EMBEDDED
+from stc_ros.models.real_eye import WEIGHTS
 from stc_ros.models.real_eye.projector import Projector
 from stc_ros.synthetic.backdrop import find_clips
+from training.real_eye import stage_language, stage_projector
 from training.real_eye.shards import find_shards, tune_shards, write_shards
 from training.tiny import forward
 

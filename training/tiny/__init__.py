@@ -1,5 +1,5 @@
-"""The embedded model: a LLaVA-OneVision of about five million parameters, trained from scratch on synthetic worlds."""
+"""Trains the embedded model: a LLaVA-OneVision of about five million parameters, from scratch on synthetic worlds."""
 
-from pathlib import Path
+from stc_ros.models import EMBEDDED
 
-FOLDER = Path(__file__).parent  # config.json, model.safetensors, tokenizer.json, stc.json
+FOLDER = EMBEDDED  # config.json, model.safetensors, tokenizer.json, stc.json

@@ -145,18 +145,18 @@ def score_names(seen: dict, batch: Batch, asked: dict, head: int) -> torch.Tenso
     return sum(_mean(_fallen(share, target[:, None])) for share in shares) / len(NAME_LAYERS)
 
 
-def score_tell(seen: dict, batch: Batch, told: dict, head: int) -> torch.Tensor:
+def score_tell(seen: dict, batch: Batch, narrated: dict, head: int) -> torch.Tensor:
     """From the words of a narration onto the object that the next word is about, and from its names onto theirs."""
-    b, k, p = (told['object'] >= 0).nonzero(as_tuple=True)  # word p is predicted from place p
-    rows, until = (told[key].flatten(1) for key in ('object', 'until'))
+    b, k, p = (narrated['object'] >= 0).nonzero(as_tuple=True)  # word p is predicted from place p
+    rows, until = (narrated[key].flatten(1) for key in ('object', 'until'))
     found = find_objects(batch, rows.clamp(min=0), until, torch.ones_like(rows, dtype=torch.bool))
-    found = found.unflatten(1, told['object'].shape[1:])[b, k, p]
+    found = found.unflatten(1, narrated['object'].shape[1:])[b, k, p]
     target = F.pad(found, (head, 0))
-    target[:, 0] |= told['object'][b, k, p] == 0
+    target[:, 0] |= narrated['object'][b, k, p] == 0
     shares = [seen[layer][..., : target.shape[1]][b, :, k, p][:, HEADS].float() for layer in TELL_LAYERS]
     usable = target.any(1)
     loss = sum(_mean(_fallen(share, target[:, None])[usable]) for share in shares) / len(TELL_LAYERS)
-    named = find_names(batch, told)[b, k, p] & usable
+    named = find_names(batch, narrated)[b, k, p] & usable
     share = seen[NAME_LAYERS[0]][..., : target.shape[1]][b, :, k, p + 1][:, HEADS].float()
     return loss + _mean(_fallen(share, target[:, None])[named]) * 0.5
 

@@ -7,18 +7,17 @@ import torch
 import torch.nn.functional as F
 
 from stc_ros.pruning.delta import DeltaPruner
-from stc_ros.settings import Settings
 from stc_ros.synthetic.forms import TYPES
-from stc_ros.vision.cachers.incremental import skips
+from stc_ros.vision.cachers.incremental import SETTLE, IncrementalCacher
 from training.tiny.architecture import TOKENS
 from training.tiny.clips import MOST_OBJECTS
 
 SHARES = (0.35, 0.5, 0.8, 1.0, 1.0, 1.0)  # of each frame's tokens that are kept; drawn evenly
 RANDOM_FROM = 0.5  # below this share tokens are never dropped at random: small objects would vanish
-TOLD = ('ids', 'start', 'length', 'moment', 'object', 'until')
+NARRATED = ('ids', 'start', 'length', 'moment', 'object', 'until')
 EASY = tuple(TYPES.index(name) for name in ('appearance', 'existence', 'place'))
 SHORT = 0.7  # of the questions are padded to the longest of these
-WHOLE = 0.5  # of the batches keep all tokens of the frames at which they are asked; those told in differences of one
+WHOLE = 0.5  # of the batches keep all tokens of the frames at which they are asked; those sent as differences of one
 HARD = tuple(TYPES.index(name) for name in ('count', 'order'))
 MANY = 3  # objects that are rarely asked for at once, and so preferred
 REST = 0.02  # cosine distance that no token of a frame at rest reaches
@@ -38,7 +37,7 @@ class Batch:
     census: torch.Tensor  # int8 [B, 8, N]
     # short ones, long ones: ids [B, K, L], start, length, moment, evidence, type [B, K], objects [B, K, MOST_NAMED]
     asked: list[dict[str, torch.Tensor]]
-    told: dict[str, torch.Tensor] | None  # ids, object, until [B, K', L'], start, length, moment [B, K']
+    narrated: dict[str, torch.Tensor] | None  # ids, object, until [B, K', L'], start, length, moment [B, K']
 
     def to(self, device: str) -> 'Batch':
         """The batch with all its tensors there."""
@@ -47,7 +46,7 @@ class Batch:
             if isinstance(value, torch.Tensor):
                 moved[name] = value.to(device)
         moved['asked'] = [{k: v.to(device) for k, v in group.items()} for group in self.asked]
-        moved['told'] = self.told and {k: v.to(device) for k, v in self.told.items()}
+        moved['narrated'] = self.narrated and {k: v.to(device) for k, v in self.narrated.items()}
         return Batch(**moved)
 
     @property
@@ -82,37 +81,38 @@ def choose_tokens(
 
 
 def choose_differences(features: torch.Tensor, share: float, whole: torch.Tensor) -> torch.Tensor:
-    """Indices int64 [B, n], ascending, of the tokens of clips [B, T, TOKENS, D] that rest and the `stc` pruner tell.
+    """Indices int64 [B, n], ascending, of the tokens of clips [B, T, TOKENS, D] that the default settings send.
 
-    And all of the frames `whole`, int64 [B, m]: a question reads the newest frame whole. Clips of which less is told
-    are filled up with indices from T * TOKENS on.
+    Those that the delta pruner chooses of the frames that the incremental cacher does not skip as static. And all of
+    the frames `whole`, int64 [B, m]: a question reads the newest frame whole. Clips of which less is sent are filled
+    up with indices from T * TOKENS on.
     """
     b, frames = features.shape[:2]
-    settings = Settings() | {'prune_ratio': 1 - share}
+    stride = IncrementalCacher().static_frame_stride
     keep = torch.zeros(b, frames, TOKENS, dtype=torch.bool)
     for clip, kept in zip(features, keep, strict=True):
-        pruner, quiet, skipped = DeltaPruner(), 0, 0
+        pruner, static, skipped = DeltaPruner(), 0, 0
         change = (1 - F.cosine_similarity(clip[1:].float(), clip[:-1].float(), dim=-1)).amax(1).tolist()  # [T - 1]
         for t, frame in enumerate(clip):
-            quiet = quiet + 1 if t and change[t - 1] < REST else 0
-            if skips(quiet, skipped, settings):
+            static = static + 1 if t and change[t - 1] < REST else 0
+            if static > SETTLE and skipped + 1 < stride:
                 skipped += 1
                 continue
-            skipped, sight = 0, SimpleNamespace(hidden=frame, read=frame.__getitem__, quiet=quiet)
-            kept[t, pruner.select(sight, settings).index] = True
+            skipped, seen = 0, SimpleNamespace(hidden=frame, read=frame.__getitem__, static_frames=static)
+            kept[t, pruner.select(seen, 1 - share).index] = True
     keep[torch.arange(b)[:, None], whole] = True
-    keep, told = keep.flatten(1), keep.sum((1, 2))
-    index = torch.arange(frames * TOKENS, frames * TOKENS + int(told.max())).repeat(b, 1)
-    index[torch.arange(index.shape[1]) < told[:, None]] = keep.nonzero()[:, 1]  # both row by row
+    keep, sent = keep.flatten(1), keep.sum((1, 2))
+    index = torch.arange(frames * TOKENS, frames * TOKENS + int(sent.max())).repeat(b, 1)
+    index[torch.arange(index.shape[1]) < sent[:, None]] = keep.nonzero()[:, 1]  # both row by row
     return index
 
 
 def draw_batch(
-    shard: dict, clips: torch.Tensor, asked: int, told: int, share: float, draw: torch.Generator, differences=False
+    shard: dict, clips: torch.Tensor, asked: int, narrated: int, share: float, draw: torch.Generator, differences=False
 ) -> Batch:
-    """A batch of the clips named by index, with `asked` questions and `told` narrations each, at a share of tokens.
+    """A batch of the clips named by index, with `asked` questions and `narrated` narrations each, at a share of tokens.
 
-    A clip with fewer questions repeats some. `differences`: the tokens are those that a stream tells under a limit, and
+    A clip with fewer questions repeats some. `differences`: the tokens are those that a stream sends under a limit, and
     what is asked and narrated at one moment, whose frame is whole and not late, comes first.
     """
     features, moments, b = shard['features'][clips], shard['moments'][clips].long(), len(clips)
@@ -142,12 +142,12 @@ def draw_batch(
     few = max(round(asked * SHORT), 1)  # padded apart from the long ones, which saves a quarter of the tokens
     halves = [half for half in (picks[:, :few], picks[:, few:]) if half.numel()]
     groups = [{k: v[take, half] for k, v in asked_parts.items()} for half in halves]
-    told_parts = None
-    if told:
-        told_parts = {k: shard['tell_' + k][clips] for k in TOLD}
-        usable = told_parts['moment'] >= 0
-        picks = _pick(usable, 2.0 * (told_parts['moment'] == now), told, draw)
-        told_parts = {k: v[take, picks] for k, v in told_parts.items()}
+    narrated_parts = None
+    if narrated:
+        narrated_parts = {k: shard['tell_' + k][clips] for k in NARRATED}
+        usable = narrated_parts['moment'] >= 0
+        picks = _pick(usable, 2.0 * (narrated_parts['moment'] == now), narrated, draw)
+        narrated_parts = {k: v[take, picks] for k, v in narrated_parts.items()}
     rows = torch.arange(MOST_OBJECTS)[None, :, None]
     return Batch(
         features=flat[take, index],
@@ -155,7 +155,7 @@ def draw_batch(
         covered=shard['covered'][clips].flatten(2)[take[..., None], rows, index[:, None]] & real[:, None],
         **{key: _gather(shard[key][clips], index, real) for key in ('words', 'history', 'times', 'marks', 'census')},
         asked=[_crop(group) for group in groups],
-        told=told_parts and _crop(told_parts),
+        narrated=narrated_parts and _crop(narrated_parts),
     )
 
 

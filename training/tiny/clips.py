@@ -190,15 +190,15 @@ def ask_clip(clip: Clip, labels: Labels, coder: Coder, draw: random.Random) -> d
 def point_words(clip: Clip, labels: Labels, t: int, since: int) -> list[tuple[int, int]]:
     """For each word of `tell`: the row of the object that it is about and the frame that shows it.
 
-    A comma or a full stop points at what is told next. Row 0: there is no more; -1: nothing to point at.
+    A comma or a full stop points at what is narrated next. Row 0: there is no more; -1: nothing to point at.
     """
-    told = facts(clip, t, since)
-    where = [(labels.rows.get(f.id, -1) if f.id else -1, f.frame) for f in told]
+    narrated = facts(clip, t, since)
+    where = [(labels.rows.get(f.id, -1) if f.id else -1, f.frame) for f in narrated]
     about = []
-    for n, fact in enumerate(told):
+    for n, fact in enumerate(narrated):
         about += [where[n]] * len(fact.clause.text().split())
-        about.append(where[n + 1] if n + 1 < len(told) else (0, t))
-    return about if any(f.clause.kind == 'object' for f in told) else []  # "nothing ." has no clause to count from
+        about.append(where[n + 1] if n + 1 < len(narrated) else (0, t))
+    return about if any(f.clause.kind == 'object' for f in narrated) else []  # "nothing ." has no clause to count from
 
 
 def _write(out: dict, kind: str, n: int, ask: list[int], answer: list[int], t: int) -> None:

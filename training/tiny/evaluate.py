@@ -26,7 +26,7 @@ from training.tiny.tokenizer import Coder
 FRAMES = 32
 MOMENTS = (11, 21, 31)
 PER_TYPE = 4  # questions of each type at each moment
-LONGEST_TOLD = 120  # tokens
+LONGEST_NARRATION = 120  # tokens
 SEEDS = {'tune': TUNE.start + 500_000, 'test': TEST.start + 500_000}
 
 
@@ -83,10 +83,10 @@ class Reader:
         return [row[len(a) - 1 : len(a) + len(b) - 1] == b for row, (a, b) in zip(said, asked, strict=True)]
 
     def tell(self, caches, t: int, seen: int, text: str) -> str:
-        """The greedy answer to one question, of at most LONGEST_TOLD words."""
+        """The greedy answer to one question, of at most LONGEST_NARRATION words."""
         words = {i: w for w, i in self.coder.ids.items()}
         ids, said = self.coder.question(text), []
-        while len(said) < LONGEST_TOLD:
+        while len(said) < LONGEST_NARRATION:
             token = self.predict(caches, t, seen, [ids + said])[0][-1]
             if token == self.coder.end:
                 break
@@ -102,7 +102,7 @@ def measure(folder: Path, questions: int, seeds: str, dtype: torch.dtype, first:
     views = ('plain', 'blank', 'newest') if controls else ('plain',)
     right = {name: dict.fromkeys(views, 0) for name in TYPES}
     count, forms = dict.fromkeys(TYPES, 0), {}
-    told, narrations = Score(), 0
+    narrated, narrations = Score(), 0
     bar = tqdm(total=questions * len(TYPES), desc='questions')
     number = first
     while min(count.values()) < questions:
@@ -133,13 +133,13 @@ def measure(folder: Path, questions: int, seeds: str, dtype: torch.dtype, first:
         since = SINCE[number % len(SINCE)]
         for t in MOMENTS[1:]:
             said = reader.tell(caches, t, t + 1, PROMPT.format(frames=since))
-            told = told + score(said, tell(clip, t, t - since))
+            narrated = narrated + score(said, tell(clip, t, t - since))
             narrations += 1
         types = {}
         for name in TYPES:
             n, plain = count[name], right[name]['plain']
             types[name] = {'n': n, 'interval': interval(plain, n)} | {v: right[name][v] / max(n, 1) for v in views}
-        narration = {'n': narrations, 'object_f1': told.object_f1, 'clause_f1': told.clause_f1}
+        narration = {'n': narrations, 'object_f1': narrated.object_f1, 'clause_f1': narrated.clause_f1}
         by_form = {name: [n, good / n] for name, (n, good) in sorted(forms.items())}
         yield {'types': types, 'narration': narration, 'forms': by_form, 'streams': number - first}
     bar.close()
@@ -150,8 +150,8 @@ def print_table(report: dict) -> None:
         low, high = row['interval']
         controls = '  '.join(f'{v} {row[v]:.3f}' for v in ('blank', 'newest') if v in row)
         print(f'{name:12} n {row["n"]:5}  {row["plain"]:.3f} ({low:.3f}-{high:.3f})  {controls}')
-    told = report['narration']
-    print(f'narration    n {told["n"]:5}  object F1 {told["object_f1"]:.3f}  clause F1 {told["clause_f1"]:.3f}')
+    found = report['narration']
+    print(f'narration    n {found["n"]:5}  object F1 {found["object_f1"]:.3f}  clause F1 {found["clause_f1"]:.3f}')
 
 
 def main() -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from stc_ros.models.families.llava_onevision import build
+from stc_ros.parameters import StreamParameters, cachers
 from stc_ros.settings import Settings
-from stc_ros.vision.encode import VisionState, look
+from stc_ros.vision.encode import encode_frame
 from stc_ros.vision.scene_change import is_cut, thumbnail
 from training.tiny import forward
 from training.tiny.export import PIXELS
@@ -15,7 +16,7 @@ from training.tiny.tokenizer import build_tokenizer
 
 
 class FeatureExtractor:
-    """The tower of a Hugging Face model, which is left as it is, on `device`: plain, and behind the compact cacher."""
+    """The tower of a Hugging Face model, which is left as it is, on `device`: plain, and behind the default cacher."""
 
     def __init__(self, model, device: str):
         model = copy.deepcopy(model).to(device)
@@ -31,11 +32,11 @@ class FeatureExtractor:
     @torch.inference_mode()
     def see_late(self, pixels: np.ndarray) -> torch.Tensor:
         """As `see`, in a stream with the default settings, which reuses what has not changed."""
-        settings, state, last, rows = Settings(), VisionState(), None, []
+        parameters, cacher, last, rows = StreamParameters(), cachers.create(Settings()['cacher.method']), None, []
         for frame in pixels:
             image = self.model.pixels.resize(frame)
             thumb = thumbnail(image)
-            cut, last = is_cut(thumb, last, settings), thumb
-            sight = look(self.model, state, image, settings, refresh=cut)
-            rows.append(rows[-1] if sight is None else sight.tokens.bfloat16().cpu())
+            cut, last = is_cut(thumb, last, parameters.scene_change), thumb
+            features = encode_frame(self.model, cacher, image, parameters.cache_similarity, refresh=cut)
+            rows.append(rows[-1] if features is None else features.tokens.bfloat16().cpu())
         return torch.stack(rows)

@@ -32,13 +32,13 @@ def measure_shard(
             logits, _ = losses.answer_pieces(w, caches, batch, group, len(head))
             right.append(losses.score_answers(logits, group)[1].flatten())
             types.append(group['type'].flatten())
-        logits, _ = losses.answer_pieces(w, caches, batch, batch.told, len(head))
-        exact.append(losses.score_answers(logits, batch.told)[1].flatten())
+        logits, _ = losses.answer_pieces(w, caches, batch, batch.narrated, len(head))
+        exact.append(losses.score_answers(logits, batch.narrated)[1].flatten())
         at = torch.arange(logits.shape[2], device=head.device)
-        inside = (at >= batch.told['start'][..., None]) & (at < batch.told['length'][..., None])
-        tokens.append((logits.argmax(-1) == batch.told['ids'])[inside])
+        inside = (at >= batch.narrated['start'][..., None]) & (at < batch.narrated['length'][..., None])
+        tokens.append((logits.argmax(-1) == batch.narrated['ids'])[inside])
     right, types = torch.cat(right).float(), torch.cat(types)
     out = {name: right[types == i].mean().item() for i, name in enumerate(TYPES)}
     out |= {'all': right.mean().item(), 'n': float(len(right))}
-    told = {'tell_tokens': torch.cat(tokens), 'tell_exact': torch.cat(exact)}
-    return out | {key: value.float().mean().item() for key, value in told.items()}
+    narrated = {'tell_tokens': torch.cat(tokens), 'tell_exact': torch.cat(exact)}
+    return out | {key: value.float().mean().item() for key, value in narrated.items()}

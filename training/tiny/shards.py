@@ -35,7 +35,7 @@ def frames_of(shard: int) -> int:
     return (12, 24, 32, 16, 32)[shard % 5]
 
 
-def build_shard(eyes: FeatureExtractor, first_seed: int, count: int, frames: int) -> dict[str, torch.Tensor]:
+def build_shard(extractor: FeatureExtractor, first_seed: int, count: int, frames: int) -> dict[str, torch.Tensor]:
     """`count` clips of all profiles in turn: what `make_clip` returns, and `features` and `late`.
 
     Both bfloat16 [count, T, TOKENS, D]: as the plain tower sees, and as a stream does that reuses features.
@@ -45,8 +45,8 @@ def build_shard(eyes: FeatureExtractor, first_seed: int, count: int, frames: int
     for i in range(count):
         pixels, arrays = make_clip(PROFILES[i % len(PROFILES)], first_seed + i, frames, coder)
         rows.append(arrays)
-        features.append(eyes.see(pixels))
-        late.append(eyes.see_late(pixels))
+        features.append(extractor.see(pixels))
+        late.append(extractor.see_late(pixels))
     out = {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in rows[0]}
     return out | {'features': torch.stack(features), 'late': torch.stack(late)}
 
@@ -63,7 +63,7 @@ def write_shards(model, folder: Path, device: str, begin: int = 0) -> None:
     end_with_parent()
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
-    eyes = FeatureExtractor(model, device)
+    extractor = FeatureExtractor(model, device)
     shard = max(first_shard(folder), begin)
     while True:
         if path_of(folder, shard).exists():
@@ -74,7 +74,7 @@ def write_shards(model, folder: Path, device: str, begin: int = 0) -> None:
             path_of(folder, used - BEHIND).unlink(missing_ok=True)
             time.sleep(1)
             continue
-        save_shard(build_shard(eyes, CLIP_SEEDS + shard * CLIPS, CLIPS, frames_of(shard)), path_of(folder, shard))
+        save_shard(build_shard(extractor, CLIP_SEEDS + shard * CLIPS, CLIPS, frames_of(shard)), path_of(folder, shard))
         shard += 1
 
 

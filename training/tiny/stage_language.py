@@ -38,7 +38,7 @@ WEIGHTS = {
 }
 VISITS = 2.5  # how often a clip is seen, on average
 RECENT = 24  # shards from which clips are drawn
-DIFFERENCES = 0.5  # of the steps are told in differences, as a stream is by default
+DIFFERENCES = 0.5  # of the steps are sent as differences, as a stream is by default
 DIFFERENCE_SHARES = (0.33, 0.33, 0.33, 0.5)  # of all tokens that those may tell; drawn evenly
 BUSY = 2.0  # times as likely as others to be drawn are clips of the profile `busy`
 TUNE_FRAMES = (8, 16, 32)
@@ -56,7 +56,7 @@ class Course:
     seed: int = 0
     device: str = 'cpu'
     hold: float = 0.6  # share of the steps before the rate falls
-    told: float = 0.5  # share of the steps that also narrate
+    narrated: float = 0.5  # share of the steps that also narrate
     tune_clips: int = 48
     begin: int = 0  # the first shard
     rank: int = 0
@@ -92,10 +92,10 @@ def train_step(model, heads, batch, head: torch.Tensor, dtype: torch.dtype = tor
     parts['moves'], parts['past'], going = losses.score_history(heads, states, batch, h)
     parts['times'], parts['mark'] = losses.score_times(heads, states, batch, h)
     parts['census'] = losses.score_census(heads, states, batch, h)
-    if batch.told:
-        logits, seen = losses.answer_pieces(w, caches, batch, batch.told, h, attention_losses.LAYERS)
-        parts['tell'], _ = losses.score_answers(logits, batch.told)
-        parts['point'] = attention_losses.score_tell(seen, batch, batch.told, h)
+    if batch.narrated:
+        logits, seen = losses.answer_pieces(w, caches, batch, batch.narrated, h, attention_losses.LAYERS)
+        parts['tell'], _ = losses.score_answers(logits, batch.narrated)
+        parts['point'] = attention_losses.score_tell(seen, batch, batch.narrated, h)
     loss = sum(WEIGHTS[k] * v for k, v in parts.items())
     types = torch.cat([group['type'] for group in batch.asked], 1).flatten()
     figures = {k: v.item() for k, v in parts.items()} | {'going': going.item()}
@@ -154,7 +154,7 @@ def run(model, course: Course) -> None:
 
 
 def _look(model, course: Course, step: int, head: torch.Tensor) -> None:
-    """Measures on tuning clips of each length, the longest ones also told in differences."""
+    """Measures on tuning clips of each length, the longest ones also sent as differences."""
     views = {f'tune-{frames}': (frames, 1.0, False) for frames in TUNE_FRAMES}
     views['tune-differences'] = (TUNE_FRAMES[-1], DIFFERENCE_SHARES[0], True)
     for name, (frames, share, differences) in views.items():
@@ -177,5 +177,5 @@ def _draw(course: Course, step: int):
     liking = torch.ones(len(shard['moment']))
     liking[PROFILES.index('busy') :: len(PROFILES)] = BUSY
     clips = torch.multinomial(liking, SIZE, generator=draw)[course.rank :: course.ranks]
-    told = TELLINGS * int(torch.rand((), generator=draw) < course.told)
-    return draw_batch(shard, clips, ASKED, told, share, draw, differences)
+    narrated = TELLINGS * int(torch.rand((), generator=draw) < course.narrated)
+    return draw_batch(shard, clips, ASKED, narrated, share, draw, differences)

@@ -32,7 +32,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--language-steps', type=int, default=8000, help='steps of 8 clips with 16 questions each')
     parser.add_argument('--rate', type=float, help="of AdamW (0.001; a tower from scratch: 0.0015); Muon's follows")
     parser.add_argument('--hold', type=float, default=0.6, help='share of the language steps before the rate falls')
-    parser.add_argument('--told', type=float, default=0.5, help='share of the language steps that also narrate')
+    parser.add_argument('--narrated', type=float, default=0.5, help='share of the language steps that also narrate')
     parser.add_argument('--seed', type=int, default=0, help='of the weights, and of the order of the clips')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='where to train')
     parser.add_argument('--threads', type=int, default=1, help='CPU threads of each process')
@@ -117,7 +117,7 @@ def take_part(args: argparse.Namespace, rank: int) -> None:
         args.seed,
         args.device,
         hold=args.hold,
-        told=args.told,
+        narrated=args.narrated,
         tune_clips=args.tune_clips,
         begin=args.begin,
         rank=rank,

@@ -74,7 +74,7 @@ def load(source: str, device: torch.device, dtype: torch.dtype, notes: str = '')
             config=config,
             dtype=dtype,
             use_safetensors=True,
-            ignore_mismatched_sizes=True,  # told in `info`
+            ignore_mismatched_sizes=True,  # reported in `info`
             output_loading_info=True,
             **where,
         )

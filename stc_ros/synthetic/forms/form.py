@@ -20,7 +20,7 @@ NUMBERS = ('zero', 'one', 'two', 'three', 'four', 'five', 'six')
 PLURALS = {s: s + ('es' if s.endswith('s') else 's') for s in SHAPES}
 APART = 2  # frames between two events whose order can be asked about
 
-Episode = tuple[dict, str, tuple[int, ...], int]
+Case = tuple[dict, str, tuple[int, ...], int]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Form:
     wording: str
     temporal: bool  # cannot be answered from the newest frame alone
     answers: tuple[str, ...]  # the words that its answers are made of
-    cases: Callable[[View], Iterator[Episode]]
+    cases: Callable[[View], Iterator[Case]]
 
 
 FORMS: dict[str, Form] = {}

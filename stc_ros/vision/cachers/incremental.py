@@ -2,7 +2,7 @@
 
 Changed patches are chosen once per frame, from the pixels, each against the picture at its own last recompute
 (`patches.py`). All blocks then run on those patches alone, over the cached keys and values of the others (`rows.py`),
-so the cost is k / T of the plain tower in every part of it, where the paper's cacher (arXiv 2512.00891, §3.3) computes
+so the cost is k / T of the plain tower in every part of it, where STC-Cacher (arXiv 2512.00891, §3.3) computes
 dense keys in every layer and dense frames every N. What did not change follows the drift of a few samples
 (`drift.py`), which also tell how large the error of all that is reused is; a closed loop keeps that under the bound
 1 - `cache_similarity` (`bound.py`).
@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 
 from stc_ros.models.tower import Tower
+from stc_ros.parameter_spec import param
 from stc_ros.parameters import cachers
-from stc_ros.settings import param
 from stc_ros.vision.cachers.base import Encoded
 from stc_ros.vision.cachers.bound import Bound
 from stc_ros.vision.cachers.drift import FEWEST
@@ -150,11 +150,11 @@ def take_samples(state: IncrementalState, changed: torch.Tensor, count: int) -> 
 def _renew(tower, state: IncrementalState, image, embed, which, sampled, allowed: float) -> None:
     """Recompute the patches `which`, of which those `sampled` tell of the rest, bool [P] each; note their error."""
     patches = which.nonzero()[:, 0]
-    told = compute_rows(tower, state, embed(), patches, sampled[patches])
+    found = compute_rows(tower, state, embed(), patches, sampled[patches])
     state.image = replace_patches(state.image, image, which.view(tower.grid))
     state.bound.since += 1
-    if told is not None and allowed:
-        were, foretold, are = told
+    if found is not None and allowed:
+        were, foretold, are = found
         guess, kept = torch.stack((_error(tower, foretold, are), _error(tower, were, are))).tolist()
         state.bound.note(guess, kept, allowed)
     state.similarity = 1 - state.bound.error

@@ -1,4 +1,4 @@
-"""Cachers that choose anew in every layer, by keys: what the paper's and the threshold cacher share.
+"""Cachers that choose anew in every layer, by keys: what `stc` and `threshold` share.
 
 Source: "Accelerating Streaming Video Large Language Models via Hierarchical Token Compression", arXiv 2512.00891,
 §3.3. In every layer the keys are computed for all tokens and compared with the reference's. The tokens chosen get

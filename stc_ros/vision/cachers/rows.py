@@ -51,14 +51,14 @@ def compute_rows(tower: Tower, state: LayerCache, x: torch.Tensor, patches: torc
     for block, held in zip(tower.blocks, state.held):
         entry = x
         x, _ = run(block, x, held, rows, samples)
-    told = None
+    found = None
     if samples is not None:
         were = state.features[0, samples.rows]
         follow(state.entry[0], entry[0], samples)
-        told = were, follow(state.features[0], x[0], samples), x[0, samples.at]
+        found = were, follow(state.features[0], x[0], samples), x[0, samples.at]
     state.entry.index_copy_(1, rows, entry)
     state.features.index_copy_(1, rows, x)
-    return told
+    return found
 
 
 def run_block(block: Block, x: torch.Tensor, held, rows, samples):

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 import torch
 
+from stc_ros.parameter_spec import param
 from stc_ros.parameters import cachers
-from stc_ros.settings import param
 from stc_ros.vision.cachers.layerwise import LayerwiseCacher, LayerwiseState, cosine
 
 
 @cachers.register('stc', source='arXiv 2512.00891', scope='keys, in every layer')
 @dataclass
 class STCCacher(LayerwiseCacher):
-    """The paper's: recomputes in each layer the tokens whose keys are least like the reference's."""
+    """As published: recomputes in each layer the tokens whose keys are least like the reference's."""
 
     update_ratio: float = param(0.25, 'Share of the patches recomputed in each layer.', low=0.0, high=1.0)
     cache_interval: int = param(

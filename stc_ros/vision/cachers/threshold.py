@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from stc_ros.parameter_spec import param
 from stc_ros.parameters import cachers
-from stc_ros.settings import param
 from stc_ros.vision.cachers.layerwise import LayerwiseCacher, LayerwiseState, cosine
 
 
