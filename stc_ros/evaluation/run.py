@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from stc_ros.evaluation.datasets.base import Dataset, Episode, Question, datasets
-from stc_ros.settings import ParameterSpec, SettingError, Settings
+from stc_ros.parameter_spec import ParameterSpec, SettingError
+from stc_ros.settings import Settings
 from stc_ros.settings_export import METAVAR, add_arguments, from_arguments
 
 GREY = 128

@@ -46,9 +46,11 @@ def load_model(settings: Settings | Mapping = {}):  # noqa: B006 - never written
 
         model = real_eye.load(device, dtype)
     elif wanted.name:
-        from stc_ros.models.checkpoint import find_family
+        from stc_ros.models.checkpoint import find_family, find_folder
 
-        model = model_families.create(find_family(wanted.name, model_families.names())).load(wanted.name, device, dtype)
+        folder = find_folder(wanted.name)
+        family = model_families.create(find_family(folder, model_families.names()))
+        model = family.load(wanted.name, folder, device, dtype)
     elif (EMBEDDED / 'model.safetensors').is_file():
         from stc_ros.models import embedded
 

@@ -43,9 +43,9 @@ def find_folder(source: str) -> Path:
     return _download(source, ABOUT)
 
 
-def find_family(source: str, known: tuple[str, ...]) -> str:
+def find_family(folder: Path, known: tuple[str, ...]) -> str:
     """The model_type in its config.json; of one that is not `known` the first, whose loader says what is wrong."""
-    kind = read_json(find_folder(source) / 'config.json').get('model_type')
+    kind = read_json(folder / 'config.json').get('model_type')
     return kind if kind in known else known[0]
 
 

@@ -223,7 +223,7 @@ def _check_finite(name: str, weights) -> None:
         bad = [key for key, total in zip(params, sums.tolist()) if not abs(total) < float('inf')]
         cause, remedy = 'is damaged', AGAIN
         if params[bad[0]].dtype == torch.float16:
-            cause, remedy = 'is damaged, or does not fit float16', f'set dtype to bfloat16 or float32, or {AGAIN}'
+            cause, remedy = 'is damaged, or does not fit float16', f'set model.dtype to bfloat16 or float32, or {AGAIN}'
         raise ModelError(f'{name} {cause}: weights are not finite, {_by_part(bad)}; {remedy}')
 
 

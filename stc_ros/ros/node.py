@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any
@@ -30,56 +28,17 @@ from stc_ros.engine.worker import Worker
 from stc_ros.io import image_messages
 from stc_ros.ros import diagnostics
 from stc_ros.ros.ask import AskServer
+from stc_ros.ros.lifecycle import FAILURE, SUCCESS, transition
 from stc_ros.ros.no_image_causes import no_image_causes
 from stc_ros.ros.parameters import Parameters, unknown_overrides
 from stc_ros.ros.publishers import Publishers
+from stc_ros.ros.real_parts import load, open_warm
 from stc_ros.settings import Settings
 
-SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 NEWEST_ONLY = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 UNLOAD_S = 30.0  # longest wait for the turn in work when the model is given up; a frame may take seconds
 CAMERA = 'camera'  # name of the one session
 SAY_SILENCE_AGAIN = 6  # a camera that stays silent is named after 5 s, 30 s, 180 s, ...
-
-
-def load(settings: Settings):
-    """The real model. Called on the worker's thread."""
-    image_messages.check_converter()
-    from stc_ros.models import load_model, share_cores_fairly
-
-    model = load_model(settings)
-    share_cores_fairly(model)
-    return model
-
-
-def open_warm(model, settings: Settings):
-    """A real stream, whose first frame will not be slow. Called on the worker's thread."""
-    from stc_ros.stream import open_stream
-
-    stream = open_stream(model, settings)
-    stream.warm_up()
-    return stream
-
-
-def transition(to: str):
-    """A lifecycle callback that moves to state `to` if it succeeds; rclpy would swallow what it raises."""
-
-    def decorate(callback):
-        @functools.wraps(callback)
-        def guarded(self, state) -> TransitionCallbackReturn:
-            try:
-                result = callback(self, state)
-            except Exception as error:
-                self.get_logger().error(traceback.format_exc())
-                self.fault = f'{callback.__name__} failed: {describe(error)}'
-                return TransitionCallbackReturn.ERROR
-            if result == SUCCESS:
-                self.state = to
-            return result
-
-        return guarded
-
-    return decorate
 
 
 class StreamNode(LifecycleNode):

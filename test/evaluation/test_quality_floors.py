@@ -44,5 +44,5 @@ def test_answers(outcome, kind):
 
 
 def test_narration(outcome):
-    told = sum(outcome.narrations('plain'), Score())
-    assert told.object_f1 >= FLOORS['objects'] and told.clause_f1 >= FLOORS['clauses']
+    found = sum(outcome.narrations('plain'), Score())
+    assert found.object_f1 >= FLOORS['objects'] and found.clause_f1 >= FLOORS['clauses']

@@ -218,11 +218,11 @@ def test_it_is_refused_with_cause_and_remedy(folder, case):
 def test_weights_too_large_for_float16_are_refused(folder):
     put(PROJECTOR + 'linear_1.bias', torch.full((48,), 1e6))(folder)
     assert load(folder).dtype == torch.float32
-    with pytest.raises(ModelError, match='does not fit float16.*set dtype to bfloat16'):
-        load(folder, dtype='float16')
+    with pytest.raises(ModelError, match='does not fit float16.*set model.dtype to bfloat16'):
+        load(folder, **{'model.dtype': 'float16'})
 
 
-def test_a_name_that_is_no_path_is_told():
+def test_a_name_that_is_no_path_is_reported():
     with pytest.raises(ModelError, match='cannot be a model folder'):
         load('~nobody-of-this-name/model')
 
@@ -243,7 +243,7 @@ def test_of_a_hub_the_weights_come_last(folder, monkeypatch):
     assert len(asked) == 3 and not asked[-1][-1]
 
 
-def test_a_hub_that_does_not_answer_is_told(monkeypatch):
+def test_a_hub_that_does_not_answer_is_reported(monkeypatch):
     def download(*_, **__):
         raise OSError('no route\nto host')
 

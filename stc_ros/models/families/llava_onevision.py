@@ -42,12 +42,16 @@ NO_PROCESSOR_NOTE = 'No processor configuration came with it: pixels are normali
 class LlavaOnevision:
     """LLaVA-OneVision: a SigLIP or CLIP vision encoder, a projector, and Qwen2."""
 
-    def load(self, source: str, device: torch.device, dtype: torch.dtype) -> VideoModel:
-        return load(source, device, dtype)
+    def load(self, source: str, folder: Path, device: torch.device, dtype: torch.dtype) -> VideoModel:
+        return load(source, device, dtype, folder=folder)
 
 
-def load(source: str, device: torch.device, dtype: torch.dtype, notes: str = '') -> VideoModel:
+def load(
+    source: str, device: torch.device, dtype: torch.dtype, notes: str = '', folder: Path | None = None
+) -> VideoModel:
     """Load a hub id or local folder, in `dtype` on `device`. `notes`: what a user should know of it beforehand.
+
+    folder: where `find_folder` has found it already; of a hub's model the weights are downloaded here.
 
     Raises `ModelError`, which says what is wrong and what to do, for a model that would not run as it was trained:
     of another family, incomplete, damaged, contradicting itself, or with code of its own, which is never executed.
@@ -55,7 +59,7 @@ def load(source: str, device: torch.device, dtype: torch.dtype, notes: str = '')
     from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration  # seconds: only where it is needed
     from transformers.utils import logging
 
-    folder = find_folder(source)
+    folder = folder or find_folder(source)
     content = read_files(folder)
     config = parse_config(source, content)
     processor, file = read_processor(folder)
