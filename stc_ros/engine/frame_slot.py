@@ -24,7 +24,7 @@ class Counts:
 class Rate:
     """Events per second over the last seconds of a clock that gives nanoseconds."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._times: deque[int] = deque(maxlen=1024)
 
     def note(self, now: int) -> None:
@@ -40,7 +40,7 @@ class Rate:
 class FrameSlot:
     """A slot for one frame between the thread that receives and the one that works; a newer frame replaces it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self.clear()
 

@@ -6,6 +6,7 @@ The same one serves the node, the demonstration and the evaluation, so that what
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +47,7 @@ class Narrator:
         seconds = max(1, round((span.last_stamp - span.first_stamp) / 1e9))
         return self.style.ask(self.parameters.prompt, span.frames, seconds)
 
-    def finish(self, span: NarrationSpan, answer: str, token_probs=()) -> str:
+    def finish(self, span: NarrationSpan, answer: str, token_probs: Sequence[tuple[int, float]] = ()) -> str:
         """The model's answer -> what is published: '' when nothing is left.
 
         Clauses of too little probability, repetitions, and events that the last narration has reported are dropped.

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 MAX_CHARACTERS = 20_000  # beyond this a question is not even tokenized
 
@@ -75,7 +76,7 @@ class Question:
         self._arrived = time.monotonic()
         self.timeout = timeout
         self._first_token = self._last_token = 0.0  # s, monotonic
-        self._known = {}  # what the answer rests on: fields of Reply
+        self._known: dict[str, Any] = {}  # what the answer rests on: fields of Reply
         self._pieces: list[str] = []
         self._tokens = 0
         self._lock = threading.Lock()
@@ -86,7 +87,7 @@ class Question:
         """Whether its deadline has passed."""
         return self.timeout is not None and time.monotonic() - self._arrived >= self.timeout
 
-    def begin(self, **known) -> None:
+    def begin(self, **known: Any) -> None:
         """Note fields of `Reply`: stamps, frames, age of the newest frame; token_probs, as they come."""
         self._known = known
 

@@ -178,8 +178,8 @@ class Engine:
     def _take_up(self) -> None:
         with self._lock:
             question = self._questions.popleft() if self._has_questions() else None
-        session = question and self._session_of(question)
-        if session:
+        session = self._session_of(question) if question else None
+        if question and session:
             for other in self.sessions.values():
                 other.put_off_narration()
             session.take_up(question)

@@ -53,6 +53,8 @@ class Session:
         self.narrator = Narrator(stream.model.narration, settings.fill(NarrationParameters, 'narration'))
         self.failures = 0
         self.resets = 0
+        self.newest: FrameProcessed | None = None
+        self.due: bool | None = None  # narration is due; True: because the scene changed
         self.question: Question | None = None  # in work
         self._answer: Any = None  # the text of the question in work, piece by piece
         self._span: NarrationSpan | None = None  # when that question is a narration
@@ -92,12 +94,15 @@ class Session:
         """Seconds until a frame may be processed; None while none waits."""
         if not self.slot.waits:
             return None
-        rate = self.settings['input.max_rate']
+        rate: float = self.settings['input.max_rate']
         return max(0.0, self.looked_at + 1 / rate - time.monotonic()) if rate else 0.0
 
     def process(self) -> None:
         """Take the frame that waits into the stream."""
-        message, received = self.slot.take()
+        taken = self.slot.take()
+        if taken is None:
+            return
+        message, received = taken
         self.looked_at, began = time.monotonic(), self.clock()
         try:
             frame = self._decode(message)
@@ -120,7 +125,8 @@ class Session:
         """Seconds until what waits for its prefill has waited for long enough; None while nothing waits."""
         if not self.stream.tokens_waiting:
             return None
-        return max(0.0, self.looked_at + self.settings['expert.prefill_wait'] - time.monotonic())
+        wait: float = self.settings['expert.prefill_wait']
+        return max(0.0, self.looked_at + wait - time.monotonic())
 
     def prefill(self) -> None:
         """Prefill what waits: nothing else came in time."""
@@ -168,6 +174,8 @@ class Session:
     def speak(self) -> None:
         """Produce the next piece of the question in work, or end it."""
         question = self.question
+        if question is None:
+            return
         try:
             if self._answer is None:
                 self._ask(question)
@@ -241,7 +249,7 @@ class Session:
         elif reply.error is Error.QUESTION_TOO_LONG:
             self.sink.failed(self, 'narrating', ValueError(f'narration.prompt: {reply.message}'))
 
-    def _publish(self, output: Callable[..., None], *values) -> None:
+    def _publish(self, output: Callable[..., None], *values: Any) -> None:
         try:
             output(self, *values)
         except Exception as error:
@@ -265,8 +273,7 @@ class Session:
             self._end(question, Error.OUT_OF_MEMORY)
 
     def _forget(self) -> None:
-        self.newest: FrameProcessed | None = None
-        self.due: bool | None = None  # narration is due; True: because the scene changed
+        self.newest, self.due = None, None
         self.narrator.reset()
         self.tally = Tally()
         self.looked_at = 0.0  # s, monotonic: when the last frame was begun

@@ -12,6 +12,7 @@ from typing import Any
 from stc_ros.engine.errors import describe
 from stc_ros.engine.questions import Error, Question
 from stc_ros.engine.scheduler import Engine
+from stc_ros.engine.session import Session
 from stc_ros.settings import Settings
 
 LONGEST_WAIT_S = 3600.0  # a lock takes no more than some centuries
@@ -27,42 +28,42 @@ class Worker:
         self.engine = engine
         self.engine.wake = self._notify
         self.busy_since: float | None = None  # s, monotonic: when the turn in work began
-        self._jobs: deque[tuple[Callable[[], Any], Future]] = deque()
+        self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._stopped: tuple[Error, str] | None = None
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._run, name='stc worker', daemon=True)
         self._thread.start()
 
-    def load(self, settings: Settings, cameras: tuple[str, ...] = ('camera',)) -> Future:
+    def load(self, settings: Settings, cameras: tuple[str, ...] = ('camera',)) -> Future[Any]:
         """Load the model and start a stream for each camera. The future raises what loading raises."""
 
-        def job():
+        def job() -> None:
             self.engine.load(settings)
             for camera in cameras:
                 self.engine.open(camera, settings)
 
         return self.do(job)
 
-    def unload(self) -> Future:
+    def unload(self) -> Future[Any]:
         """Give up streams and model."""
         return self.do(self.engine.unload)
 
-    def resume(self) -> Future:
+    def resume(self) -> Future[Any]:
         """Start all streams afresh."""
-        return self.do(lambda: [session.begin() for session in self.engine.sessions.values()])
+        return self._of_each(lambda session: session.begin())
 
-    def pause(self) -> Future:
+    def pause(self) -> Future[Any]:
         """End every question and drop the frames that wait."""
         self.engine.end_all()
-        return self.do(lambda: [session.give_up() for session in self.engine.sessions.values()])
+        return self._of_each(lambda session: session.give_up())
 
-    def configure(self, settings: Settings) -> Future:
+    def configure(self, settings: Settings) -> Future[Any]:
         """Use other settings from the next frame on. The future raises what a stream objects to."""
-        return self.do(lambda: [session.configure(settings) for session in self.engine.sessions.values()])
+        return self._of_each(lambda session: session.configure(settings))
 
-    def reset(self, reason: str) -> Future:
+    def reset(self, reason: str) -> Future[Any]:
         """Forget everything seen."""
-        return self.do(lambda: [session.reset(reason) for session in self.engine.sessions.values()])
+        return self._of_each(lambda session: session.reset(reason))
 
     def ask(self, question: Question) -> None:
         """Queue a question; when the thread has ended it is replied to at once."""
@@ -95,9 +96,9 @@ class Worker:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def do(self, work: Callable[[], Any]) -> Future:
+    def do(self, work: Callable[[], Any]) -> Future[Any]:
         """Do `work` on the thread, between two turns."""
-        future = Future()
+        future: Future[Any] = Future()
         with self._wake:
             if self._stopped:
                 future.cancel()
@@ -105,6 +106,13 @@ class Worker:
                 self._jobs.append((work, future))
                 self._wake.notify()
         return future
+
+    def _of_each(self, work: Callable[[Session], None]) -> Future[Any]:
+        def job() -> None:
+            for session in self.engine.sessions.values():
+                work(session)
+
+        return self.do(job)
 
     def _notify(self) -> None:
         with self._wake:
@@ -120,7 +128,9 @@ class Worker:
             self.stop(Error.MODEL_FAILURE, f'the worker thread died: {describe(error)}')
             self.engine.sink.died(error)
         finally:
-            self.engine.end_all(*self._stopped)  # taken up while `stop` looked for those that wait
+            self.engine.end_all(
+                *(self._stopped or (Error.SHUTDOWN, ''))
+            )  # taken up while `stop` looked for those that wait
             for session in self.engine.sessions.values():
                 session.close_answer()
                 session.stream = None  # whoever keeps this worker for a while does not keep the model
@@ -140,7 +150,7 @@ class Worker:
         return None
 
 
-def _run_job(work: Callable[[], Any], future: Future) -> None:
+def _run_job(work: Callable[[], Any], future: Future[Any]) -> None:
     if not future.set_running_or_notify_cancel():
         return
     try:

@@ -12,7 +12,7 @@ from stc_ros.evaluation.pictures import draw
 from stc_ros.evaluation.report import HEADER, LEGEND, about, as_markdown, number, scores, table, verdict
 from stc_ros.evaluation.summary import Summary, summarise, to_json
 from stc_ros.evaluation.sweep import CHEAPEST, GOOD_ENOUGH, points
-from stc_ros.parameters import in_use
+from stc_ros.parameters import SHORT, in_use
 from stc_ros.settings import Settings
 from stc_ros.settings_export import to_arguments
 from stc_ros.synthetic.forms import FORMS, TYPES
@@ -143,7 +143,7 @@ def others_measured(folder: Path) -> str:
     text = ''
     for file in sorted(folder.glob('quality-*.json')):
         found = json.loads(file.read_text())
-        asked = ' '.join(to_arguments(Settings(found['settings']).changed()))
+        asked = as_typed(Settings(found['settings']).changed())
         rows = [['type', 'n', 'plain', 'with settings', 'retention', *ABLATIONS, 'held']]
         for kind, f in found['types'].items():
             controls = [number(f['controls'].get(name, math.nan)) for name in (*ABLATIONS, 'held')]
@@ -170,7 +170,13 @@ def words(settings: Settings) -> str:
     """The settings of cacher and pruner, as one would type them."""
     names = [n for n in in_use(settings) if n.startswith(('cache_', 'cacher.', 'prune', 'pruner.'))]
     names += [n for n in ('query.full_latest_frame', 'expert.contiguous_positions') if n in settings.changed()]
-    return ' '.join(to_arguments({name: settings[name] for name in names}))
+    return as_typed({name: settings[name] for name in names})
+
+
+def as_typed(values: dict) -> str:
+    """Values of parameters as options, by their short names where they have one."""
+    short = {full: name for name, full in SHORT.items()}
+    return ' '.join(to_arguments({short.get(name, name): value for name, value in values.items()}))
 
 
 def advise(costs: dict[str, Summary]) -> str:

@@ -33,7 +33,7 @@ def test_the_command_writes_what_it_promises_and_repeats(model, monkeypatch, tmp
                     str(seed),
                     '--jobs',
                     '1',
-                    '--max-new-tokens',
+                    '--query.max-new-tokens',
                     '4',
                     '--prune-ratio',
                     '0.5',

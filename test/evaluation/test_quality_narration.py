@@ -53,7 +53,8 @@ class Storyteller:
 
     def ask(self, question):
         self.questions.append(question)
-        return Said([tell(self.clip, len(self.stamps) - 1, 0)])
+        text = tell(self.clip, len(self.stamps) - 1, 0)
+        return Said([text.replace(' ,', ',').replace(' .', '.')])  # as a tokenizer decodes it
 
 
 class Said(list):

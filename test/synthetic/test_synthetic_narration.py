@@ -1,14 +1,9 @@
-"""Narration follows its grammar both ways, and patches carry the labels of what they show."""
+"""Narration follows its grammar both ways."""
 
-import random
-
-import numpy as np
 import pytest
 from stories import seen, story, two_leave
 
 from stc_ros.synthetic import PROFILES, World, record
-from stc_ros.synthetic.forms import COLOUR, SHAPE, WAYS
-from stc_ros.synthetic.labels import object_codes, patch_labels
 from stc_ros.synthetic.narration import PROMPT, Score, facts, join, parse, score, tell, tell_moment
 from stc_ros.synthetic.vocabulary import VOCABULARY, words_of
 
@@ -102,38 +97,3 @@ def test_the_prompt_and_its_numbers_are_in_the_vocabulary():
 def test_a_frame_that_is_not_there_cannot_be_told():
     with pytest.raises(IndexError, match='clip of 2 frames'):
         tell(record('static', 1, 2), 2, 0)
-
-
-@pytest.mark.parametrize('grid', [7, 14])
-def test_patches_are_labelled_with_what_covers_most_of_them(grid):
-    clip = record('busy', 4, 6)
-    ids, cover = patch_labels(clip, grid)
-    assert ids.shape == cover.shape == (6, grid, grid) and ids.dtype == np.uint8 and cover.dtype == np.float32
-    side, draw = 112 // grid, random.Random(0)
-    for _ in range(300):
-        t, r, c = draw.randrange(6), draw.randrange(grid), draw.randrange(grid)
-        patch = clip.ids[t, r * side : (r + 1) * side, c * side : (c + 1) * side].ravel()
-        counts = np.bincount(patch, minlength=256)[1:]
-        assert cover[t, r, c] == pytest.approx(counts.max() / side**2)
-        assert ids[t, r, c] == (0 if counts.max() == 0 else counts.argmax() + 1)
-    assert np.array_equal(cover > 0, ids > 0) and 0.02 < (ids > 0).mean() < 0.9
-
-
-def test_patches_of_an_empty_clip_are_background():
-    ids, cover = patch_labels(story([[], []]), 14)
-    assert not ids.any() and not cover.any() and ids.shape == (2, 14, 14)
-
-
-def test_a_grid_that_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match='divisor of 112'):
-        patch_labels(record('static', 1, 1), 13)
-
-
-def test_codes_say_what_the_truths_say():
-    clip = two_leave()
-    codes = object_codes(clip)
-    assert [COLOUR[codes['colour'][t, 1]] for t in (5, 6)] == ['red', 'white']
-    assert SHAPE[codes['shape'][0, 3]] == 'star' and codes['shape'][4, 3] == -1
-    assert [WAYS[codes['moves'][t, 2]] for t in (0, 1)] == ['still', 'right']
-    assert codes['x'][0, 2] == pytest.approx(1 / 6) and codes['share'][4, 3] == 0
-    assert codes['colour'].shape == (12, 256) and codes['colour'][:, 0].max() == -1
