@@ -1,3 +1,4 @@
+# Version and description have one source, package.xml; all else is in pyproject.toml.
 import xml.etree.ElementTree as ET
 from pathlib import Path
 

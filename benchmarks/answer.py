@@ -1,8 +1,8 @@
 """How long a question waits for the first word of its answer, behind a full window.
 
 Each mode is a stream of its own that sees the same pictures behind a window full from the beginning, and is asked after
-every frame: what waits for its prefill then runs with the question. `newest whole`: the question reads the newest frame
-anew, unpruned, which is what the default did up to version 0.1, whatever the model's size. There is no ideal (0).
+every frame: what waits for its prefill then runs with the question. `full latest frame`: the question reads the newest
+frame anew, unpruned, which is what the default did up to version 0.1, whatever the model's size. There is no ideal (0).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     modes = {
         'plain': Settings({'cacher.method': 'none', 'pruner.method': 'none'}),
         'default': Settings(),
-        'newest whole': Settings({'query.full_latest_frame': 'always'}),
+        'full latest frame': Settings({'query.full_latest_frame': 'always'}),
     }
     streams = open_streams(model, modes)
     times = Times(model.device)
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
             start = timing.now()
             list(stream.ask(QUESTION, 1))
             ms = (timing.now() - start) * 1e3
-            whole = stream.newest_tokens(model.visual_tokens) is not None
+            whole = stream.latest_tokens(model.visual_tokens) is not None
             if number:
                 times.add(name, whole, ms)
     rows = [

@@ -28,7 +28,7 @@ class Costs:
 
         self.plain_builds = step(self.plain_vision())
         self.plain = min(self.plain_builds.values())
-        self.paper = step(self.paper_vision())
+        self.stc = step(self.stc_vision())
         self.state, self.whole = step(self.whole_vision())
         self.rows = step({k: self.row_vision(k) for k in ROWS})
         self.still = step(self.still_vision())
@@ -47,27 +47,31 @@ class Costs:
 
     def plain_vision(self) -> dict[str, float]:
         from stc_ros.models.random import random_weights
-        from stc_ros.vision.cachers.layerwise import CacherState, encode
+        from stc_ros.parameters import cachers
 
-        packed = self.time(lambda: encode(self.model.tower, CacherState(), self.embed(), settings_of('plain')))
+        plain = cachers.create('none')
+        packed = self.time(lambda: plain.encode(self.model.tower, self.image, self.embed, 1.0))
         unpacked = random_weights('so400m').model.vision_tower
         stock = self.time(lambda: unpacked(self.normalised()))
         return {'ours, packed weights': packed, 'transformers, plain weights': stock}
 
-    def paper_vision(self) -> tuple[float, float]:
+    def stc_vision(self) -> tuple[float, float]:
         """A whole frame, and one of which a quarter of the tokens is updated."""
-        from stc_ros.vision.cachers.layerwise import CacherState, encode
+        from stc_ros.parameters import cachers
 
-        settings, state = (settings_of('stc') | {'cacher.stc.cache_interval': 64}), CacherState()
-        whole = self.time(lambda: encode(self.model.tower, state, self.embed(), settings, refresh=True))
-        return whole, self.time(lambda: encode(self.model.tower, state, self.embed(), settings))
+        cacher = cachers.create('stc', settings_of('stc') | {'cacher.stc.cache_interval': 64})
+
+        def frame(refresh: bool):
+            return cacher.encode(self.model.tower, self.image, self.embed, 1.0, refresh)
+
+        return self.time(lambda: frame(True)), self.time(lambda: frame(False))
 
     def whole_vision(self):
-        """The compact cacher's state, and a whole frame."""
-        from stc_ros.vision.cachers.incremental import compute_all
+        """The incremental cacher's state, and a whole frame."""
+        from stc_ros.vision.cachers.incremental import start
 
         def frame():
-            return compute_all(self.model.tower, self.image, self.embed())
+            return start(self.model.tower, self.image, self.embed())
 
         return frame(), self.time(frame)
 
@@ -75,7 +79,8 @@ class Costs:
         """A frame of which `count` patches are computed, as many of them samples as are followed at most."""
         import torch
 
-        from stc_ros.vision.cachers.incremental import compute_rows, replace_patches, similarity
+        from stc_ros.vision.cachers.patches import replace_patches, similarity
+        from stc_ros.vision.cachers.rows import compute_rows
 
         tower = self.model.tower
         patches = torch.randperm(729, generator=torch.Generator().manual_seed(count))[:count].sort().values
@@ -91,7 +96,7 @@ class Costs:
         return self.time(frame)
 
     def still_vision(self) -> float:
-        from stc_ros.vision.cachers.incremental import similarity
+        from stc_ros.vision.cachers.patches import similarity
 
         return self.time(lambda: similarity(self.image, self.state.image, self.model.tower.grid))
 
@@ -111,7 +116,7 @@ class Costs:
         from stc_ros.memory.query_context import QueryContext
 
         model = self.model
-        window = full_window(model, settings_of('ours').memory_tokens)
+        window = full_window(model, settings_of('ours')['memory.max_tokens'])
         self.window_bytes, self.window_tokens = window.bytes, window.tokens
 
         def add(count):
@@ -120,14 +125,14 @@ class Costs:
         prefill = {0: 0.0, **{count: self.time(lambda count=count: add(count)) for count in KEPT}}
         asked = torch.cat((model.newline[None, None], model.decoder.embed(model.chat.suffix('what is moving ?'))), 1)
         first = self.time(lambda: model.decoder.logits(QueryContext(window, asked).hidden[:, -1]))
-        recall = QueryContext(window, asked)
-        return prefill, first, self.time(lambda: model.decoder.logits(recall.run(asked[:, :1])))
+        context = QueryContext(window, asked)
+        return prefill, first, self.time(lambda: model.decoder.logits(context.run(asked[:, :1])))
 
     def vision_of(self, mode: str, recomputed: int) -> float:
         if mode == 'plain':
             return self.plain
         if mode == 'stc':
-            return self.paper[0] if recomputed == 729 else self.paper[1]
+            return self.stc[0] if recomputed == 729 else self.stc[1]
         if recomputed == 729:
             return self.whole
         return float(np.interp(recomputed, (0, *self.rows), (self.still, *self.rows.values())))

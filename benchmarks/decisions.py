@@ -1,4 +1,4 @@
-"""What the default and the paper's setting decide, frame by frame, on a real tower; real_size.py charges for it."""
+"""What the default and the published setting decide, frame by frame, on a real tower; real_size.py charges for it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def settings_of(mode: str):
 
     ours = Settings()
     return {
-        'plain': (ours | {'cacher.method': 'none', 'pruner.method': 'none'}),
-        'stc': (ours | {'cacher.method': 'stc', 'cacher.stc.cache_interval': 4, 'pruner.method': 'stc'}),
+        'plain': ours | {'cacher': 'none', 'pruner': 'none'},
+        'stc': ours | {'cacher': 'stc', 'cacher.stc.cache_interval': 4, 'pruner': 'stc'},
         'ours': ours,
     }[mode]
 
@@ -39,25 +39,26 @@ def decide(name: str, mode: str, most: int) -> tuple[str, list]:
     """
     from tqdm import tqdm
 
-    from stc_ros.pruning.base import make_pruner
+    from stc_ros.parameters import cachers, pruners
     from stc_ros.vision.cachers.bound import CHANGE
-    from stc_ros.vision.cachers.incremental import similarity
-    from stc_ros.vision.encode import VisionState, look
+    from stc_ros.vision.cachers.patches import similarity
+    from stc_ros.vision.encode import encode_frame
     from stc_ros.vision.scene_change import is_cut, thumbnail
 
     model, settings = eye(), settings_of(mode)
-    state, pruner = VisionState(), make_pruner(settings['pruner.method'])
+    cacher = cachers.create(settings['cacher.method'], settings)
+    pruner = pruners.create(settings['pruner.method'], settings)
     frames, title = frames_of(name, most)
     made, last = [], None
     for frame in tqdm(frames, desc=f'{name}, {mode}', disable=None):
         image = model.pixels.resize(frame)
         thumb = thumbnail(image)
-        sight = look(model, state, image, settings, is_cut(thumb, last, settings))
-        last = thumb
-        kept = 0 if sight is None else len(pruner.select(sight, settings).index)
-        work = [0 if sight is None else round(float(sight.recomputed.sum())), kept]
-        if state.compact is not None:
-            work.append(int((1 - similarity(image, state.compact.image, model.tower.grid) > CHANGE).sum()))
+        cut, last = is_cut(thumb, last, settings['input.scene_change']), thumb
+        seen = encode_frame(model, cacher, image, settings['cache_similarity'], refresh=cut)
+        kept = 0 if seen is None else len(pruner.select(seen, settings['prune_ratio']).index)
+        work = [0 if seen is None else round(float(seen.encoded.recomputed.sum())), kept]
+        if mode == 'ours':
+            work.append(int((1 - similarity(image, cacher.state.image, model.tower.grid) > CHANGE).sum()))
         made.append(work)
     return title, made
 

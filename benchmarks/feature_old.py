@@ -1,4 +1,4 @@
-"""The compact cacher and its default as they were before real features were measured: a row to compare with.
+"""The incremental cacher and its default as they were before real features were measured: a row to compare with.
 
 Patches whose pixels changed (similarity below .85) are recomputed over the cached keys and values of the others, and
 with them the stalest, so that none waits longer than 32 frames. A burst of change is spread over the next frames: no
@@ -14,14 +14,16 @@ from collections import deque
 import torch
 from feature_modes import Eye, Mode, whole
 
-from stc_ros.vision.cachers.incremental import SETTLE, bucket, compute_all, compute_rows, replace_patches, similarity
+from stc_ros.vision.cachers.incremental import SETTLE
+from stc_ros.vision.cachers.patches import bucket, replace_patches, similarity
+from stc_ros.vision.cachers.rows import compute_all, compute_rows
 
-SIMILARITY, PERIOD, LIMIT, HEARTBEAT = 0.85, 32, 0.13, 2
+SIMILARITY, PERIOD, LIMIT, STRIDE = 0.85, 32, 0.13, 2
 REMEMBERED, USUAL, BURST = 64, 0.1, 2.5  # frames from which the usual change is known, its quantile and multiple
 
 
 class OldDefault(Mode):
-    """As `Compact`, with the choice of patches as it was; a picture with a cut is recomputed whole."""
+    """The incremental cacher, with the choice of patches as it was; a picture with a cut is recomputed whole."""
 
     target = SIMILARITY
 
@@ -29,13 +31,13 @@ class OldDefault(Mode):
         super().__init__(
             eye,
             'old default',
-            f'cacher=compact cache_similarity={SIMILARITY:g} refresh_period={PERIOD} '
-            f'recompute_burst={LIMIT:g} heartbeat={HEARTBEAT}',
+            f'version 0.1: cache_similarity={SIMILARITY:g} refresh_period={PERIOD} burst_update_ratio={LIMIT:g} '
+            f'static_frame_stride={STRIDE}',
         )
 
     def reset(self) -> None:
         self.state = self.image = self.age = self.features = None
-        self.skipped = self.quiet = 0
+        self.skipped = self.static = 0
         self.wanted: deque[int] = deque(maxlen=REMEMBERED)
 
     def encode(self, image: torch.Tensor, cut: bool):
@@ -44,7 +46,7 @@ class OldDefault(Mode):
             self.reset()
         rows = self.choose(image)
         if rows is None:
-            self.state, self.image, self.age = compute_all(tower, image, self.eye.embed(image)), image, whole(tower) * 0
+            self.state, self.image, self.age = compute_all(tower, self.eye.embed(image)), image, whole(tower) * 0
             recomputed = whole(tower)
         else:
             self.age += 1
@@ -65,8 +67,8 @@ class OldDefault(Mode):
         alike = similarity(image, self.image, self.eye.tower.grid)
         changed, patches = alike < SIMILARITY, len(alike)
         count = int(changed.sum())
-        self.quiet = 0 if count else self.quiet + 1
-        if self.quiet > SETTLE and self.skipped + 1 < HEARTBEAT:
+        self.static = 0 if count else self.static + 1
+        if self.static > SETTLE and self.skipped + 1 < STRIDE:
             return changed.nonzero()[:, 0]
         stalest = math.ceil(patches / PERIOD)
         wanted, step = bucket(count + stalest, patches), bucket(1, patches)

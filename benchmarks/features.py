@@ -5,8 +5,8 @@ each with a state of its own, and are judged by the plain tower's features of th
 the fastest of three plain builds (packed weights, plain ones, transformers' own model). In every table stand the plain
 tower and controls: the plain tower on every 4th frame only, its features held in between; the same at the cost of the
 mode that the controls are held against; the first frame's features for ever; and that mode's number of patches, drawn
-at random. Without --settings the rows are the paper's cacher at N=2 and N=4, the default before real features were
-measured, and the default, which the controls are held against; else those asked for, and the first of them.
+at random. Without --settings the rows are the published cacher at N=2 and N=4, the default before real features
+were measured, and the default, which the controls are held against; else those asked for, and the first.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class Bench:
         from feature_scores import Trace, Truth
         from tqdm import tqdm
 
-        from stc_ros.settings import Settings
+        from stc_ros.parameters import StreamParameters
         from stc_ros.vision.scene_change import is_cut, thumbnail
 
         modes, last = [self.plain, *self.modes], None
@@ -179,7 +179,7 @@ class Bench:
         }
         for number, image in enumerate(tqdm(images, desc=name, disable=None)):
             thumb = thumbnail(image)
-            cut, last, seen = is_cut(thumb, last, Settings()), thumb, {}
+            cut, last, seen = is_cut(thumb, last, StreamParameters().scene_change), thumb, {}
             first = number % len(modes)
             for mode in modes[first:] + modes[:first]:
                 seen[mode] = timed(mode, image, cut)
@@ -244,15 +244,15 @@ def default_modes(eye) -> list:
 
     from stc_ros.settings import Settings
 
-    paper = [
+    published = [
         cached(
             eye,
-            f'paper N={n}',
-            Settings({'cacher.method': 'stc', 'cacher.stc.update_ratio': 0.25, 'cacher.stc.cache_interval': n}),
+            f'stc N={n}',
+            Settings({'cacher': 'stc', 'cacher.stc.update_ratio': 0.25, 'cacher.stc.cache_interval': n}),
         )
         for n in (2, 4)
     ]
-    return [*paper, OldDefault(eye), cached(eye, 'default', Settings())]
+    return [*published, OldDefault(eye), cached(eye, 'default', Settings())]
 
 
 def timed(mode, image, cut: bool):

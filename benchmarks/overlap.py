@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     from stc_ros.settings import Settings
 
     model = load(chosen)
-    modes = {'plain': Settings({'cacher.method': 'none', 'pruner.method': 'none'}), 'incremental': Settings()}
+    modes = {'plain': Settings({'cacher': 'none', 'pruner': 'none'}), 'incremental': Settings()}
     modes |= {f'{name} overlapped': (settings | {'expert.overlap': True}) for name, settings in modes.items()}
     streams = open_streams(model, modes)
     window = streams['plain'].memory.tokens
@@ -43,13 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
             if number:
                 times.add(
                     name,
-                    sum(r.patches_recomputed / r.tokens for r in seen) / len(seen),
+                    sum(r.patches_recomputed / r.patches for r in seen) / len(seen),
                     (time.perf_counter() - start) * 1e3 / len(seen),
                 )
                 traces[name] += [
-                    {name: {'share': r.patches_recomputed / r.tokens, 'kept': r.visual_tokens_kept}} for r in seen
+                    {name: {'share': r.patches_recomputed / r.patches, 'kept': r.visual_tokens_kept}} for r in seen
                 ]
-    works = {name: works_of(model, modes[name].cacher, traces[name], name, window) for name in modes}
+    works = {name: works_of(model, modes[name]['cacher.method'], traces[name], name, window) for name in modes}
     rows = []
     for name, settings in modes.items():
         longest = max(works[name]['vision'], works[name]['prefill'])

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from measure import Row, Times, in_turn, load, machine, options, read, report
 
-KEPT = (0.25, 0.5)  # shares of a frame's tokens; the first is the floor of the pruner `stc`
+KEPT = (0.25, 0.5)  # shares of a frame's tokens; the first is the floor of the delta pruner
 BATCHES = (2, 4)  # frames
 MACHINES = {'H100 SXM': (3350, 989), 'RTX 4090': (1008, 165), 'Jetson AGX Orin 64 GB': (205, 42.5)}  # GB/s, Tflop/s
 
@@ -100,7 +100,9 @@ def spread(places: int, share: float, device):
 
 def dense_window():
     """A window that puts a mask over all keys, a control: what version 0.1 did."""
-    from stc_ros.memory.window import Piece, Window, rotate
+    from stc_ros.memory.window import Window
+    from stc_ros.models.attention import Piece
+    from stc_ros.models.decoder import rotate
 
     class DenseWindow(Window):
         def prefill(self, question=None):
@@ -110,7 +112,7 @@ def dense_window():
             self._make_room(chunk.oldest, count)
             new, seen = self._slots(self.stored, self.stored + count), self._slots(chunk.oldest, self.stored + count)
             cos_sin = self.decoder.rotation(chunk.positions)
-            sinks = self._sinks_at([chunk.slide])
+            sinks = self._sinks_at([chunk.rope_offset])
             causal = chunk.positions.new_ones(count, seen.stop - seen.start, dtype=bool).tril(new.start - seen.start)
             mask = self.decoder.mask(causal, self.keys.dtype)
 
@@ -156,8 +158,8 @@ def open_streams(model, modes: dict) -> dict:
 
     streams = {name: open_stream(model, settings) for name, settings in modes.items()}
     with torch.inference_mode():
-        for stream in streams.values():
-            stream.memory = full_window(model, stream.settings['memory.max_tokens'], stream.memory.batch)
+        for name, stream in streams.items():
+            stream.memory = full_window(model, modes[name]['memory.max_tokens'], stream.memory.batch)
     return streams
 
 

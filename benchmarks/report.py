@@ -33,8 +33,8 @@ Modes take turns on the same frames, each with a state of its own, after a frame
 tokens recomputed or kept, *of plain* the typical time as a share of the plain path's (same dtype, same attention
 kernel), *ideal* what the count of floating-point operations allows; the benchmarks flag a row
 below {fault} of it as a fault. Weights of the so400m tower and of Qwen2 are random: what a token costs does not depend
-on them. How many tokens the `stc` pruner keeps depends on features: from {quiet} to {restless} of 196 at the default
-`prune_ratio`, and none at a standstill. p99 is raw, other programs' interference included.
+on them. How many tokens the delta pruner keeps depends on features: from {quiet} to {restless} of 196 at the default
+`prune_ratio`, and none of a static stream. p99 is raw, other programs' interference included.
 """
 
 
@@ -117,9 +117,9 @@ def read_retention(found: dict, row: dict) -> dict[str, str]:
         return {}
     swept = found['sweep']['profiles'][profile]
     points = {name: f'{after / swept["plain"]:.3f}' for name, (_, after) in swept['points'].items()}
-    points['compact frame'] = f'{found["profiles"][profile]["retention"]:.3f}'
-    if paper := found['costs'].get('paper, N=4'):
-        points['paper frame'] = f'{paper["retention"]:.3f} (all profiles)'
+    points['incremental frame'] = f'{found["profiles"][profile]["retention"]:.3f}'
+    if published := found['costs'].get('stc, N=4'):
+        points['stc frame'] = f'{published["retention"]:.3f} (all profiles)'
     return points
 
 
@@ -129,9 +129,9 @@ def sweep_name(row: dict) -> str:
     if mode.endswith(' frame'):
         return mode
     if mode == 'stc' and len(values) == 2:
-        return f'paper, N={values[1]} r={values[0]}'
-    if mode == 'similarity':
-        return f'similarity, N={values[1]} {values[0]}'
+        return f'stc, N={values[1]} r={values[0]}'
+    if mode == 'threshold':
+        return f'threshold, N={values[1]} {values[0]}'
     return f'{mode} {values[0]}' if values else ''
 
 
@@ -155,14 +155,14 @@ def bars(files: dict, traces: dict) -> list:
         for interval in (2, 4):
             if row := find(files, file, 'stc', f'update_ratio 0.25, interval {interval}'):
                 above = row['ratio_to_plain'] / row['ideal_ratio']
-                at_most(f'paper, N={interval}, against its operations', 1.15, above, file)
-        faster('compact, 25 % recomputed', 3, file, 'compact rows', 'share 0.25')
-        faster('compact, 10 % recomputed', 6, file, 'compact rows', 'share 0.1')
+                at_most(f'stc, N={interval}, against its operations', 1.15, above, file)
+        faster('incremental, 25 % recomputed', 3, file, 'incremental rows', 'share 0.25')
+        faster('incremental, 10 % recomputed', 6, file, 'incremental rows', 'share 0.1')
     for clip, bar in (('person', 6), ('car', 3)):
-        faster(f'vision along the {clip} clip', bar, f'end-{clip}', 'compact vision')
-        faster(f'prefill along the {clip} clip', 2.5, f'end-{clip}', 'compact prefill')
-        faster(f'vision and prefill along the {clip} clip', 3, f'end-{clip}', 'compact frame')
-    faster('vision of a static stretch', 20, 'end-still', 'compact vision')
+        faster(f'vision along the {clip} clip', bar, f'end-{clip}', 'incremental vision')
+        faster(f'prefill along the {clip} clip', 2.5, f'end-{clip}', 'incremental prefill')
+        faster(f'vision and prefill along the {clip} clip', 3, f'end-{clip}', 'incremental frame')
+    faster('vision of a static stretch', 20, 'end-still', 'incremental vision')
     usual = Settings()['prune_ratio']
     for file in (f for f in files if f.startswith('prefill-') and 'embedded' not in f):
         faster(f'prefill at prune_ratio {usual:g}', 2.5, file, f'pruned {usual:g}')
@@ -170,10 +170,10 @@ def bars(files: dict, traces: dict) -> list:
         ms, worked, overhead = steadiness(trace)
         if not name.endswith('-still'):  # there most frames are skipped, the median too
             for frames, times in (('', ms), (', without skipped frames', worked)):
-                what = f'p99 / p50 of compact vision{frames}'
+                what = f'p99 / p50 of incremental vision{frames}'
                 at_most(what, 1.5, np.percentile(times, 99) / np.median(times), name)
         plain = np.median([s['plain']['vision'] for s in trace[1:] if 'plain' in s])
-        at_most("gate, selection and pruner, of the plain frame's vision", 0.05, overhead / plain, name, '.2%')
+        at_most("preprocess, selection and pruner, of the plain frame's vision", 0.05, overhead / plain, name, '.2%')
     return lines
 
 
@@ -237,7 +237,7 @@ def met(yes: bool) -> str:
 
 
 def steadiness(trace: list[dict]) -> tuple[np.ndarray, np.ndarray, float]:
-    """Compact mode's vision milliseconds outside cuts, those of frames not skipped, and its median cost of choosing."""
+    """Milliseconds of incremental vision outside cuts, those of frames not skipped, and the median cost of choosing."""
     seen = [s['incremental'] for s in trace[1:] if not s['incremental']['scene_change']]
     return (
         np.array([s['vision'] for s in seen]),
@@ -267,8 +267,8 @@ def draw_cost(files: dict, file: Path) -> None:
     """Time of plain against the share recomputed, one colour per benchmark of the tower."""
     pyplot = load_pyplot()
     figure, axes = pyplot.subplots(figsize=(6, 4.4))
-    axes.plot((0, 1), (0, 1), color='grey', linewidth=1, linestyle=':', label='ideal of compact')
-    marks = {'incremental': 'D', 'compact rows': 'o', 'stc': 'v', 'similarity': 's'}
+    axes.plot((0, 1), (0, 1), color='grey', linewidth=1, linestyle=':', label='ideal of incremental')
+    marks = {'incremental': 'D', 'incremental rows': 'o', 'stc': 'v', 'threshold': 's'}
     for colour, name in enumerate(n for n in files if n.startswith('vision-')):
         for mode, mark in marks.items():
             points = [(r['share'], r['ratio_to_plain']) for r in files[name] if r['mode'] == mode]

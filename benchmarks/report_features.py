@@ -23,7 +23,7 @@ of seed 0. Of seed 1, `light` and `large` showed two faults that were then mende
 PRUNED = """\
 ## What the pruners send on of a real tower's features
 
-By `./dev bench pruner_features`: equal tokens in every frame; what was last told of each place, held against what is
+By `./dev bench pruner_features`: equal tokens in every frame; what was last sent of each place, held against what is
 there now. *moving*, *salient*: share of the tokens that changed, or that the saliency head finds, that is kept.
 """
 FEATURE_COLUMNS = (

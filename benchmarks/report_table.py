@@ -15,11 +15,11 @@ What a frame, the wait for an answer's first word and a second of words cost at 
 tower, Qwen2 0.5B, float32) on this CPU, and how good it stays. A real, trained tower decided over whole clips and
 worlds what is recomputed and kept; each kind of work was timed at real size, and every frame is charged for its own.
 *plain* is the best plain build of {builds}.
-*paper*: N=4, a quarter updated, pruned as much.
+*stc*: the published cacher and pruner, N=4, a quarter updated, pruned as much; *ours*: the default setting.
 
 *frame*: mean from picture to memory; *of plain*: the whole frame, and the vision alone; *p99* of a frame; *window*: how
 many frames the memory spans; *stale*: share of the patches that are reused though their pixels changed by more than
-4.5 grey levels (the paper's cacher does not look at pixels); *error*: 1 - cosine with the plain tower's features, of
+4.5 grey levels (the published cacher does not compare pixels); *error*: 1 - cosine with the plain tower's features, of
 all patches and of those that move, by `features.py` on the same input and the bare tower, where less is recomputed
 (33 % of cars instead of 42), as nothing is pooled; *first word*: measured once, as all windows hold as many tokens
 (`answer.py` has each stream's own); *answers*: what the embedded model's answers keep of the plain model's, over all

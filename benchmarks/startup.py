@@ -22,9 +22,9 @@ def main() -> int:
     parser.add_argument('--times', type=int, default=5, help='how often (5)')
     chosen = parser.parse_args()
     os.environ |= {'ROS_DOMAIN_ID': DOMAIN, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
-    from stc_ros.ros.main import PROFILES, profile
+    from stc_ros.ros.fastdds import VARIABLE, profile
 
-    os.environ.setdefault(PROFILES, str(profile()))
+    os.environ.setdefault(VARIABLE, str(profile()))
     import rclpy
 
     from stc_ros.srv import Ask

@@ -1,7 +1,7 @@
-"""What the vision tower costs per frame: plain, the paper's cacher, similarity, compact, and rows of fixed share.
+"""What the vision tower costs per frame: plain, the cachers stc, threshold and incremental, fixed shares.
 
 The modes take turns on every frame, each with a state of its own. Modes whose work does not depend on the picture run
-on every --stride-th frame only. Shares are of the tokens recomputed, mean over layers and frames; the ideal counts
+on every --stride-th frame only. Shares are of the patches recomputed, mean over layers and frames; the ideal counts
 floating-point operations.
 """
 
@@ -18,7 +18,7 @@ FIXED = (1.0, 0.25, 0.1)
 
 def main(arguments: list[str] | None = None) -> int:
     parser = options(__doc__, ('so400m', 'embedded'), frames=150, quick=12)
-    parser.add_argument('--stride', type=int, default=1, help='plain, paper and fixed shares on every n-th frame (1)')
+    parser.add_argument('--stride', type=int, default=1, help='plain, stc and fixed shares on every n-th frame (1)')
     parser.add_argument('--only', nargs='+', metavar='MODE', help='these modes (and plain), named as in the table')
     parser.add_argument(
         '--compile', action='store_true', help='plain and rows of fixed share, each as it is and through torch.compile'
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 def make_modes(model, chosen) -> list:
     from stc_ros.settings import Settings
 
-    modes = [Cached(model, 'plain', '', Settings({'cacher.method': 'none'})), Stock(model)]
+    modes = [Cached(model, 'plain', '', Settings({'cacher': 'none'})), Stock(model)]
     if chosen.compile:
         from stc_ros.models.compiled import Compiler
 
@@ -63,7 +63,7 @@ def make_modes(model, chosen) -> list:
         return [
             *modes,
             Stock(model, compiled=True),
-            Cached(fast, 'plain', 'compiled', Settings({'cacher.method': 'none'})),
+            Cached(fast, 'plain', 'compiled', Settings({'cacher': 'none'})),
             *(Fixed(m, share, about) for share in FIXED[1:] for m, about in ((model, ''), (fast, ', compiled'))),
         ]
     for interval in (2, 4):
@@ -72,15 +72,15 @@ def make_modes(model, chosen) -> list:
                 model,
                 'stc',
                 f'update_ratio 0.25, interval {interval}',
-                Settings({'cacher.method': 'stc', 'cacher.stc.cache_interval': interval}),
+                Settings({'cacher': 'stc', 'cacher.stc.cache_interval': interval}),
             )
         )
     modes.append(
         Cached(
             model,
-            'similarity',
+            'threshold',
             'cache_similarity 0.85, interval 4',
-            Settings({'cacher.method': 'similarity', 'cache_similarity': 0.85}),
+            Settings({'cacher': 'threshold', 'cache_similarity': 0.85}),
         )
     )
     for tau in SIMILARITIES[1:3] if chosen.quick else SIMILARITIES:
@@ -89,7 +89,7 @@ def make_modes(model, chosen) -> list:
                 model,
                 'incremental',
                 f'cache_similarity {tau:g}',
-                Settings({'cacher.method': 'incremental', 'cache_similarity': tau}),
+                Settings({'cacher': 'incremental', 'cache_similarity': tau}),
             )
         )
     modes += [Fixed(model, share) for share in FIXED]
@@ -150,30 +150,19 @@ class Stock(Mode):
 
 
 class Cached(Mode):
-    """One of the stream's own cachers, its choice of tokens included."""
+    """One of the stream's own cachers, its choice of patches included."""
 
     def __init__(self, model, name, about, settings):
-        from stc_ros.vision.encode import VisionState
+        from stc_ros.parameters import cachers
 
         super().__init__(model, name, about)
-        self.settings, self.state = settings, VisionState()
-        self.follows_picture = name in ('similarity', 'incremental')
+        self.cacher, self.similarity = cachers.create(settings['cacher.method'], settings), settings['cache_similarity']
+        self.follows_picture = name in ('threshold', 'incremental')
 
     def encode(self, image):
-        from stc_ros.vision.cachers.incremental import encode_incremental
-        from stc_ros.vision.cachers.layerwise import encode
-
-        if self.settings['cacher.method'] == 'incremental':
-            self.state.compact, recomputed = encode_incremental(
-                self.model.tower,
-                self.state.compact,
-                image.to(self.model.device),
-                lambda: self.embed(image),
-                self.settings,
-            )
-        else:
-            _, recomputed = encode(self.model.tower, self.state.layers, self.embed(image), self.settings)
-        return recomputed.float().mean()
+        image = image.to(self.model.device)
+        seen = self.cacher.encode(self.model.tower, image, lambda: self.embed(image), self.similarity)
+        return 0.0 if seen is None else seen.recomputed.mean()
 
     def ideal(self, shares):
         if self.name == 'incremental':
@@ -184,24 +173,26 @@ class Cached(Mode):
 
 
 class Fixed(Mode):
-    """The compact cacher's rows, always this share of the patches: those whose pixels changed most."""
+    """The incremental cacher's rows, always this share of the patches: those whose pixels changed most."""
 
     def __init__(self, model, share: float, about: str = ''):
-        super().__init__(model, 'compact rows', f'share {share:g}{about}')
-        self.rows, self.state = max(1, round(share * model.tower.grid[0] * model.tower.grid[1])), None
+        super().__init__(model, 'incremental rows', f'share {share:g}{about}')
+        self.rows = max(1, round(share * model.tower.grid[0] * model.tower.grid[1]))
+        self.state = self.shown = None
 
     def encode(self, image):
-        from stc_ros.vision.cachers.incremental import compute_all, compute_rows, replace_patches, similarity
+        from stc_ros.vision.cachers.patches import replace_patches, similarity
+        from stc_ros.vision.cachers.rows import compute_all, compute_rows
 
         grid, image = self.model.tower.grid, image.to(self.model.device)
         if self.state is None:
-            self.state = compute_all(self.model.tower, image, self.embed(image))
+            self.state, self.shown = compute_all(self.model.tower, self.embed(image)), image
             return 1.0
-        rows = similarity(image, self.state.image, grid).argsort()[: self.rows].sort().values
+        rows = similarity(image, self.shown, grid).argsort()[: self.rows].sort().values
         which = image.new_zeros(grid[0] * grid[1], dtype=bool)
         which[rows] = True
         compute_rows(self.model.tower, self.state, self.embed(image), rows)
-        self.state.image = replace_patches(self.state.image, image, which.view(grid))
+        self.shown = replace_patches(self.shown, image, which.view(grid))
         return self.rows / len(which)
 
 

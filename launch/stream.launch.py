@@ -17,8 +17,9 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from stc_ros.ros.fastdds import VARIABLE
+
 CONFIG = Path(get_package_share_directory('stc_ros')) / 'config'
-PROFILE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 METHODS = ('cacher', 'pruner', 'memory')  # the bare name of a group sets its method
 SHORT = {**{group: f'{group}.method' for group in METHODS}, 'model': 'model.name'}
 
@@ -127,7 +128,7 @@ def start_nodes(context):
 
 
 def generate_launch_description():
-    profile = [] if PROFILE in os.environ else [SetEnvironmentVariable(PROFILE, str(CONFIG / 'fastdds.xml'))]
+    profile = [] if VARIABLE in os.environ else [SetEnvironmentVariable(VARIABLE, str(CONFIG / 'fastdds.xml'))]
     arguments = [
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in ARGUMENTS.items()

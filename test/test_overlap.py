@@ -26,7 +26,7 @@ def model():
 
 def pair(model):
     """A stream, and the same with overlap."""
-    return open_stream(model, SETTINGS), open_stream(model, (SETTINGS | {'expert.overlap': True}))
+    return open_stream(model, SETTINGS), open_stream(model, SETTINGS | {'expert.overlap': True})
 
 
 def memory(stream):
@@ -47,7 +47,7 @@ def test_memory_answers_and_reports_are_the_same(model):
             assert equal(memory(plain), memory(beside))
 
 
-def test_a_frame_is_looked_at_while_the_last_one_is_prefilled(model):
+def test_a_frame_is_encoded_while_the_last_one_is_prefilled(model):
     _, stream = pair(model)
     free, add, frames = threading.Event(), stream.memory.add, moving_square(3)
     stream.memory.add = lambda *given: free.wait(20) and add(*given)
@@ -91,24 +91,26 @@ def test_a_failing_prefill_is_raised_by_the_next_call_and_forgotten_by_reset(mod
 
 def test_overlap_may_be_switched_while_it_runs(model):
     plain, switched = pair(model)
+    settings = SETTINGS | {'expert.overlap': True}
     for i, frame in enumerate(moving_square(9)):
-        switched.configure(SETTINGS | {'expert.overlap': i % 3 > 0})
+        before, settings = settings, SETTINGS | {'expert.overlap': i % 3 > 0}
+        switched.configure(before, settings)
         plain.see(frame, i), switched.see(frame, i)
     assert ''.join(plain.ask('what is moving ?', 8)) == ''.join(switched.ask('what is moving ?', 8))
     assert equal(memory(plain), memory(switched))
 
 
-def test_the_lane_runs_one_thing_at_a_time_and_raises_what_it_raised():
-    lane = BackgroundStream(CPU)
-    assert lane.settle() is None
-    lane.put(lambda: threading.current_thread().name)
+def test_the_background_runs_one_thing_at_a_time_and_raises_what_it_raised():
+    background = BackgroundStream(CPU)
+    assert background.settle() is None
+    background.put(lambda: threading.current_thread().name)
     with pytest.raises(RuntimeError, match='settle it first'):
-        lane.put(lambda: 1)
-    assert lane.settle().startswith('stc lane') and lane.settle() is None
-    lane.put(lambda: 1 / 0)
+        background.put(lambda: 1)
+    assert background.settle().startswith('stc prefill') and background.settle() is None
+    background.put(lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        lane.settle()
-    assert lane.settle() is None
+        background.settle()
+    assert background.settle() is None
 
 
 def test_streams_that_are_gone_leave_no_threads(model):

@@ -39,7 +39,12 @@ class Tally:
     right: np.ndarray = field(default_factory=lambda: np.zeros(len(FORMS), int))
     recomputed: float = 0.0  # share of the patches
     kept: float = 0.0  # share of the visual tokens
-    narration: Score = field(default_factory=Score)
+    narrations: list[Score] = field(default_factory=list)  # in order of time
+
+    @property
+    def narration(self) -> Score:
+        """Of all narrations together."""
+        return sum(self.narrations, Score())
 
 
 @dataclass(slots=True)
@@ -69,6 +74,7 @@ class Outcome:
         return float(np.mean([getattr(t, what) for t in self.tallies[condition]]))
 
     def narrations(self, condition: str) -> list[Score]:
+        """By stream."""
         return [t.narration for t in self.tallies[condition]]
 
     def only(self, profile: str) -> Outcome:
@@ -95,7 +101,7 @@ def ask_episode(model: VideoModel, episode: Episode, condition: Condition) -> Ta
         for question, answer in zip(questions, said):
             tally.right[NAMES.index(question.form)] += normalise(answer) == normalise(question.answer)
         if condition.narrates and t in episode.stories:
-            tally.narration += score(narrate(stream, narrator, report), episode.stories[t])
+            tally.narrations.append(score(narrate(stream, narrator, report), episode.stories[t]))
     stats = [s.stats() for s in streams]
     tally.recomputed = sum(s.patches_recomputed for s in stats) / sum(s.patches for s in stats)
     tally.kept = sum(s.visual_tokens_kept for s in stats) / sum(s.visual_tokens for s in stats)

@@ -1,6 +1,6 @@
 """The delta pruner sends what differs from what was last sent of that place.
 
-The paper (arXiv 2512.00891, §3.4) keeps a fixed number of tokens and compares with the mean of past frames, in which
+STC-Pruner (arXiv 2512.00891, §3.4) keeps a fixed number of tokens and compares with the mean of past frames, in which
 places are lost. Here each place is compared with its own last token sent, as a video codec does (so does differential
 token drop, arXiv 2504.17343, with the frame before), and weighed with how far it stands out from its own frame. Two
 tokens of one thing say much the same, so the lesser of them counts for less and the room goes to another thing: maximal

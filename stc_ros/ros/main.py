@@ -12,10 +12,10 @@ import textwrap
 import threading
 import time
 import traceback
-from pathlib import Path
+
+from stc_ros.ros import fastdds
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
-PROFILES = 'FASTDDS_DEFAULT_PROFILES_FILE'
 REPLY_S = 0.5  # for replies to reach their clients
 END_S = 0.5  # for each thread to end
 
@@ -24,8 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM, then end the process with code 0. Returns another code if it cannot start."""
     for number in SIGNALS:  # nothing is open yet: end at once, and not with a traceback from the slow imports
         signal.signal(number, lambda *_: os._exit(0))
-    if PROFILES not in os.environ and (file := profile()).is_file():
-        os.environ[PROFILES] = str(file)
+    fastdds.set_default()
 
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
@@ -115,17 +114,6 @@ def parser():
 parameters (-p NAME:=VALUE):
 {text}""",
     )
-
-
-def profile() -> Path:
-    """The Fast DDS profile with which images above 512 KiB arrive."""
-    from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-
-    try:
-        share = Path(get_package_share_directory('stc_ros'))
-    except PackageNotFoundError:  # run from the repository
-        share = Path(__file__).parents[2]
-    return share / 'config' / 'fastdds.xml'
 
 
 if __name__ == '__main__':

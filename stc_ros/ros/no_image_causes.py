@@ -7,7 +7,7 @@ import os
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 from rclpy.utilities import get_rmw_implementation_identifier
 
-PROFILES = 'FASTDDS_DEFAULT_PROFILES_FILE'
+from stc_ros.ros.fastdds import VARIABLE
 
 
 def no_image_causes(node, subscription) -> list[str]:
@@ -32,15 +32,15 @@ def no_image_causes(node, subscription) -> list[str]:
             )
     if causes:
         return causes
-    if not os.environ.get(PROFILES) and 'fastrtps' in get_rmw_implementation_identifier():
+    if not os.environ.get(VARIABLE) and 'fastrtps' in get_rmw_implementation_identifier():
         causes.append(
-            f'{PROFILES} is not set: without a profile images above 512 KiB are lost between processes; '
+            f'{VARIABLE} is not set: without a profile images above 512 KiB are lost between processes; '
             'set it to share/stc_ros/config/fastdds.xml'
         )
     else:
         causes.append(
             f'{len(publishers)} publisher(s) fit, but send nothing, or images above 512 KiB are lost because '
-            f'{PROFILES} is not set where they run (set it to share/stc_ros/config/fastdds.xml)'
+            f'{VARIABLE} is not set where they run (set it to share/stc_ros/config/fastdds.xml)'
         )
     return causes
 

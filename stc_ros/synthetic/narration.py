@@ -97,9 +97,9 @@ def tell_moment(truth: Truth) -> str:
 
 def join(moments: list[str]) -> str:
     """What `tell` would say of frames that follow each other, from what `tell_moment` says of each (one or more)."""
-    told = [parse(moment) for moment in moments]
-    happened = [Fact(c, 0, t) for t, clauses in enumerate(told) for c in clauses if c.kind != 'object']
-    return _write([c for c in told[-1] if c.kind == 'object'] + [f.clause for f in _latest(happened)])
+    clauses = [parse(moment) for moment in moments]
+    happened = [Fact(c, 0, t) for t, each in enumerate(clauses) for c in each if c.kind != 'object']
+    return _write([c for c in clauses[-1] if c.kind == 'object'] + [f.clause for f in _latest(happened)])
 
 
 def _write(clauses: list[Clause]) -> str:

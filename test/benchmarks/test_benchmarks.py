@@ -28,7 +28,7 @@ def times(**modes):
 
 
 def test_the_ratio_counts_dear_and_cheap_frames_as_often_as_they_came():
-    found = times(plain=[(1, 100)] * 4, paper=[(1, 100), (0.25, 30), (0.25, 30), (0.25, 30)])
+    found = times(plain=[(1, 100)] * 4, stc=[(1, 100), (0.25, 30), (0.25, 30), (0.25, 30)])
     assert found.figures('stc')['ratio_to_plain'] == pytest.approx(0.475)
     assert found.figures('stc')['share'] == pytest.approx(1.75 / 4, abs=1e-3)
 
@@ -129,7 +129,7 @@ def test_the_answer_benchmark_says_where_the_newest_frame_was_read_whole(tmp_pat
         timeout=120,
     )
     rows = {row['mode']: row for row in json.loads(file.read_text())}
-    assert rows['plain']['share'] == 0 < rows['newest whole']['share'] == rows['default']['share']  # it is small
+    assert rows['plain']['share'] == 0 < rows['full latest frame']['share'] == rows['default']['share']  # it is small
     assert all(row['median_ms'] > 0 for row in rows.values())
 
 
@@ -164,7 +164,7 @@ def test_a_table_at_real_size_charges_each_frame_for_its_work():
     from decisions import to_text
 
     costs = Costs.__new__(Costs)
-    costs.plain, costs.paper, costs.whole, costs.still = 100.0, (110.0, 40.0), 105.0, 1.0
+    costs.plain, costs.stc, costs.whole, costs.still = 100.0, (110.0, 40.0), 105.0, 1.0
     costs.rows = {100: 20.0, 200: 30.0}
     costs.prefill, costs.project = {0: 0.0, 98: 50.0, 196: 90.0}, {98: 5.0, 196: 9.0}
     assert costs.frame('plain', 729, 196) == 199.0

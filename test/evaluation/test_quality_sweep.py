@@ -29,7 +29,7 @@ def outcome(right: dict[str, float], shares: dict[str, float], each: int = 20) -
         count = round(each * right.get(name, 0.9 if name in ('plain', 'settings', *NAMES) else 0.2))
         easy = round(each * 0.9) if name == 'blank' else count
         share = shares.get(name, 0.8)
-        return Tally(np.array([easy] * half + [count] * half) @ ONE_FORM, share, share, Score(1, 2, 2))
+        return Tally(np.array([easy] * half + [count] * half) @ ONE_FORM, share, share, [Score(1, 2, 2)])
 
     asked = np.full((len(profiles), len(TYPES)), each) @ ONE_FORM
     return Outcome(profiles, asked, {name: [tally(name) for _ in profiles] for name in names})

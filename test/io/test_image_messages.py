@@ -1,7 +1,6 @@
 """Messages become RGB: each encoding by its colours, and each broken message refused with a reason."""
 
 import io
-import struct
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,8 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stc_ros.io.image_messages import ENCODINGS, FrameInvalid, check_converter, read, stamp_of, to_picture, to_rgb
-from stc_ros.io.serialized import read_image
+from stc_ros.io.image_messages import ENCODINGS, FrameInvalid, check_converter, stamp_of, to_picture, to_rgb
 from stc_ros.models.pixels import Pixels
 
 RED, GREEN, BLUE, GREY = (200, 20, 30), (20, 190, 40), (30, 20, 210), (128, 128, 128)
@@ -276,31 +274,3 @@ def test_a_picture_leaves_its_message_as_it_was_and_keeps_nothing_of_it():
     whole = Pixels(360, 640).resize(to_picture(message))  # nothing to resize
     whole.zero_()
     assert message.data == before
-
-
-@pytest.mark.parametrize('frame_id', ['', 'front', 'a longer name'], ids=len)
-def test_messages_are_read_as_rclpy_reads_them_and_their_data_is_not_copied(frame_id):
-    serialization, kinds = pytest.importorskip('rclpy.serialization'), pytest.importorskip('sensor_msgs.msg')
-    sent = kinds.Image(height=2, width=4, encoding='bgr8', step=12, is_bigendian=1, data=bytes(range(24)))
-    sent.header.stamp.sec, sent.header.stamp.nanosec, sent.header.frame_id = -3, 4_000_000_000, frame_id
-    serialized = serialization.serialize_message(sent)
-    got = read(serialized, kinds.Image)
-    for name in ('height', 'width', 'encoding', 'step', 'is_bigendian'):
-        assert getattr(got, name) == getattr(sent, name)
-    assert bytes(got.data) == bytes(range(24)) and np.shares_memory(got.data, np.frombuffer(serialized, np.uint8))
-    assert (got.header.stamp.sec, got.header.stamp.nanosec, got.header.frame_id) == (-3, 4_000_000_000, frame_id)
-    jpeg = serialization.serialize_message(kinds.CompressedImage(header=sent.header, format='jpeg', data=b'abc'))
-    got = read(jpeg, kinds.CompressedImage)
-    assert got.format == 'jpeg' and bytes(got.data) == b'abc' and got.header.frame_id == frame_id
-    for cut in range(4, len(jpeg) - 3):
-        with pytest.raises(FrameInvalid, match='the message'):
-            read(jpeg[:cut], kinds.CompressedImage)
-
-
-def test_what_is_not_plain_cdr_is_read_by_rclpy():
-    serialization, kinds = pytest.importorskip('rclpy.serialization'), pytest.importorskip('sensor_msgs.msg')
-    serialized = serialization.serialize_message(kinds.Image(encoding='mono8'))
-    assert read_image(b'\x00\x07' + serialized[2:], compressed=False) is None
-    big = b'\x00\x00\0\0' + struct.pack('>iII', 7, 8, 1) + b'\0' + b'\0' * 3 + struct.pack('>I', 5) + b'jpeg\0'
-    got = read(big + b'\0' * 3 + struct.pack('>I', 2) + b'hi', kinds.CompressedImage)
-    assert got.header.stamp.sec == 7 and got.format == 'jpeg' and bytes(got.data) == b'hi'

@@ -64,7 +64,7 @@ def test_what_waits_is_prefilled_when_its_time_is_up_by_the_stamps(model):
 
 
 @torch.inference_mode()
-def test_what_a_stream_keeps_stays_within_memory_mib_vision_included(model):
+def test_what_a_stream_keeps_stays_within_its_limit_in_bytes_vision_included(model):
     stream = open_stream(
         model,
         Settings(

@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from fake_stream import FakeStream
 from PIL import Image as Picture
@@ -11,7 +10,6 @@ from robot import picture, robot_fixture, seconds, toy_stream, wait  # noqa: F40
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
-from stc_ros.io.overlay import draw
 from stc_ros.msg import StreamStats
 from stc_ros.srv import Ask
 
@@ -197,17 +195,6 @@ def test_overlay_is_drawn_for_those_who_look(robot, ros):
     image = Picture.open(io.BytesIO(pictures[0].data))
     assert (image.format, pictures[0].format, pictures[0].header.frame_id) == ('JPEG', 'jpeg', 'camera')
     assert image.width >= 336 and image.height > 336 * 24 / 32
-
-
-@pytest.mark.parametrize(
-    'width, height, drawn',
-    [(24, 24, (336, 376)), (640, 480, (640, 520)), (3840, 2160, (800, 490)), (4096, 1, (800, 41))],
-)
-def test_an_overlay_is_neither_tiny_nor_huge(width, height, drawn):
-    """The model waits while it is drawn: a line scan camera's, enlarged until it can be seen, took 5 GB."""
-    report = FakeStream().see(np.zeros((4, 4, 3), np.uint8), 1)
-    image = draw(np.full((height, width, 3), 90, np.uint8), report)
-    assert image.shape == (drawn[1], drawn[0], 3)
 
 
 def test_diagnostics_tell_how_it_goes(robot, ros):

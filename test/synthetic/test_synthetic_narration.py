@@ -8,7 +8,7 @@ from stc_ros.synthetic.narration import PROMPT, Score, facts, join, parse, score
 from stc_ros.synthetic.vocabulary import VOCABULARY, words_of
 
 
-def test_a_story_is_told():
+def test_a_story_is_narrated():
     assert tell(two_leave(), 11, 3) == (
         'a large white circle at the top left stays , a small white square in the center moves right , '
         'a medium red star at the bottom moves up . '
@@ -16,7 +16,7 @@ def test_a_story_is_told():
     )
 
 
-def test_only_what_happened_since_is_told():
+def test_only_what_happened_since_is_narrated():
     assert tell(two_leave(), 11, 8).endswith('moves up . the red star entered .')
     assert tell(two_leave(), 11, 10).endswith('at the bottom moves up .')
 
@@ -27,7 +27,7 @@ def test_nothing_to_see_is_said():
     assert tell(clip, 1, 1) == 'nothing .'
 
 
-def test_after_a_cut_the_change_of_scene_is_told_and_no_older_event():
+def test_after_a_cut_the_change_of_scene_is_narrated_and_no_older_event():
     frames = [[seen(1, 'red', 'circle', 'left')]] * 3 + [[]] * 2 + [[seen(2, 'blue', 'cross', 'top', 'small')]] * 3
     clip = story(frames, [(3, 'left', 1, 'red', 'circle', 'left'), (5, 'cut')], [0] * 5 + [1] * 3)
     assert tell(clip, 7, 0) == 'a small blue cross at the top stays . the scene changed .'
@@ -61,9 +61,9 @@ def test_every_visible_object_is_told_from_left_to_right():
     for seed in range(12):
         clip = record('busy', seed, 20)
         objects = {(o.colour, o.shape): o for o in clip.truths[19].visible}
-        told = [objects[c.colour, c.shape] for c in parse(tell(clip, 19, 19))]
-        assert len(told) == len(objects)
-        assert told == sorted(told, key=lambda o: o.x)
+        narrated = [objects[c.colour, c.shape] for c in parse(tell(clip, 19, 19))]
+        assert len(narrated) == len(objects)
+        assert narrated == sorted(narrated, key=lambda o: o.x)
 
 
 def test_a_score_counts_objects_and_clauses():
@@ -94,6 +94,6 @@ def test_the_prompt_and_its_numbers_are_in_the_vocabulary():
         assert set(words_of(PROMPT.format(frames=frames))) <= set(VOCABULARY)
 
 
-def test_a_frame_that_is_not_there_cannot_be_told():
+def test_a_frame_that_is_not_there_cannot_be_narrated():
     with pytest.raises(IndexError, match='clip of 2 frames'):
         tell(record('static', 1, 2), 2, 0)

@@ -146,13 +146,13 @@ def test_events_are_what_the_truths_show(clips):
                 assert before[e.id].moves == 'still' and objects[e.id].moves == e.detail
             elif e.kind == 'stopped':
                 assert before[e.id].moves != 'still' and objects[e.id].moves == 'still'
-        told = {(e.kind, e.id) for e in events}
+        known = {(e.kind, e.id) for e in events}
         for id, o in objects.items():
             if id in before and o.colour != before[id].colour:
-                assert ('changed colour', id) in told
+                assert ('changed colour', id) in known
         for id, o in before.items():
             if id not in objects and o.share >= CLEAR_SHARE:
-                assert ('left', id) in told
+                assert ('left', id) in known
     assert all(seen[kind] >= 5 for kind in ('entered', 'left', 'changed colour', 'started', 'stopped'))
 
 

@@ -178,7 +178,12 @@ def test_the_plain_builds_see_the_same(eye):
 @needs_tower
 @pytest.mark.parametrize(
     'settings',
-    ['cacher=off', 'cacher=paper update_ratio=1', 'cacher=paper cache_interval=1', 'cacher=compact cache_similarity=1'],
+    [
+        'cacher=none',
+        'cacher=stc cacher.stc.update_ratio=1',
+        'cacher=stc cacher.stc.cache_interval=1',
+        'cacher=incremental cache_similarity=1',
+    ],
 )
 def test_a_mode_that_recomputes_all_equals_plain(eye, settings):
     from feature_modes import Plain, cached, parse
@@ -205,9 +210,12 @@ def test_a_cut_makes_every_cacher_start_anew(eye):
 def test_settings_are_described_as_they_are_read():
     from feature_modes import describe, parse
 
-    for text in ('cacher=paper update_ratio=0.1 cache_interval=2', 'cacher=similarity cache_similarity=0.9'):
+    for text in (
+        'cacher=stc cacher.stc.update_ratio=0.1 cacher.stc.cache_interval=2',
+        'cacher=threshold cache_similarity=0.9',
+    ):
         assert parse(describe(parse(text))) == parse(text)
-    assert describe(parse('cacher=off')) == 'cacher=off'
+    assert describe(parse('cacher=none')) == 'cacher=none'
 
 
 @needs_tower
@@ -216,8 +224,8 @@ def test_the_default_rows(tmp_path):
     assert all(set(row) >= KEYS and row['input'].startswith('large') for row in rows)
     assert [row['mode'] for row in rows] == [
         'plain',
-        'paper N=2',
-        'paper N=4',
+        'stc N=2',
+        'stc N=4',
         'old default',
         'default',
         'random rows',
@@ -226,11 +234,11 @@ def test_the_default_rows(tmp_path):
         'first frame',
     ]
     by_name = {row['mode']: row for row in reversed(rows)}
-    plain, paper = by_name['plain'], by_name['paper N=2']
+    plain, stc = by_name['plain'], by_name['stc N=2']
     assert plain['cosine'] == plain['cost'] == plain['cost_operations'] == plain['share'] == 1
-    assert all(by_name[control]['cosine'] < paper['cosine'] for control in ('hold', 'first frame', 'random rows'))
+    assert all(by_name[control]['cosine'] < stc['cosine'] for control in ('hold', 'first frame', 'random rows'))
     assert by_name['random rows']['share'] == pytest.approx(by_name['default']['share'], abs=1e-3)
-    assert by_name['first frame']['cost'] == 0 and 0.4 < paper['cost'] < 1.2
+    assert by_name['first frame']['cost'] == 0 and 0.4 < stc['cost'] < 1.2
     assert all(name in done.stdout for name in by_name) and 'Traceback' not in done.stderr
     assert len(list((tmp_path / 'pictures').glob('*.png'))) == 2
 
@@ -246,18 +254,20 @@ def test_rows_of_settings_asked_for_on_two_inputs(tmp_path):
         '--world',
         'light',
         '--settings',
-        'cacher=similarity cache_similarity=0.99',
+        'cacher=threshold cache_similarity=0.99',
         '--settings',
-        'cacher=paper',
+        'cacher=stc',
     )
     assert len(rows) == 2 * 7 and len({row['input'] for row in rows}) == 2
-    assert 'cacher=similarity cache_similarity=0.99 cache_interval=4' in {row['settings'] for row in rows}
+    assert 'cacher=threshold cache_similarity=0.99 cacher.threshold.cache_interval=4' in {
+        row['settings'] for row in rows
+    }
 
 
 @pytest.mark.parametrize(
     'arguments, said',
     [
-        (('--settings', 'cacher=compact cache_similarty=0.9'), 'cache_similarty'),
+        (('--settings', 'cacher=incremental cache_similarty=0.9'), 'cache_similarty'),
         (('--settings', 'cacher=fast'), 'fast'),
         (('--settings', 'cache_similarity=high'), 'high'),
         (('--settings', 'cache_similarity=3'), '3'),
