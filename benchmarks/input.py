@@ -117,7 +117,7 @@ def node(serialized: bytes, kind, pixels):
     from stc_ros.io.image_messages import read as read_message
     from stc_ros.io.image_messages import to_picture
 
-    return pixels.resize(to_picture(read_message(serialized, kind)))
+    return pixels.resize(to_picture(read_message(serialized, kind.__name__)))
 
 
 if __name__ == '__main__':

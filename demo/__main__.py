@@ -99,7 +99,7 @@ def perform(options, screen, figures, interrupted, logs: Path) -> str:
         end_all(children, PATIENCE_S)
         if client and client.overlay:
             options.overlay.write_bytes(client.overlay)
-            screen.line(f'overlay     {options.overlay} (orange: recomputed patches; bright: kept tokens)')
+            screen.line(f'overlay     {options.overlay} (outlined: recomputed patches; in colour: kept tokens)')
     return ''
 
 

@@ -68,7 +68,7 @@ def overrides(given: dict) -> dict:
             kind = type(parameters[name][0])
             values[name] = ParameterValue(text, value_type=kind)
         elif of_a_method(name):
-            values[name] = ParameterValue(text, value_type=None)  # as YAML reads it
+            values[name] = yaml.safe_load(text)
         else:
             known = [*ARGUMENTS, *SHORT, *parameters]
             close = [k for k in known if k.rsplit('.', 1)[-1] == name] or difflib.get_close_matches(name, known, 3)

@@ -1,4 +1,4 @@
-"""What makes it a package: interfaces, manifest, the pip package, and ./dev on machines that lack something."""
+"""What makes it a package: interfaces, manifest, requirements, and ./dev on machines that lack something."""
 
 import ast
 import os
@@ -58,7 +58,7 @@ def test_the_built_interfaces_are_those_of_the_files():
     assert srv.Ask.Response.OUT_OF_MEMORY == 9
 
 
-# ---------------------------------------------------------------- manifest and pip
+# ---------------------------------------------------------------- manifest and requirements
 
 
 def test_manifest_is_valid_and_names_the_licence():
@@ -228,7 +228,7 @@ def test_help_names_every_command():
     said = dev('--help')
     assert said.returncode == 0
     commands = re.findall(r'^  ([a-z-]+)\)(?: |$)', (ROOT / 'dev').read_text(), re.MULTILINE) + ['bench']
-    assert {'demo', 'test', 'build', 'train-tiny', 'quality', 'lint', 'run'} <= set(commands)
+    assert {'demo', 'test', 'build', 'train-tiny', 'quality', 'docs', 'lint', 'types', 'run'} <= set(commands)
     assert all(re.search(rf'^  {command}\b', said.stdout, re.MULTILINE) for command in commands)
 
 
@@ -257,6 +257,17 @@ def test_what_the_user_has_set_is_respected():
     without = {k: v for k, v in os.environ.items() if k not in names}
     said = subprocess.run([str(ROOT / 'dev'), 'run', 'printenv', *names], capture_output=True, text=True, env=without)
     assert said.stdout.split() == ['LOCALHOST', str(ROOT / 'config' / 'fastdds.xml')]
+
+
+@pytest.mark.parametrize('fails', ['', 'lint', 'types', 'test'])
+def test_ci_runs_all_of_it_and_fails_where_anything_does(tmp_path, fails):
+    (tmp_path / '.ci').mkdir()
+    shutil.copy(ROOT / '.ci' / 'run', tmp_path / '.ci')
+    (tmp_path / 'dev').write_text(f'#!/bin/sh\necho "$@" >>"$0.log"\n[ "$1" != "{fails}" ]\n')
+    (tmp_path / 'dev').chmod(0o755)
+    done = subprocess.run([tmp_path / '.ci' / 'run'], capture_output=True, text=True)
+    assert done.returncode == bool(fails) and done.stderr.endswith(f'failed: {fails}\n' if fails else '')
+    assert (tmp_path / 'dev.log').read_text().split() == ['lint', 'types', 'test']
 
 
 def test_with_a_sourced_ros_the_systems_packages_keep_their_version(tmp_path):

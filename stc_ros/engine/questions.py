@@ -16,7 +16,7 @@ class Error(enum.Enum):
     """Why there is no complete answer. The names are those of the constants in srv/Ask.srv."""
 
     NONE = ''
-    NO_FRAMES = 'no frame has been seen yet: check the image topic (the log and /diagnostics name likely causes)'
+    NO_FRAMES = 'no frame has been processed yet: check the image topic (the log and /diagnostics name likely causes)'
     EMPTY_QUESTION = 'the question is empty'
     QUESTION_TOO_LONG = 'the question is too long'
     INVALID_REQUEST = 'a field of the request is out of its range'

@@ -119,7 +119,7 @@ def test_what_is_given_overrides_the_parameters_file(start):
 
 def test_the_parameters_of_any_method_can_be_given(start):
     (node,) = start({'pruner': 'stc', 'pruner.stc.history_frames': '4'})
-    assert node.named['parameters'][1]['pruner.stc.history_frames'] == ('4', None)
+    assert node.named['parameters'][1]['pruner.stc.history_frames'] == 4
 
 
 @pytest.mark.parametrize(
