@@ -187,3 +187,12 @@ def _has(content, key: str) -> bool:
     if isinstance(content, dict):
         return content.get(key) is not None or any(_has(v, key) for v in content.values())
     return isinstance(content, list) and any(_has(v, key) for v in content)
+
+
+def read_template(folder: Path) -> str | None:
+    """The chat template of chat_template.json, as transformers 4 wrote it for processors; others the tokenizer has."""
+    old = folder / 'chat_template.json'
+    if (folder / 'chat_template.jinja').is_file() or not old.is_file():
+        return None
+    template = read_json(old).get('chat_template')
+    return template if isinstance(template, str) else None

@@ -234,3 +234,20 @@ def _by_part(keys) -> str:
         part = next((part for start, part in PARTS.items() if key.startswith(start)), 'other parts')
         parts.setdefault(part, []).append(key)
     return ', '.join(f'{len(some)} of its {part} ({some[0]})' for part, some in parts.items())
+
+
+def choose_positions(name: str, trained: int, wanted: int | None, needed: int) -> int:
+    """The range of positions that a stream may use: `wanted`, where stc.json asks for less than what was trained."""
+    if trained < needed:
+        raise ModelError(
+            f'{name}: max_position_embeddings in config.json is {trained}, too few for its frames, which '
+            f'need {needed}: correct it, or take another checkpoint'
+        )
+    if wanted is None:
+        return trained
+    if not needed <= wanted <= trained:
+        raise ModelError(
+            f'{name}: "max_positions" in stc.json is {wanted}: write a number from {needed}, which its '
+            f'frames need, to {trained}, for which it was trained'
+        )
+    return wanted

@@ -17,14 +17,15 @@ from stc_ros.models.checkpoint import (
     find_weights,
     first_line,
     read_files,
-    read_json,
     read_processor,
+    read_template,
 )
 from stc_ros.models.checkpoint_check import (
     LLAVA_VIDEO,
     LLAVA_VIDEO_NOTE,
     check_count,
     check_weights,
+    choose_positions,
     count_layers,
     parse_config,
 )
@@ -102,7 +103,7 @@ def load(
         name=source,
         own=own,
         notes=f'{notes} {left_out}'.strip(),
-        template=_read_template(folder),
+        template=read_template(folder),
     )
 
 
@@ -142,7 +143,7 @@ def build(
     tower.pooled = pooled_patches(tower.grid).to(body.image_newline.device)
     projector = body.multi_modal_projector
     decoder = Decoder(body.language_model, weights.lm_head)
-    decoder.max_positions = _choose_positions(
+    decoder.max_positions = choose_positions(
         name, text.max_position_embeddings, own.get('max_positions'), 2 * (len(chat.prefix()) + rows * cols)
     )
     style = NarrationStyle(**{field: own[key] for key, field in STYLE.items() if key in own})
@@ -194,29 +195,3 @@ def choose_pixels(where: str, config, processor: dict | None) -> Pixels:
         return Pixels.from_config(processor, vision.image_size, clip=vision.model_type == 'clip_vision_model')
     except ValueError as error:
         raise ModelError(f'{where}: {error}') from None
-
-
-def _choose_positions(name: str, trained: int, wanted: int | None, needed: int) -> int:
-    """The range of positions that a stream may use: `wanted`, where stc.json asks for less than what was trained."""
-    if trained < needed:
-        raise ModelError(
-            f'{name}: max_position_embeddings in config.json is {trained}, too few for its frames, which '
-            f'need {needed}: correct it, or take another checkpoint'
-        )
-    if wanted is None:
-        return trained
-    if not needed <= wanted <= trained:
-        raise ModelError(
-            f'{name}: "max_positions" in stc.json is {wanted}: write a number from {needed}, which its '
-            f'frames need, to {trained}, for which it was trained'
-        )
-    return wanted
-
-
-def _read_template(folder: Path) -> str | None:
-    """The chat template of chat_template.json, as transformers 4 wrote it for processors; others the tokenizer has."""
-    old = folder / 'chat_template.json'
-    if (folder / 'chat_template.jinja').is_file() or not old.is_file():
-        return None
-    template = read_json(old).get('chat_template')
-    return template if isinstance(template, str) else None
