@@ -60,7 +60,8 @@ class Bench:
 
     def __init__(self, **stream):
         self.stream, self.notes = FakeStream(**stream), Notebook()
-        self.engine = Engine(lambda settings: self.stream.model, lambda model, settings: self.stream, decode, self.notes)
+        model, stream = self.stream.model, self.stream
+        self.engine = Engine(lambda settings: model, lambda model, settings: stream, decode, self.notes)
         self.worker = Worker(self.engine)
         self.worker.load(Settings(), ('camera',)).result(5)
         self.session = self.engine.sessions['camera']

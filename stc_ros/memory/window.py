@@ -99,6 +99,7 @@ class Window:
         self.sink_keys = self.sink_values = self.keys[:, :, :, :0]
         positions = torch.arange(self.sinks, device=decoder.device)
         read = self.prefill(Chunk(decoder.embed(head), positions, oldest=0, until=0, rope_offset=0))
+        assert read is not None  # what was asked was the prompt itself
         self.sink_keys, self.sink_values = read.keys, read.values  # at positions 0, 1, ...
 
     @property
@@ -200,7 +201,7 @@ class Window:
         mask = self.decoder.mask(self._tail_mask(chunks, rope_offsets, numbers), self.keys.dtype)
         positions = torch.cat([c.positions for c in chunks])
         cos_sin = self.decoder.rotation(positions)
-        read: tuple[list, list] = [], []
+        read: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
 
         def write(layer: int, keys: torch.Tensor, values: torch.Tensor) -> list[Piece]:
             tail, fresh = [], (rotate(keys, *cos_sin), values)
@@ -209,7 +210,7 @@ class Window:
                 if question is not None:
                     read[kind].append(fresh[kind][:, :, count:])
                 tail.append(torch.cat((sinks[kind][layer], held[:, :, before], held[:, :, behind], fresh[kind]), 2))
-            pieces = [Piece(*tail, mask)]
+            pieces = [Piece(tail[0], tail[1], mask)]
             if shared:
                 pieces.append(Piece(self.keys[layer][:, :, old], self.values[layer][:, :, old]))
             return pieces
@@ -225,7 +226,7 @@ class Window:
     def copy_to(self, keys: torch.Tensor, values: torch.Tensor, until: int) -> int:
         """Write the sinks and what is kept of tokens with numbers < `until` to the front of other slots -> how many."""
         kept = self._slots(self._oldest, max(self._oldest, until))
-        length = self.sinks + kept.stop - kept.start
+        length: int = self.sinks + kept.stop - kept.start
         for target, sinks, held in zip((keys, values), self._sinks_at([self._rope_offset]), (self.keys, self.values)):
             target[:, :, :, : self.sinks] = sinks
             target[:, :, :, self.sinks : length] = held[:, :, :, kept]

@@ -10,6 +10,8 @@ from stc_ros.parameters import ModelParameters
 from stc_ros.registry import Registry
 from stc_ros.settings import Settings
 
+__path__ = __import__('pkgutil').extend_path(__path__, __name__)  # parts may lie elsewhere on the path, too
+
 model_families = Registry('family', 'stc_ros.models.families')  # by model_type in config.json
 
 EMBEDDED = Path(__file__).parent / 'embedded'

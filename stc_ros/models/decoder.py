@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -70,16 +71,17 @@ class Decoder:
     [.., D] to logits [.., V]. `max_positions` is the range in which it was trained.
     """
 
-    def __init__(self, body: nn.Module, head: nn.Module):
+    def __init__(self, body: Any, head: nn.Module):
         config = body.config
         self.blocks, self.norm, self.head = [Layer.of(layer) for layer in body.layers], body.norm, head
         self.layers = len(self.blocks)
-        self.heads, self.key_heads = config.num_attention_heads, config.num_key_value_heads
-        self.head_size = getattr(config, 'head_dim', None) or config.hidden_size // config.num_attention_heads
-        self.max_positions = config.max_position_embeddings
+        self.heads: int = config.num_attention_heads
+        self.key_heads: int = config.num_key_value_heads
+        self.head_size: int = getattr(config, 'head_dim', None) or config.hidden_size // config.num_attention_heads
+        self.max_positions: int = config.max_position_embeddings
         self.weights = sum(layer.weights for layer in self.blocks)  # that every pass reads
         self.embed_weight = body.embed_tokens
-        self.device = self.embed_weight.weight.device
+        self.device: torch.device = self.embed_weight.weight.device
         self.frequencies = body.rotary_emb.inv_freq.double().to(self.device)  # radians per position, [head / 2]
         self.scaling = getattr(body.rotary_emb, 'attention_scaling', 1.0)
         rope = getattr(config, 'rope_parameters', None) or getattr(config, 'rope_scaling', None) or {}

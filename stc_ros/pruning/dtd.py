@@ -31,7 +31,8 @@ class DTD(ScorePruner):
         return take(frame, torch.arange(len(self.last), device=self.last.device))
 
     def score(self, frame: FrameFeatures) -> torch.Tensor:
-        tokens, last = frame.tokens.float(), self.last
+        tokens = frame.tokens.float()
+        last = tokens if self.last is None else self.last
         self.last = tokens.clone()
         return 1 - F.cosine_similarity(tokens, last, dim=-1)
 

@@ -24,7 +24,7 @@ class Pool(Pruner):
     def select(self, frame: FrameFeatures, prune_ratio: float) -> Selection:
         rows, cols = frame.token_grid
         device, scale = frame.hidden.device, (1 - prune_ratio) ** 0.5
-        few = [max(1, round(side * scale)) for side in (rows, cols)]
+        few = (max(1, round(rows * scale)), max(1, round(cols * scale)))
         share = torch.eye(rows * cols, device=device).view(-1, rows, cols)
         share = F.adaptive_avg_pool2d(share, few).flatten(1).T  # [b, n]: rows sum to one
         y, x = ((2 * torch.arange(k, device=device) + 1) * side // (2 * k) for k, side in zip(few, (rows, cols)))

@@ -11,6 +11,8 @@ import torch
 
 from stc_ros.models.tower import Tower
 
+Embed = Callable[[], torch.Tensor]  # gives a picture's embedded tokens [1, T, d]
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -36,12 +38,7 @@ class Cacher(Protocol):
     similarity: float = math.nan
 
     def encode(
-        self,
-        tower: Tower,
-        image: torch.Tensor,
-        embed: Callable[[], torch.Tensor],
-        cache_similarity: float,
-        refresh: bool = False,
+        self, tower: Tower, image: torch.Tensor, embed: Embed, cache_similarity: float, refresh: bool = False
     ) -> Encoded | None:
         """A picture, uint8 [1, 3, h, w] -> its features, or None when it shows nothing new and was skipped.
 

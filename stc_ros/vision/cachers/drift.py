@@ -54,10 +54,10 @@ def follow(held: torch.Tensor, fresh: torch.Tensor, samples: Samples, parts: int
     parts: `held` is so many things side by side, each with a gain of its own. Returns what the samples would hold had
     they not been computed, [s, c].
     """
-    was = held[samples.rows]
+    was: torch.Tensor = held[samples.rows]
     drift = fresh[samples.at] - was
     said = samples.others @ drift
-    a, b = said.float().unflatten(1, (parts, -1)), drift.float().unflatten(1, (parts, -1))
+    a, b = (x.float().reshape(len(x), parts, -1) for x in (said, drift))
     ab, aa, bb = ((x * y).sum((0, 2)).clamp(min=1e-12) for x, y in ((a, b), (a, a), (b, b)))  # [parts]
     explained = ab**2 / (aa * bb)  # squared cosine of what was said and what is
     gain = (ab / aa).clamp(max=1) * explained / (explained + CHANCE**2)
@@ -67,7 +67,7 @@ def follow(held: torch.Tensor, fresh: torch.Tensor, samples: Samples, parts: int
 
 
 @functools.lru_cache(8)
-def _places(grid: tuple[int, int], device) -> torch.Tensor:
+def _places(grid: tuple[int, int], device: torch.device) -> torch.Tensor:
     """Row and column of every patch, float32 [P, 2], the picture's longer side being 1."""
     rows, cols = (torch.arange(n, dtype=torch.float32, device=device) for n in grid)
     return torch.cartesian_prod(rows, cols) / max(grid)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from stc_ros.models.tower import Tower
 from stc_ros.parameter_spec import param
 from stc_ros.parameters import cachers
-from stc_ros.vision.cachers.base import Encoded
+from stc_ros.vision.cachers.base import Embed, Encoded
 from stc_ros.vision.cachers.bound import Bound
 from stc_ros.vision.cachers.drift import FEWEST
 from stc_ros.vision.cachers.patches import (
@@ -71,7 +71,9 @@ class IncrementalCacher:
     )
     state: IncrementalState | None = field(default=None, init=False)
 
-    def encode(self, tower, image, embed, cache_similarity, refresh=False) -> Encoded | None:
+    def encode(
+        self, tower: Tower, image: torch.Tensor, embed: Embed, cache_similarity: float, refresh: bool = False
+    ) -> Encoded | None:
         self.state, recomputed = encode_incremental(
             tower, self.state, image, embed, cache_similarity, self.static_frame_stride, refresh
         )
@@ -96,11 +98,11 @@ def encode_incremental(
     tower: Tower,
     state: IncrementalState | None,
     image: torch.Tensor,
-    embed,
+    embed: Embed,
     cache_similarity: float,
     static_frame_stride: int = 1,
     refresh: bool = False,
-):
+) -> tuple[IncrementalState, torch.Tensor]:
     """One picture, uint8 [1, 3, h, w] -> (state, patches recomputed bool [P]).
 
     embed: gives the embedded tokens [1, T, d] of the picture; not called when nothing is recomputed. The features are
@@ -147,7 +149,15 @@ def take_samples(state: IncrementalState, changed: torch.Tensor, count: int) -> 
     return torch.zeros_like(changed).index_put((order,), taken)
 
 
-def _renew(tower, state: IncrementalState, image, embed, which, sampled, allowed: float) -> None:
+def _renew(
+    tower: Tower,
+    state: IncrementalState,
+    image: torch.Tensor,
+    embed: Embed,
+    which: torch.Tensor,
+    sampled: torch.Tensor,
+    allowed: float,
+) -> None:
     """Recompute the patches `which`, of which those `sampled` tell of the rest, bool [P] each; note their error."""
     patches = which.nonzero()[:, 0]
     found = compute_rows(tower, state, embed(), patches, sampled[patches])
@@ -160,7 +170,9 @@ def _renew(tower, state: IncrementalState, image, embed, which, sampled, allowed
     state.similarity = 1 - state.bound.error
 
 
-def _renew_all(tower, state: IncrementalState, image, embed, changed, allowed: float) -> IncrementalState:
+def _renew_all(
+    tower: Tower, state: IncrementalState, image: torch.Tensor, embed: Embed, changed: torch.Tensor, allowed: float
+) -> IncrementalState:
     """A whole frame -> the new state. Where errors are allowed, it also shows how far off what was unchanged is."""
     fresh, bound = start(tower, image, embed()), state.bound
     reused = (~changed).nonzero()[:, 0] + tower.class_tokens

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 import torch
 
 from stc_ros.models.tower import Block, Tower
-from stc_ros.vision.cachers.base import Encoded
+from stc_ros.vision.cachers.base import Embed, Encoded
 
 Choose = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # keys [F, T, d], reference's [T, d] -> bool [F, T]
 
@@ -48,7 +48,8 @@ class LayerwiseState:
     @property
     def bytes(self) -> int:
         held = [getattr(r, f.name) for r in self.references for f in fields(r)]
-        return sum(tensor.nbytes for tensor in held) + (0 if self.entry is None else self.entry.nbytes)
+        held += [] if self.entry is None else [self.entry]
+        return sum(int(tensor.nbytes) for tensor in held)
 
 
 class LayerwiseCacher:
@@ -59,15 +60,20 @@ class LayerwiseCacher:
     cache_interval: int
     state: LayerwiseState
 
-    def choose(self, key: torch.Tensor, reference: torch.Tensor, cache_similarity: float, class_tokens: int):
+    def choose(
+        self, key: torch.Tensor, reference: torch.Tensor, cache_similarity: float, class_tokens: int = 0
+    ) -> torch.Tensor:
         """Which tokens to recompute, bool [F, T], from keys [F, T, d] and the reference's keys [T, d]."""
         raise NotImplementedError
 
-    def encode(self, tower, image, embed, cache_similarity, refresh=False) -> Encoded:
-        def choose(key, reference):
+    def encode(
+        self, tower: Tower, image: torch.Tensor, embed: Embed, cache_similarity: float, refresh: bool = False
+    ) -> Encoded:
+        def choose(key: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
             return self.choose(key, reference, cache_similarity, tower.class_tokens)
 
         x, recomputed = run_layers(tower, self.state, embed(), choose, self.cache_interval, refresh)
+        assert self.state.entry is not None  # there is a layer
         return Encoded(x, self.state.entry, recomputed[0, tower.class_tokens :])
 
     def reset(self) -> None:
@@ -80,7 +86,7 @@ class LayerwiseCacher:
 
 def run_layers(
     tower: Tower, state: LayerwiseState, x: torch.Tensor, choose: Choose, cache_interval: int, refresh: bool = False
-):
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Run the tower's blocks on embedded patches `x` [F, T, d], reusing what `state` holds, and update `state`.
 
     The F frames of a call share one reference and one mode: a refresh when `refresh` is asked, when there is no
@@ -116,7 +122,9 @@ def compute(block: Block, x: torch.Tensor) -> tuple[torch.Tensor, Reference]:
     return x + mlp, Reference(*(t[-1].clone() if len(x) > 1 else t[0] for t in (key, value, attention, mlp)))
 
 
-def compute_changed(block: Block, x: torch.Tensor, reference: Reference, choose: Choose):
+def compute_changed(
+    block: Block, x: torch.Tensor, reference: Reference, choose: Choose
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The layer on x [F, T, d], computed only for the tokens that `choose` chooses by their keys.
 
     Returns its output [F, T, d] and the tokens chosen, bool [F, T].
@@ -145,7 +153,8 @@ def cosine(key: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Of keys [F, T, d] with the reference's [T, d], over all heads together, float32 [F, T]."""
     key, reference = key.float(), reference.float()
     length = torch.linalg.vector_norm(key, dim=-1) * torch.linalg.vector_norm(reference, dim=-1)
-    return torch.linalg.vecdot(key, reference) / length.clamp(min=1e-8)
+    dot: torch.Tensor = torch.linalg.vecdot(key, reference)
+    return torch.div(dot, length.clamp(min=1e-8))
 
 
 def rows_of(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
+from stc_ros.models.tower import Tower
 from stc_ros.parameters import cachers
-from stc_ros.vision.cachers.base import Encoded
+from stc_ros.vision.cachers.base import Embed, Encoded
 from stc_ros.vision.cachers.layerwise import compute
 
 
@@ -21,7 +22,9 @@ class NoCacher:
     similarity = math.nan
     bytes = 0
 
-    def encode(self, tower, image, embed, cache_similarity, refresh=False) -> Encoded:
+    def encode(
+        self, tower: Tower, image: torch.Tensor, embed: Embed, cache_similarity: float, refresh: bool = False
+    ) -> Encoded:
         x, run = embed(), tower.runs(compute)
         for block in tower.blocks:
             entry = x

@@ -61,7 +61,7 @@ def bucket(count: int, patches: int) -> int:
 
 
 @functools.lru_cache(8)
-def spread_order(grid: tuple[int, int], device) -> torch.Tensor:
+def spread_order(grid: tuple[int, int], device: torch.device | str) -> torch.Tensor:
     """The patches, int64 [P], so ordered that any stretch is spread over the picture: by an 8 x 8 ordered dither.
 
     Source: B. E. Bayer, "An optimum method for two-level rendition of continuous-tone pictures", ICC 1973.

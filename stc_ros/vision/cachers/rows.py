@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from stc_ros.models.tower import Block, Tower
-from stc_ros.vision.cachers.drift import ENOUGH, FEWEST, follow, weigh
+from stc_ros.vision.cachers.drift import ENOUGH, FEWEST, Samples, follow, weigh
+
+Told = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # of samples: what they were, were foretold, are; [s, d] each
 
 
 @dataclass(slots=True)
@@ -34,7 +36,9 @@ def compute_all(tower: Tower, x: torch.Tensor) -> LayerCache:
     return LayerCache(torch.stack(held), entry, x)
 
 
-def compute_rows(tower: Tower, state: LayerCache, x: torch.Tensor, patches: torch.Tensor, sampled=None):
+def compute_rows(
+    tower: Tower, state: LayerCache, x: torch.Tensor, patches: torch.Tensor, sampled: torch.Tensor | None = None
+) -> Told | None:
     """The tower on the patches [k] (and the class tokens) of x [1, T, d]; results are written into `state`.
 
     sampled: bool [k], those among them that did not change: all that is not computed follows their drift. Returns what
@@ -61,14 +65,16 @@ def compute_rows(tower: Tower, state: LayerCache, x: torch.Tensor, patches: torc
     return found
 
 
-def run_block(block: Block, x: torch.Tensor, held, rows, samples):
+def run_block(
+    block: Block, x: torch.Tensor, held: torch.Tensor | None, rows: torch.Tensor | None, samples: Samples | None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """A layer on x [1, k, d] over `held` keys and values [T, 2 d], whose `rows` [k] it overwrites.
 
     Without them, over x itself. With `samples` the other rows follow first. Returns the output [1, k, d] and `held`.
     """
     h = block.norm1(x)
     fresh = torch.cat((block.k(h)[0], block.v(h)[0]), -1)
-    if held is None:
+    if held is None or rows is None:
         held = fresh
     else:
         if samples is not None:

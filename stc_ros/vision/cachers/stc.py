@@ -22,7 +22,9 @@ class STCCacher(LayerwiseCacher):
     )
     state: LayerwiseState = field(default_factory=LayerwiseState, init=False)
 
-    def choose(self, key, reference, cache_similarity, class_tokens=0) -> torch.Tensor:
+    def choose(
+        self, key: torch.Tensor, reference: torch.Tensor, cache_similarity: float, class_tokens: int = 0
+    ) -> torch.Tensor:
         """The max(1, floor(T * update_ratio)) least similar tokens, class tokens among them."""
         tokens = key.shape[1]
         count = max(1, min(tokens, int(tokens * self.update_ratio)))

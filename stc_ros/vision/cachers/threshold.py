@@ -21,10 +21,12 @@ class ThresholdCacher(LayerwiseCacher):
     )
     state: LayerwiseState = field(default_factory=LayerwiseState, init=False)
 
-    def choose(self, key, reference, cache_similarity, class_tokens=0) -> torch.Tensor:
+    def choose(
+        self, key: torch.Tensor, reference: torch.Tensor, cache_similarity: float, class_tokens: int = 0
+    ) -> torch.Tensor:
         """At 1 every token, because a cosine cannot tell the smallest changes from none; class tokens always."""
         if cache_similarity >= 1:
             return torch.ones(key.shape[:2], dtype=torch.bool, device=key.device)
-        chosen = cosine(key, reference).clamp(min=0) < cache_similarity
+        chosen: torch.Tensor = cosine(key, reference).clamp(min=0) < cache_similarity
         chosen[:, :class_tokens] = True
         return chosen
