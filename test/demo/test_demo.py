@@ -281,20 +281,13 @@ def test_its_processes_do_not_outlive_a_killed_demo(demo):
     assert gone(children)
 
 
-def test_a_model_that_is_not_there_is_named(demo, tmp_path):
-    process = demo(model=tmp_path / 'nothing')
+@pytest.mark.parametrize('what', ['model', 'video'])
+def test_what_cannot_be_loaded_is_named(demo, tmp_path, what):
+    process = demo(model=tmp_path / 'nothing') if what == 'model' else demo('--source', __file__)
     assert process.wait(90) == 1
     said = process.log.read_text()
-    assert str(tmp_path / 'nothing') in said and 'demo: ' in said
-    assert 'Traceback' not in said
-
-
-def test_a_video_that_cannot_be_read_is_named(demo):
-    process = demo('--source', __file__)
-    assert process.wait(90) == 1
-    said = process.log.read_text()
-    assert 'test_demo.py' in said and 'path of a video file' in said
-    assert 'Traceback' not in said
+    expected = [str(tmp_path / 'nothing'), 'demo: '] if what == 'model' else ['test_demo.py', 'path of a video file']
+    assert all(text in said for text in expected) and 'Traceback' not in said
 
 
 def test_it_uses_the_domain_of_the_user(demo):
