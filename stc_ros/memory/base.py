@@ -35,7 +35,7 @@ class Memory(Protocol):
 
     reserve: int  # positions for a question and its answer
     capacity: int  # visual tokens at most
-    frames: Sequence[Any]  # kept, the oldest first, each with its `stamp` in ns
+    frames: Sequence[Any]  # kept, one entry for each stamp, the oldest first, each with its `stamp` in ns
 
     def add(self, embeddings: torch.Tensor, offsets: torch.Tensor, num_positions: int, stamp: int) -> None:
         """Keep one frame.

@@ -27,6 +27,8 @@ class Selection:
 class Pruner:
     """A method of choosing. `select` is called once per frame, in order of time, and knows only frames so far.
 
+    Of the first frame something is kept, and at prune_ratio 0 everything, as it is.
+
     exact: it keeps as many tokens as `budget` says, no more and no fewer, of every frame. merges: the tokens that it
     gives are means of several.
     """

@@ -30,6 +30,8 @@ class Encoded:
 class Cacher(Protocol):
     """Reuses vision features from frame to frame. An instance is what it remembers of one stream.
 
+    It calls `embed` at most once per picture, and holds after `reset` no more than a fresh one.
+
     plain: it never reuses anything, so that everything behind it is computed in the order of transformers, too.
     similarity: estimated cosine of what the newest frame reused to what recomputing it would give; NaN: not measured.
     """
