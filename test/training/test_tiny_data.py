@@ -137,10 +137,10 @@ def test_sent_as_differences_rest_is_mostly_silent_and_change_is_not():
     index = choose_differences(rest_and_change(), 0.33, torch.empty(2, 0, dtype=torch.long))
     assert (index.diff(dim=1) > 0).all()
     still, busy = (torch.bincount(row[row < 12 * TOKENS] // TOKENS, minlength=12).tolist() for row in index)
-    heartbeat = Settings()['cacher.incremental.static_frame_stride']
+    stride = Settings()['cacher.incremental.static_frame_stride']
     assert still[0] == busy[0] == TOKENS and all(still[1 : SETTLE + 1])
     silent = [t for t in range(12) if not still[t]]
-    assert silent[: heartbeat - 1] == list(range(SETTLE + 1, SETTLE + heartbeat))
+    assert silent[: stride - 1] == list(range(SETTLE + 1, SETTLE + stride))
     assert 9 * TOKENS + 30 in index[0]
     assert sum(busy[1:]) == 11 * RESTLESS * round(0.33 * TOKENS)
 
