@@ -14,10 +14,9 @@ class FrameFeatures:
     """A frame as a pruner sees it: a value, whose parts are computed when they are asked for, once.
 
     hidden: [n, D], pooled but before the projector's last layer. tokens: [n, D], what the language model would read.
-    changed: float32 [n] in [0, 1], the share of each token's patches that the cacher recomputed. From the tower's last
-    layer: keys, [n, head], their mean over the heads; saliency, float32 [n], the attention that a token receives, mean
-    over heads and queries. Both are pooled as the tokens are. static_frames: how many frames in a row, up to this one,
-    have shown nothing new by their pixels; None when nobody looked.
+    From the tower's last layer: keys, [n, head], their mean over the heads; saliency, float32 [n], the attention that a
+    token receives, mean over heads and queries. Both are pooled as the tokens are. static_frames: how many frames in a
+    row, up to this one, have shown nothing new by their pixels; None when the cacher does not compare them.
     """
 
     def __init__(self, model: VideoModel, encoded: Encoded, plain: bool = False):
@@ -35,10 +34,6 @@ class FrameFeatures:
         if self.plain:  # in transformers' order, bit for bit
             return self.model.pool(self.model.project_out(self.model.project_in(self.features)))[0]
         return self.model.project_out(self.hidden)
-
-    @cached_property
-    def changed(self) -> torch.Tensor:
-        return self.model.pool(self.encoded.recomputed.view(1, -1, 1))[0, :, 0]
 
     @cached_property
     def keys(self) -> torch.Tensor:

@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from stc_ros.models.tower import Block, Tower
 from stc_ros.vision.cachers.drift import ENOUGH, FEWEST, Samples, follow, weigh
 
-Told = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # of samples: what they were, were foretold, are; [s, d] each
+SampleFeatures = tuple[
+    torch.Tensor, torch.Tensor, torch.Tensor
+]  # of samples: what they were, were foretold, are; [s, d] each
 
 
 @dataclass(slots=True)
@@ -38,7 +40,7 @@ def compute_all(tower: Tower, x: torch.Tensor) -> LayerCache:
 
 def compute_rows(
     tower: Tower, state: LayerCache, x: torch.Tensor, patches: torch.Tensor, sampled: torch.Tensor | None = None
-) -> Told | None:
+) -> SampleFeatures | None:
     """The tower on the patches [k] (and the class tokens) of x [1, T, d]; results are written into `state`.
 
     sampled: bool [k], those among them that did not change: all that is not computed follows their drift. Returns what
