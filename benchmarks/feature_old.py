@@ -31,7 +31,7 @@ class OldDefault(Mode):
         super().__init__(
             eye,
             'old default',
-            f'version 0.1: cache_similarity={SIMILARITY:g} refresh_period={PERIOD} burst_update_ratio={LIMIT:g} '
+            f'version 0.1: cache_similarity={SIMILARITY:g} refreshed every {PERIOD} frames burst_update_ratio={LIMIT:g} '
             f'static_frame_stride={STRIDE}',
         )
 

@@ -24,9 +24,16 @@ def test_every_parameter_is_whole(name):
     assert spec.name == name and spec.text.endswith('.') and spec.check(spec.default) == spec.default
     if spec.type in (int, float):
         assert math.isfinite(spec.low) and math.isfinite(spec.high) and spec.low < spec.high
-    if spec.type is float and spec.live:  # else a slider of rqt, with its 100 steps, cannot be dragged fully left
-        steps = spec.low / ((spec.high - spec.low) / 100)
-        assert steps == pytest.approx(round(steps))
+
+
+@pytest.mark.parametrize('name', [n for n, spec in TABLE.items() if spec.type is float and spec.live])
+def test_every_place_of_rqts_slider_is_a_value_that_is_taken(name):
+    """rqt_reconfigure's sliders have 100 steps: its places are whole multiples of a hundredth of the range."""
+    spec = TABLE[name]
+    scale = 100 / (spec.high - spec.low)
+    places = range(int(round(spec.low * scale)), int(round(spec.high * scale)) + 1)
+    values = [spec.check(place / scale) for place in places]
+    assert values[0] == pytest.approx(spec.low) and values[-1] == pytest.approx(spec.high)
 
 
 def test_the_two_knobs_come_first_and_an_experts_last():

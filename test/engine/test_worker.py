@@ -146,7 +146,7 @@ def test_a_worker_that_has_ended_keeps_no_model(bench, busy):
         b.see(SECOND)
         b.ask()
         assert until(lambda: 'piece' in b.stream.names())
-    b.stream = b.session._load = None  # the bench's own hold on it
+    b.stream = b.engine._load = b.engine._open_stream = None  # the bench's own hold on it
     b.worker.stop()
     assert b.worker.join(5) and model() is None
 

@@ -35,7 +35,7 @@ def take_steps(parts, pool, first, last):
     course = stage_language.Course(pool, pool, pool, 3, 1e-3, narrated=1.0)
     found = []
     for step in range(first, last):
-        loss, *_ = stage_language.train_step(model, heads, stage_language._draw(course, step), HEAD)
+        loss, *_ = stage_language.train_step(model, heads, stage_language._draw(course, step), HEAD, torch.float32)
         loss.backward()
         optimiser.step(1.0)
         found.append(loss.item())
