@@ -31,8 +31,8 @@ class OldDefault(Mode):
         super().__init__(
             eye,
             'old default',
-            f'version 0.1: cache_similarity={SIMILARITY:g} refreshed every {PERIOD} frames burst_update_ratio={LIMIT:g} '
-            f'static_frame_stride={STRIDE}',
+            f'version 0.1: cache_similarity={SIMILARITY:g} refreshed every {PERIOD} frames '
+            f'burst_update_ratio={LIMIT:g} static_frame_stride={STRIDE}',
         )
 
     def reset(self) -> None:
