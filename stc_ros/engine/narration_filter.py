@@ -87,7 +87,7 @@ def _countable(clause: str) -> set[str]:
 
 
 def _words(clause: str) -> str:
-    return ' '.join(clause.casefold().split()).rstrip(_END)
+    return ' '.join(clause.casefold().split()).rstrip(_END).strip()
 
 
 def normalise(text: str) -> str:
