@@ -1,5 +1,6 @@
 """The node as a process of its own: signals at every moment, and what it says when it cannot start."""
 
+import contextlib
 import os
 import re
 import signal
@@ -19,29 +20,37 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(launch_process, folder, *arguments):
-    before = segments()
     process = launch_process(
-        'stc_ros.ros.main', '--ros-args', '-p', f'model:={folder}', '-p', 'memory_tokens:=90', *arguments
+        'stc_ros.ros.main', '--ros-args', '-p', f'model:={folder}', '-p', 'memory.max_tokens:=90', *arguments
     )
-    process.segments = before
     return process
 
 
-def segments() -> set[str]:
-    """Fast DDS's shared memory, 68 MB for each process."""
-    return {file.name for file in Path('/dev/shm').glob('fastdds_*') if re.fullmatch('fastdds_[0-9a-f]{16}', file.name)}
+def segments(process) -> set[Path]:
+    """The shared memory of Fast DDS that a process has mapped, 68 MB as a rule."""
+    maps = Path(f'/proc/{process.pid}/maps').read_text()
+    return {Path('/dev/shm') / name for name in re.findall(r'/dev/shm/(fastdds_[0-9a-f]{16})', maps)}
+
+
+def shared(file: Path) -> bool:
+    """Whether another process has it mapped: that one's own, with which this one talked."""
+    for maps in Path('/proc').glob('[0-9]*/maps'):
+        with contextlib.suppress(OSError):  # it has ended
+            if file.name in maps.read_text():
+                return True
+    return False
 
 
 def end(process, number=signal.SIGINT):
     """Signal it; return how long it took to end."""
-    began = time.monotonic()
+    mapped, began = segments(process), time.monotonic()
     process.send_signal(number)
     process.wait(20)
     took = time.monotonic() - began
     log = process.log.read_text()
     assert process.returncode == 0, log
     assert 'Traceback' not in log and 'terminate called' not in log, log
-    assert segments() <= process.segments
+    assert not [file for file in mapped if file.exists() and not shared(file)]
     return took
 
 
