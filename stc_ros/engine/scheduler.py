@@ -27,7 +27,7 @@ Turn = Callable[[], None]
 
 class Engine:
     """load: settings -> model. open_stream: (model, settings) -> stream. decode: message -> `Frame`, or raises
-    `FrameInvalid`. clock: in ns, as header.stamp counts."""
+    `FrameInvalid`. clock: in ns, as header.stamp counts. seconds: what max_rate and prefill_wait count, never back."""
 
     def __init__(
         self,
@@ -36,8 +36,10 @@ class Engine:
         decode: Callable[[Any], Frame],
         sink: EventSink,
         clock: Callable[[], int] = time.time_ns,
+        seconds: Callable[[], float] = time.monotonic,
     ):
         self._load, self._open_stream, self._decode, self.sink, self.clock = load, open_stream, decode, sink, clock
+        self._seconds = seconds
         self.model: Any = None
         self.sessions: dict[str, Session] = {}
         self.wake: Callable[[], None] = lambda: None  # called when there is something new to do
@@ -64,7 +66,7 @@ class Engine:
         if camera in self.sessions:
             raise ValueError(f'there is a session for {camera!r} already')
         stream = self._open_stream(self.model, settings)
-        session = Session(camera, stream, settings, self._decode, self.sink, self.clock, self.end)
+        session = Session(camera, stream, settings, self._decode, self.sink, self.clock, self.end, self._seconds)
         self.sessions[camera] = session
         return session
 

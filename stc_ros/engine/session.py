@@ -34,7 +34,7 @@ class Session:
     """All methods belong to the thread that drives the engine; the slot takes frames from any.
 
     stream: a `stc_ros.stream.Stream`. decode: message -> `Frame`, or raises `FrameInvalid`. clock: in ns. end: replies
-    to a question (question, error, message, finished).
+    to a question (question, error, message, finished). seconds: what max_rate and prefill_wait count.
     """
 
     def __init__(
@@ -46,9 +46,10 @@ class Session:
         sink: EventSink,
         clock: Callable[[], int],
         end: Callable[..., None],
+        seconds: Callable[[], float] = time.monotonic,
     ):
         self.camera, self.stream, self.settings = camera, stream, settings
-        self._decode, self.sink, self.clock, self._end = decode, sink, clock, end
+        self._decode, self.sink, self.clock, self._end, self.seconds = decode, sink, clock, end, seconds
         self.slot = FrameSlot()
         self.narrator = Narrator(stream.model.narration, settings.fill(NarrationParameters, 'narration'))
         self.failures = 0
@@ -95,7 +96,7 @@ class Session:
         if not self.slot.waits:
             return None
         rate: float = self.settings['input.max_rate']
-        return max(0.0, self.looked_at + 1 / rate - time.monotonic()) if rate else 0.0
+        return max(0.0, self.looked_at + 1 / rate - self.seconds()) if rate else 0.0
 
     def process(self) -> None:
         """Take the frame that waits into the stream."""
@@ -103,7 +104,7 @@ class Session:
         if taken is None:
             return
         message, received = taken
-        self.looked_at, began = time.monotonic(), self.clock()
+        self.looked_at, began, timer = self.seconds(), self.clock(), time.monotonic()
         try:
             frame = self._decode(message)
             self._check_order(frame)
@@ -117,7 +118,7 @@ class Session:
             self._recover(error, f'it failed at a frame: {describe(error)}')
         else:
             self.slot.processed(self.clock())
-            total_ms = (time.monotonic() - self.looked_at) * 1e3
+            total_ms = (time.monotonic() - timer) * 1e3
             self._note(FrameProcessed(frame, report, self.settings, (began - received) / 1e6, total_ms))
 
     @property
@@ -126,7 +127,7 @@ class Session:
         if not self.stream.tokens_waiting:
             return None
         wait: float = self.settings['expert.prefill_wait']
-        return max(0.0, self.looked_at + wait - time.monotonic())
+        return max(0.0, self.looked_at + wait - self.seconds())
 
     def prefill(self) -> None:
         """Prefill what waits: nothing else came in time."""
@@ -276,4 +277,4 @@ class Session:
         self.newest, self.due = None, None
         self.narrator.reset()
         self.tally = Tally()
-        self.looked_at = 0.0  # s, monotonic: when the last frame was begun
+        self.looked_at = 0.0  # of `seconds`: when the last frame was begun

@@ -16,7 +16,7 @@ class Video:
     """An open video file (`clip.mp4`) or Video4Linux device (`/dev/video0`).
 
     `size` is the longest side of the pictures in pixels; 0 leaves them as they are. `rate` is in Hz. A device is
-    `live`: its pictures come when they come. Raises `VideoError`.
+    `live`: its pictures come when they come, and nothing says how many. Raises `VideoError`.
     """
 
     def __init__(self, source: str, size: int = 0):
@@ -31,18 +31,24 @@ class Video:
             raise VideoError(f'{source} holds no video stream. {self._remedy()}')
         stream = self._container.streams.video[0]
         stream.thread_type = 'SLICE' if self.live else 'AUTO'  # frame threads would delay a live picture
+        self.count = stream.frames  # as the file says; 0: it does not
         self.rate = float(stream.average_rate or stream.guessed_rate or 25.0)
         scale = size / max(stream.width, stream.height) if size else 1.0
         self.width, self.height = (max(2, round(side * scale)) for side in (stream.width, stream.height))
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield the pictures, uint8 [height, width, 3] RGB. A file ends; asking again starts it anew."""
+        return (picture for _, picture in self.timed())
+
+    def timed(self) -> Iterator[tuple[float, np.ndarray]]:
+        """As above, each with its time in seconds: as the file says, or else by the rate."""
         number = 0
         try:
             if not self.live:
                 self._container.seek(0)
             for frame in self._container.decode(video=0):
-                yield frame.to_ndarray(format='rgb24', width=self.width, height=self.height)
+                time = number / self.rate if frame.time is None else float(frame.time)
+                yield time, frame.to_ndarray(format='rgb24', width=self.width, height=self.height)
                 number += 1
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f'{self.source}: {_reason(error)} after {number} pictures. {self._remedy()}') from None

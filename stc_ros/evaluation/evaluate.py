@@ -1,0 +1,200 @@
+"""Evaluates settings on a bag: one run for each settings file, in a folder of its own that says when it is finished."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stc_ros.evaluation.questions import NarrationExpectation, QuestionFile, QuestionFileError
+from stc_ros.evaluation.replay import Planned, replay
+from stc_ros.evaluation.results import ResultWriter, Span, is_finished
+from stc_ros.parent_watchdog import end_with_parent
+from stc_ros.settings import Settings
+
+if TYPE_CHECKING:
+    from stc_ros.io.bags import Bag
+
+
+class InputError(ValueError):
+    """What was given cannot be evaluated. The message names it, and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is replayed of a bag, what is asked when, and what of the input cannot be used."""
+
+    topics: tuple[str, ...]
+    questions: tuple[Planned, ...]
+    spans: tuple[Span, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run: a bag under some settings."""
+
+    bags: tuple[str, ...]
+    cameras: tuple[str, ...]  # asked for; (): those of the questions, or the only one
+    file: QuestionFile
+    name: str
+    settings: Settings
+    folder: Path
+    controls: bool = True
+    narrate: bool = True
+    row: int = 0  # of its progress bar
+
+
+def plan(bag: Bag, cameras: Sequence[str], file: QuestionFile) -> Plan:
+    """Find the topics and times. Raises `BagError` for a camera that the bag has not or where one has to be named, and
+    `QuestionFileError` where questions are not in order."""
+    from stc_ros.io.bags import BagError
+
+    problems, missing = [], {}
+    topics = dict.fromkeys(bag.choose(camera) for camera in cameras)
+    everything = (*file.questions, *file.narration)
+    unnamed = not everything or any(not each.camera for each in everything)
+    default = next(iter(topics), '') or (bag.choose('') if unnamed else '')
+    for camera, line in file.cameras.items():
+        try:
+            topics[bag.choose(camera)] = None
+        except BagError as error:
+            missing[camera] = f'{file.file}:{line}: {error}; what is asked of it was left out'
+    if default:
+        topics[default] = None
+    problems += missing.values()
+    file.check_order(bag.start_ns)
+    questions, spans = [], []
+    for question in file.questions:
+        if question.camera in missing:
+            continue
+        if problem := file.out_of_range(question, bag.start_ns, bag.end_ns):
+            problems.append(problem)
+            continue
+        questions.append(Planned(question, question.camera or default, question.at.stamp(bag.start_ns)))
+    for each in file.narration:
+        if each.camera not in missing:
+            spans += _spans(each, each.camera or default, bag.start_ns)
+    return Plan(tuple(topics), tuple(questions), tuple(spans), tuple(problems))
+
+
+def _spans(each: NarrationExpectation, camera: str, start_ns: int) -> Iterator[Span]:
+    first, last = (time.stamp(start_ns) for time in each.between)
+    for must, texts in (('say', each.must_say), ('not say', each.must_not_say)):
+        yield from (Span(camera, first, last, must, text, each.tags) for text in texts)
+
+
+def head(job: Job, topics: Sequence[str]) -> dict[str, Any]:
+    """The first line of a result: all that decides about the others. Another line means that it is another run."""
+    return {
+        'kind': 'run',
+        'bag': list(job.bags),
+        'bag_bytes': sum(_size(Path(bag)) for bag in job.bags),
+        'topics': list(topics),
+        'settings': job.settings.changed(),
+        'name': job.name,
+        'questions': job.file.file,
+        'questions_sha256': job.file.digest,
+        'model': job.settings['model.name'] or 'embedded',
+        'controls': job.controls,
+        'narration': job.narrate,
+    }
+
+
+def run_jobs(jobs: Sequence[Job], processes: int = 1) -> dict[str, str]:
+    """Run what is not finished yet -> by name of the run why it failed."""
+    failed = {}
+    waiting = [replace(job, row=row) for row, job in enumerate(jobs)]
+    if processes == 1 or len(jobs) == 1:
+        for job in waiting:
+            if error := run_job(replace(job, row=0)):
+                failed[job.name] = error
+        return failed
+    pool = ProcessPoolExecutor(min(processes, len(jobs)), get_context('spawn'), _start_worker)
+    try:
+        futures = {pool.submit(run_job, job): job.name for job in waiting}
+        for future in as_completed(futures):
+            try:
+                error = future.result()
+            except BrokenProcessPool:
+                error = 'its process was killed, perhaps because memory ran out; the same command again goes on'
+            if error:
+                failed[futures[future]] = error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return failed
+
+
+def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
+    """Replay and write the result, unless it is there -> why that failed, or ''."""
+    from tqdm import tqdm
+
+    from stc_ros.io.bags import Bag, BagError
+    from stc_ros.models.base import ModelError
+    from stc_ros.settings import SettingError
+
+    try:
+        with Bag([Path(bag) for bag in job.bags]) as bag:
+            planned = plan(bag, job.cameras, job.file)
+            line = head(job, planned.topics)
+            if is_finished(job.folder, line):
+                return ''
+            model = (load or _model)(_of_model(job.settings))
+            writer = ResultWriter(job.folder, line, planned.spans, job.file.requirements)
+            bar = tqdm(total=(bag.end_ns - bag.start_ns) / 1e9, desc=job.name, unit='s', position=job.row, disable=None)
+            with bar, contextlib.closing(writer):
+                writer.progress = lambda stamp: bar.update(max((stamp - bag.start_ns) / 1e9 - bar.n, 0.0))
+                problems = list(planned.problems)
+                try:
+                    replay(
+                        model,
+                        bag,
+                        planned.topics,
+                        planned.questions,
+                        job.settings,
+                        writer,
+                        controls=job.controls,
+                        narrate=job.narrate,
+                    )
+                except BagError as error:  # what came before it counts
+                    problems.append(f'{error}; what came before it was evaluated')
+                    problems += writer.not_asked(planned.questions)
+                writer.finish(problems)
+    except (BagError, QuestionFileError, SettingError, ModelError, ImportError) as error:
+        return str(error)
+    return ''
+
+
+def _of_model(settings: Settings) -> Settings:
+    """Only what decides about the model, so that runs of one model load it once."""
+    names = [name for name in settings if name.startswith('model.')]
+    return Settings({name: settings[name] for name in (*names, 'expert.compile')})
+
+
+@functools.lru_cache(maxsize=1)
+def _model(settings: Settings) -> Any:
+    from transformers.utils.logging import disable_progress_bar
+
+    from stc_ros.models import load_model, share_cores_fairly
+
+    disable_progress_bar()
+    model = load_model(settings)
+    share_cores_fairly(model)
+    return model
+
+
+def _start_worker() -> None:
+    import signal
+
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle: it ends, and this process with it
+
+
+def _size(path: Path) -> int:
+    return sum(f.stat().st_size for f in path.rglob('*') if f.is_file()) if path.is_dir() else path.stat().st_size

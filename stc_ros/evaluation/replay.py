@@ -1,0 +1,209 @@
+"""Replays a bag through the engine, without a thread and without a clock: the time is the stream's own.
+
+Every frame is processed before the next one is read, and a question is asked when all frames up to its time have been
+processed and none behind it: what a robot would answer whose computer is never late. `input.max_rate`,
+`expert.prefill_wait` and `narration.period` count the stream's time, so that two replays give the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stc_ros.engine import questions as engine_questions
+from stc_ros.engine.errors import describe
+from stc_ros.engine.events import EventSink, Frame, FrameProcessed, NarrationSpan
+from stc_ros.engine.questions import Reply
+from stc_ros.engine.scheduler import Engine
+from stc_ros.evaluation.controls import Controls
+from stc_ros.evaluation.questions import Question
+from stc_ros.io.image_messages import FrameInvalid
+from stc_ros.settings import Settings
+
+if TYPE_CHECKING:
+    from stc_ros.io.bags import Bag, BagFrame
+
+BEGIN_S = 1e6  # of the engine's seconds, so that the first frame is not held back by input.max_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A question with its camera and its time, in ns as header.stamp counts."""
+
+    question: Question
+    camera: str
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that has been replied to."""
+
+    planned: Planned
+    reply: Reply
+    seconds: float  # until the answer was complete
+    newest: FrameProcessed | None  # the newest frame of its camera
+    controls: dict[str, str] = field(default_factory=dict)  # answers by control
+
+
+class ReplaySink:
+    """What a replay calls, in order of the stream's time. Whoever wants to hear of it overrides these."""
+
+    def frame(self, camera: str, event: FrameProcessed) -> None: ...
+    def invalid(self, camera: str, stamp: int, kind: str, text: str) -> None: ...
+    def asked(self, asked: Asked) -> None: ...
+    def narrated(self, camera: str, span: NarrationSpan, text: str) -> None: ...
+    def event(self, camera: str, stamp: int, name: str, text: str) -> None: ...
+    def progress(self, stamp: int) -> None: ...
+
+
+def replay(
+    model: Any,
+    bag: Bag,
+    topics: Sequence[str],
+    questions: Iterable[Planned],
+    settings: Settings,
+    sink: ReplaySink,
+    controls: bool = True,
+    narrate: bool = True,
+    open_stream: Callable[[Any, Settings], Any] | None = None,
+) -> None:
+    """Replay `topics` of `bag`, a session for each, and ask the questions, which are in order of time.
+
+    Raises what the bag raises where it cannot be read on; what was due until then has been asked.
+    """
+    if open_stream is None:
+        from stc_ros.stream import open_stream  # here, because it imports torch
+    run = _Replay(model, bag.start_ns, topics, settings, sink, controls, narrate, open_stream)
+    for planned in questions:
+        run.plan(planned.stamp, run.ask, planned)
+    try:
+        for frame in bag.frames(topics):
+            run.until(frame.stamp)
+            run.put(frame)
+    except Exception:
+        run.until(run.now + 1)
+        raise
+    run.until(max(bag.end_ns, run.now) + 1)
+
+
+class _Replay(EventSink):
+    """Drives an engine through a stream's time, `now`."""
+
+    def __init__(
+        self,
+        model: Any,
+        start_ns: int,
+        topics: Sequence[str],
+        settings: Settings,
+        sink: ReplaySink,
+        controls: bool,
+        narrate: bool,
+        open_stream: Callable[[Any, Settings], Any],
+    ):
+        self.start = self.now = start_ns
+        self._sink, self._narrates = sink, narrate
+        self._due: list[tuple[int, int, Callable[[Any], None], Any]] = []  # a heap of (stamp, number, what, of what)
+        self._planned = 0
+        self._decoding: BagFrame | None = None
+        self._engine = Engine(
+            lambda _: model, open_stream, self._decode, self, clock=lambda: self.now, seconds=self._seconds
+        )
+        self._engine.load(settings)
+        for topic in topics:
+            self._engine.open(topic, settings)
+        self._controls = Controls(model, settings, open_stream) if controls else None
+        self._limit: int = settings['query.max_new_tokens']
+        self._period = round(settings['narration.period'] * 1e9)
+        for topic in topics if narrate and self._period else ():
+            self.plan(start_ns + self._period, self._narrate, topic)
+
+    def plan(self, stamp: int, what: Callable[[Any], None], of: Any) -> None:
+        """Do something when the frames up to `stamp` have been processed."""
+        self._planned += 1
+        heapq.heappush(self._due, (stamp, self._planned, what, of))
+
+    def until(self, stamp: int) -> None:
+        """Let the time go on to just before `stamp`, and do what is due by then."""
+        while self._due and self._due[0][0] < stamp:
+            at, _, what, of = heapq.heappop(self._due)
+            self._advance(at)
+            what(of)
+        self._advance(stamp - 1)
+
+    def put(self, frame: BagFrame) -> None:
+        """Process a frame at its own time."""
+        self.now = max(self.now, frame.stamp)
+        self._engine.put(frame.topic, frame)
+        self._finish()
+        self._sink.progress(self.now)
+
+    def ask(self, planned: Planned) -> None:
+        """Ask a question now, and its controls."""
+        replies: list[Reply] = []
+        text, began = planned.question.text, time.monotonic()
+        self._engine.submit(engine_questions.Question(text, self._limit, replies.append, camera=planned.camera))
+        while not replies and self._engine.step():
+            pass
+        seconds = time.monotonic() - began
+        newest = self._engine.sessions[planned.camera].newest
+        others = self._controls.answers(planned.camera, text) if self._controls else {}
+        self._sink.asked(Asked(planned, replies[0], seconds, newest, others))
+        self._finish()
+
+    def _narrate(self, camera: str) -> None:
+        self._engine.narrate(camera)
+        self._finish()
+        self.plan(self.now + self._period, self._narrate, camera)
+
+    def _advance(self, stamp: int) -> None:
+        """Let the time go on to `stamp`, and the engine do what becomes due meanwhile."""
+        while (seconds := self._engine.due_in()) is not None:
+            due = self.now + max(1, math.ceil(seconds * 1e9))
+            if due > stamp:
+                break
+            self.now = due
+            self._finish()
+        self.now = max(self.now, stamp)
+
+    def _finish(self) -> None:
+        while self._engine.step():
+            pass
+
+    def _seconds(self) -> float:
+        return BEGIN_S + (self.now - self.start) / 1e9
+
+    def _decode(self, frame: BagFrame) -> Frame:
+        self._decoding = frame
+        if frame.picture is None:
+            raise FrameInvalid(frame.error_kind, frame.error)
+        return Frame(frame, frame.stamp, frame.picture)
+
+    # What the engine reports
+
+    def processed(self, session: Any, event: FrameProcessed) -> None:
+        if self._controls:
+            self._controls.note(session.camera, event.frame)
+        self._sink.frame(session.camera, event)
+
+    def invalid(self, session: Any, frame: FrameInvalid) -> None:
+        stamp = self._decoding.stamp if self._decoding else self.now
+        self._sink.invalid(session.camera, stamp, frame.kind, str(frame))
+
+    def narrated(self, session: Any, span: NarrationSpan, reply: Reply) -> None:
+        self._sink.narrated(session.camera, span, reply.answer)
+
+    def failed(self, session: Any, where: str, error: BaseException) -> None:
+        if where == 'publishing':  # the sink's own failure: what it writes would not be whole
+            raise error
+        self._sink.event(session.camera, self.now, 'failure', f'{where}: {describe(error)}')
+
+    def was_reset(self, session: Any, reason: str) -> None:
+        self._sink.event(session.camera, self.now, 'reset', reason)
+
+    def wants_narration(self, camera: str) -> bool:
+        return self._narrates
