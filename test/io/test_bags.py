@@ -13,7 +13,7 @@ from stc_ros.io.bag_writer import BagWriter
 from stc_ros.io.bags import Bag, BagError
 from stc_ros.io.video import Video
 
-CLIPS = Path('/work/shared/clips')
+CLIPS = Path(__file__).parents[3] / 'shared' / 'clips'
 KINDS = [('mcap', ''), ('mcap', 'message'), ('mcap', 'file'), ('mcap', 'chunk')]
 KINDS += [('sqlite3', ''), ('sqlite3', 'message'), ('sqlite3', 'file')]
 
