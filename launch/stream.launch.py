@@ -4,7 +4,6 @@ Every parameter of the node is an argument, too. One that is not given leaves th
 is silent to the node's defaults; one that does not exist is an error.
 """
 
-import difflib
 import os
 import sys
 from pathlib import Path
@@ -17,11 +16,11 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from stc_ros.parameter_spec import nearest
+from stc_ros.parameters import METHODS, SHORT
 from stc_ros.ros.fastdds import VARIABLE
 
 CONFIG = Path(get_package_share_directory('stc_ros')) / 'config'
-METHODS = ('cacher', 'pruner', 'memory')  # the bare name of a group sets its method
-SHORT = {**{group: f'{group}.method' for group in METHODS}, 'model': 'model.name'}
 
 ARGUMENTS = {  # name: (default, text)
     'namespace': ('', 'Namespace of all nodes, topics and services.'),
@@ -70,10 +69,8 @@ def overrides(given: dict) -> dict:
         elif of_a_method(name):
             values[name] = yaml.safe_load(text)
         else:
-            known = [*ARGUMENTS, *SHORT, *parameters]
-            close = [k for k in known if k.rsplit('.', 1)[-1] == name] or difflib.get_close_matches(name, known, 3)
-            meant = f'; did you mean {" or ".join(close)}?' if close else ''
-            raise ValueError(f'there is no argument {name!r}{meant} (--show-args lists all)')
+            meant = nearest(name, [*ARGUMENTS, *SHORT, *parameters])
+            raise ValueError(f'there is no argument {name!r}{meant}; --show-args lists all')
     return values
 
 

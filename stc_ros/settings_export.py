@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import yaml
 
-from stc_ros.parameter_spec import ParameterSpec
+from stc_ros.parameter_spec import ParameterSpec, SettingError
 from stc_ros.parameters import METHODS, SHORT, in_use, parameters
 from stc_ros.settings import Settings
 
@@ -19,7 +19,7 @@ HEADER = """\
   ros__parameters:
 """
 WIDTH = 110
-METAVAR = {float: 'X', int: 'N', str: 'TEXT', bool: 'BOOL'}
+METAVAR = {float: 'X', int: 'N', str: 'TEXT', bool: '{true,false}'}
 
 
 def to_yaml() -> str:
@@ -50,18 +50,24 @@ def to_markdown() -> str:
     return '\n'.join(rows) + '\n'
 
 
-def add_arguments(parser: argparse.ArgumentParser, names=None) -> None:
+def add_arguments(parser, names: Iterable[str] | None = None) -> None:
     """Add an option for each of `names` (all, by default): --prune-ratio, --cacher.method, ..."""
-    for name in names or parameters():
-        spec = parameters()[name]
-        kind: dict = {'type': spec.type, 'metavar': METAVAR[spec.type]}
-        if spec.type is bool:
-            kind = {'type': _boolean, 'metavar': '{true,false}'}
-        elif spec.choices:
-            kind = {'type': spec.check, 'metavar': 'NAME'}
-        short = [_option(s) for s, full in SHORT.items() if full == name]
+    add_options(parser, (parameters()[name] for name in names or parameters()))
+
+
+def add_options(parser, specs: Iterable[ParameterSpec]) -> None:
+    """Add an option for each parameter, a stream's or another part's."""
+    short = {full: name for name, full in SHORT.items()}
+    for spec in specs:
+        names = [_option(short[spec.name])] if spec.name in short else []
         parser.add_argument(
-            *short, _option(name), default=spec.default, help=spec.describe().replace('%', '%%'), dest=name, **kind
+            *names,
+            _option(spec.name),
+            dest=spec.name,
+            default=spec.default,
+            type=_reader(spec),
+            metavar='NAME' if spec.choices else METAVAR[spec.type],
+            help=spec.describe().replace('%', '%%'),
         )
 
 
@@ -81,10 +87,18 @@ def _option(name: str) -> str:
     return '--' + name.replace('_', '-')
 
 
-def _boolean(text: str) -> bool:
-    if text.lower() not in ('true', 'false'):
-        raise ValueError(text)
-    return text.lower() == 'true'
+def _reader(spec: ParameterSpec) -> Callable[[str], Any]:
+    """What reads a parameter from the command line."""
+
+    def read(text: str) -> Any:
+        value = {'true': True, 'false': False}.get(text.lower(), text) if spec.type is bool else text
+        try:
+            return spec.check(spec.type(value) if spec.type in (int, float) else value)
+        except ValueError as error:
+            said = str(error) if isinstance(error, SettingError) else f'{text!r} is no {spec.type.__name__}'
+            raise argparse.ArgumentTypeError(said) from None
+
+    return read
 
 
 def _indent(depth: int) -> str:

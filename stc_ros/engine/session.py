@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -277,4 +278,4 @@ class Session:
         self.newest, self.due = None, None
         self.narrator.reset()
         self.tally = Tally()
-        self.looked_at = 0.0  # of `seconds`: when the last frame was begun
+        self.looked_at = -math.inf  # of `seconds`: when the last frame was begun

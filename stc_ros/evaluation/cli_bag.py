@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from stc_ros.evaluation.arguments import positive
 from stc_ros.synthetic import PROFILES, World
 
 TOPIC = '/camera/image_raw'
@@ -25,8 +26,8 @@ def add_parser(subparsers) -> None:
 
     video = commands.add_parser('from-video', help='a video file as a bag', description='Write a video as a bag.')
     video.add_argument('file', type=Path, metavar='FILE', help='a video that FFmpeg reads')
-    video.add_argument('--fps', type=_positive(float), default=0.0, metavar='N', help='at most N frames a second (all)')
-    video.add_argument('--size', type=_positive(int), default=0, metavar='N', help='longest side in px (as it is)')
+    video.add_argument('--fps', type=positive(float), default=0.0, metavar='N', help='at most N frames a second (all)')
+    video.add_argument('--size', type=positive(int), default=0, metavar='N', help='longest side in px (as it is)')
     _add_output(video, "the file's name without its ending")
 
     synthetic = commands.add_parser(
@@ -37,17 +38,17 @@ def add_parser(subparsers) -> None:
     synthetic.add_argument('--profile', choices=PROFILES, default='busy', help='kind of world (%(default)s)')
     synthetic.add_argument('--seed', type=int, default=2_000_000_000, metavar='N', help='which world (%(default)s)')
     synthetic.add_argument(
-        '--seconds', type=_positive(float), default=60.0, metavar='S', help='length of the bag (%(default)g)'
+        '--seconds', type=positive(float), default=60.0, metavar='S', help='length of the bag (%(default)g)'
     )
     synthetic.add_argument(
-        '--rate', type=_positive(float), default=8.0, metavar='HZ', help='frames a second (%(default)g)'
+        '--rate', type=positive(float), default=8.0, metavar='HZ', help='frames a second (%(default)g)'
     )
-    synthetic.add_argument('--size', type=_positive(int), default=112, metavar='N', help='side in px (%(default)s)')
+    synthetic.add_argument('--size', type=positive(int), default=112, metavar='N', help='side in px (%(default)s)')
     synthetic.add_argument(
         '--questions', type=Path, metavar='FILE', help='write questions about the world with their answers (YAML)'
     )
     synthetic.add_argument(
-        '--count', type=_positive(int), metavar='N', help=f'how many questions ({QUESTIONS_A_MINUTE} a minute)'
+        '--count', type=positive(int), metavar='N', help=f'how many questions ({QUESTIONS_A_MINUTE} a minute)'
     )
     _add_output(synthetic, 'synthetic-PROFILE-SEED')
 
@@ -141,17 +142,6 @@ def _add_output(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         '--topic', default=TOPIC, help='of the raw images; others add what image_transport does (%(default)s)'
     )
-
-
-def _positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    def number(text: str):
-        value = kind(text)
-        if not 0 < value < float('inf'):
-            raise argparse.ArgumentTypeError(f'{text} is not above zero')
-        return value
-
-    number.__name__ = 'number'  # argparse says: invalid number value
-    return number
 
 
 def _size(paths: Iterable[Path]) -> str:

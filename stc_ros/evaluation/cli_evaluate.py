@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stc_ros.evaluation.arguments import positive
 from stc_ros.evaluation.questions import QuestionFile, QuestionFileError, read_questions
 from stc_ros.evaluation.settings_file import read_settings
 from stc_ros.settings import Settings
@@ -50,7 +51,9 @@ def add_parser(subparsers: Any) -> None:
         help='topic of images; repeat it for several (those that the questions name, or the only one)',
     )
     parser.add_argument('--out', type=Path, metavar='DIR', default=Path('evaluation'), help='results (evaluation)')
-    parser.add_argument('--jobs', type=_count, metavar='N', default=1, help='settings that are evaluated at once (1)')
+    parser.add_argument(
+        '--jobs', type=positive(int), metavar='N', default=1, help='settings that are evaluated at once (1)'
+    )
     parser.add_argument(
         '--no-controls', action='store_true', help='leave out blank, newest and last4: what can be guessed'
     )
@@ -164,9 +167,3 @@ def _wrong(messages: list[str]) -> int:
     for message in messages:
         print(f'evaluate: {message}', file=sys.stderr)
     return 2
-
-
-def _count(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError('at least 1')
-    return value

@@ -9,7 +9,7 @@ from typing import Any
 
 from stc_ros.evaluation.intervals import sign_test
 from stc_ros.evaluation.requirements import mean
-from stc_ros.evaluation.results import RESULT, read_lines
+from stc_ros.evaluation.results import PART, RESULT, read_lines
 
 SAME = 1e-9  # scores that differ by no more are the same
 
@@ -54,7 +54,7 @@ def find_result(path: Path) -> Path:
     if inside:
         names = ', '.join(str(file.parent) for file in inside)
         raise ValueError(f'{path} has the results of several settings; name one of them: {names}')
-    if list(path.glob(f'**/{RESULT}.part')):
+    if list(path.glob(f'**/{RESULT}{PART}')):
         raise ValueError(f'{path}: its evaluation was not finished; the same command again goes on with it')
     raise ValueError(f'{path}: there is no {RESULT}: give the folder that stc_ros evaluate --out wrote')
 

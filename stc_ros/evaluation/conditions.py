@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stc_ros.evaluation.controls import GREY
 from stc_ros.models.base import VideoModel
 from stc_ros.parameters import parameters, pruners
 from stc_ros.pruning.base import Pruner, Selection
@@ -22,7 +23,6 @@ from stc_ros.settings import Settings
 from stc_ros.stream import Stream, open_stream
 from stc_ros.vision.encode import FrameFeatures
 
-GREY = 128
 HOLD = 4  # frames for which `held` shows one
 CONTROLS = ('blank', 'newest', 'no_refresh', 'reversed', 'random', 'uniform', 'held')
 ABLATIONS = ('blank', 'newest', 'no_refresh')

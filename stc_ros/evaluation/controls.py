@@ -15,7 +15,7 @@ import numpy as np
 from stc_ros.engine.events import Frame
 from stc_ros.settings import Settings
 
-GREY = np.full((64, 64, 3), 128, np.uint8)
+GREY = 128
 LAST = 4
 CONTROLS = ('blank', 'newest', 'last4')
 
@@ -38,18 +38,23 @@ class Controls:
         """What each control answers at this moment."""
         frames = list(self._frames.get(camera, ()))
         if text not in self._blank:
-            self._blank[text] = _ask(self._same, [(GREY, 1)], text)
+            self._blank[text] = _ask(self._same, [(np.full((64, 64, 3), GREY, np.uint8), 1)], text)
         last = [(frame.picture, frame.stamp) for frame in frames]
         found = self._blank[text], _ask(self._same, last[-1:], text), _ask(self._whole, last, text)
         return dict(zip(CONTROLS, found))
 
 
 def _ask(stream: Any, frames: Sequence[tuple[Any, int]], text: str) -> str:
-    from stc_ros.stream import NothingSeen, QuestionError  # here, because it imports torch
-
     stream.reset()
     for picture, stamp in frames:
         stream.see(picture, stamp)
+    return answer(stream, text)
+
+
+def answer(stream: Any, text: str) -> str:
+    """What a stream answers; nothing, where it cannot be asked so."""
+    from stc_ros.stream import NothingSeen, QuestionError  # here, because it imports torch
+
     try:
         return ''.join(stream.ask(text))
     except (NothingSeen, QuestionError):

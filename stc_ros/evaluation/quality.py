@@ -15,6 +15,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from stc_ros.evaluation.arguments import positive
 from stc_ros.parameter_spec import SettingError
 from stc_ros.settings_export import add_arguments, from_arguments
 from stc_ros.synthetic import PROFILES
@@ -29,7 +30,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         prog='quality', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--profile', choices=('all', *PROFILES), default='all', help='which streams (all)')
-    parser.add_argument('--streams', type=_positive, help=f'streams per profile ({STREAMS})')
+    parser.add_argument('--streams', type=positive(int), help=f'streams per profile ({STREAMS})')
     parser.add_argument('--seed', type=int, default=0, help='any number; another one asks about other streams (0)')
     parser.add_argument(
         '--tune', action='store_true', help='take streams for choosing settings, not those for the record'
@@ -53,14 +54,14 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         default=Path('docs'),
         help='where --sweep writes quality.md, quality.json and the pictures (docs)',
     )
-    parser.add_argument('--frames', type=_positive, default=FRAMES, help=f'of each stream ({FRAMES})')
+    parser.add_argument('--frames', type=positive(int), default=FRAMES, help=f'of each stream ({FRAMES})')
     parser.add_argument(
         '--backdrop',
         nargs='+',
         metavar='FILE',
         help='videos to show behind the objects (real-eye: those of ../shared/clips; else none)',
     )
-    parser.add_argument('--jobs', type=_positive, help='processes (as many as there are cores; 1 on a GPU)')
+    parser.add_argument('--jobs', type=positive(int), help='processes (as many as there are cores; 1 on a GPU)')
     add_arguments(parser.add_argument_group('settings'))
     chosen = parser.parse_args(arguments)
     if chosen.sweep and chosen.tune:
@@ -74,13 +75,6 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     chosen.streams = chosen.streams or (QUICK_STREAMS if chosen.quick else STREAMS)
     chosen.command = ' '.join(['./dev quality', *map(shlex.quote, sys.argv[1:] if arguments is None else arguments)])
     return chosen
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -27,8 +27,6 @@ from stc_ros.settings import Settings
 if TYPE_CHECKING:
     from stc_ros.io.bags import Bag, BagFrame
 
-BEGIN_S = 1e6  # of the engine's seconds, so that the first frame is not held back by input.max_rate
-
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -175,7 +173,7 @@ class _Replay(EventSink):
             pass
 
     def _seconds(self) -> float:
-        return BEGIN_S + (self.now - self.start) / 1e9
+        return (self.now - self.start) / 1e9
 
     def _decode(self, frame: BagFrame) -> Frame:
         self._decoding = frame

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stc_ros.evaluation.intervals import wilson
+from stc_ros.evaluation.results import PART, RESULT
 
 MOST_FRAMES = 2**17  # rows held of a camera; of a longer stream every 2nd is kept, then every 4th
 MOST_NARRATIONS = 5000  # of a run; those with a failed check come on top
@@ -108,7 +109,7 @@ def result_folders(paths: Iterable[Path]) -> list[Path]:
 
 def _result(folder: Path) -> Path | None:
     """The file of a folder's results, be it one that is not complete."""
-    return next((f for f in (folder / 'result.jsonl', folder / 'result.jsonl.part') if f.is_file()), None)
+    return next((f for f in (folder / RESULT, folder / (RESULT + PART)) if f.is_file()), None)
 
 
 def read_runs(paths: Iterable[Path]) -> list[Run]:

@@ -9,14 +9,11 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from stc_ros.engine.events import FrameProcessed, NarrationSpan
 from stc_ros.engine.questions import Error
@@ -26,11 +23,12 @@ from stc_ros.evaluation.intervals import wilson
 from stc_ros.evaluation.junit import write_junit
 from stc_ros.evaluation.replay import Asked, Planned, ReplaySink
 from stc_ros.evaluation.requirements import Requirement, mean
-from stc_ros.io import overlay
+from stc_ros.evaluation.thumbnails import FOLDER as FRAMES
+from stc_ros.evaluation.thumbnails import save_pictures
 
-RESULT, TIMING, JUNIT, FRAMES = 'result.jsonl', 'timing.jsonl', 'junit.xml', 'frames'
+RESULT, TIMING, JUNIT = 'result.jsonl', 'timing.jsonl', 'junit.xml'
 PART = '.part'  # behind the name of a file that is being written
-THUMBNAIL = 480  # px: its longer side at most
+LONGEST_SIDE = 480  # px of a frame of which pictures are made
 PASS = 1 - 1e-9  # a score from here on has passed
 
 
@@ -223,14 +221,9 @@ class ResultWriter(ReplaySink):
         """Pictures of the newest frame -> their names; '' before the first frame."""
         if asked.newest is None:
             return {'thumbnail': '', 'overlay': ''}
-        name = f'{FRAMES}/{index:04d}-{re.sub("[^A-Za-z0-9_-]+", "-", asked.planned.question.id)[:40]}'
-        image = asked.newest.frame.picture.array(THUMBNAIL)
-        small = Image.fromarray(image)
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
-        small.save(self.folder / f'{name}.jpg', 'JPEG', quality=85)
-        drawn = overlay.to_jpeg(overlay.draw(image, asked.newest.report))
-        (self.folder / f'{name}-overlay.jpg').write_bytes(drawn)
-        return {'thumbnail': f'{name}.jpg', 'overlay': f'{name}-overlay.jpg'}
+        image, name = asked.newest.frame.picture.array(LONGEST_SIDE), f'{index:04d}-{asked.planned.question.id}'
+        thumbnail, drawn = save_pictures(self.folder, name, image, asked.newest.report)
+        return {'thumbnail': thumbnail, 'overlay': drawn}
 
     def _write(self, line: dict[str, Any]) -> None:
         self._result.write(_line(line))

@@ -13,14 +13,13 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from stc_ros.evaluation.controls import GREY, answer
 from stc_ros.evaluation.datasets.base import Dataset, Episode, Question, datasets
-from stc_ros.parameter_spec import ParameterSpec, SettingError
+from stc_ros.parameter_spec import SettingError
 from stc_ros.settings import Settings
-from stc_ros.settings_export import METAVAR, add_arguments, from_arguments
+from stc_ros.settings_export import add_arguments, add_options, from_arguments
 
-GREY = 128
 VIEWS = ('shown', 'blank', 'newest')
 
 
@@ -39,11 +38,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--no-controls', action='store_true', help='leave out blank and newest: a third of the time')
     for part in datasets:
         group = parser.add_argument_group(f'data set {part.name}', part.text)
-        for name, spec in part.parameters.items():
-            about, shown = spec.describe().replace('%', '%%'), 'NAME' if spec.choices else METAVAR[spec.type]
-            group.add_argument(
-                _option(name), dest=name, default=spec.default, type=_reader(spec), metavar=shown, help=about
-            )
+        add_options(group, part.parameters.values())
     add_arguments(parser.add_argument_group('settings of the stream'))
     chosen = parser.parse_args(arguments)
     try:
@@ -52,23 +47,6 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(str(error))
     chosen.data = datasets.create(chosen.dataset, vars(chosen))
     return chosen
-
-
-def _option(name: str) -> str:
-    return '--' + name.replace('_', '-')
-
-
-def _reader(spec: ParameterSpec):
-    """What reads a parameter from the command line."""
-
-    def read(text: str) -> Any:
-        try:
-            return spec.check({'true': True, 'false': False}.get(text.lower(), text) if spec.type is bool
-                              else spec.type(text))  # fmt: skip
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return read
 
 
 def list_datasets() -> str:
@@ -124,16 +102,6 @@ def ask_episode(
             streams['blank'].see(np.full_like(frame, GREY), stamp)
         latest = stamp, frame
     yield from due(None)
-
-
-def answer(stream, text: str) -> str:
-    """What a stream answers; nothing, where it cannot be asked so."""
-    from stc_ros.stream import NothingSeen, QuestionError
-
-    try:
-        return ''.join(stream.ask(text))
-    except (NothingSeen, QuestionError):
-        return ''
 
 
 def accuracy(rows: list[dict]) -> list[list[str]]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 import torch
 
 from stc_ros.models.tower import Block, Tower
+from stc_ros.parameter_spec import param
 from stc_ros.vision.cachers.base import Embed, Encoded
 
 Choose = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # keys [F, T, d], reference's [T, d] -> bool [F, T]
@@ -52,13 +53,16 @@ class LayerwiseState:
         return sum(int(tensor.nbytes) for tensor in held)
 
 
+@dataclass
 class LayerwiseCacher:
     """Refreshes everything every `cache_interval` frames, and in between what `choose` chooses in each layer."""
 
     plain = False
     similarity = math.nan
-    cache_interval: int
-    state: LayerwiseState
+    cache_interval: int = param(
+        4, 'Every how many frames all patches are recomputed; 1 is always.', unit='frames', low=1, high=64
+    )
+    state: LayerwiseState = field(default_factory=LayerwiseState, init=False)
 
     def choose(
         self, key: torch.Tensor, reference: torch.Tensor, cache_similarity: float, class_tokens: int = 0

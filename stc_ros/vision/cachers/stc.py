@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
 from stc_ros.parameter_spec import param
 from stc_ros.parameters import cachers
-from stc_ros.vision.cachers.layerwise import LayerwiseCacher, LayerwiseState, cosine
+from stc_ros.vision.cachers.layerwise import LayerwiseCacher, cosine
 
 
 @cachers.register('stc', source='arXiv 2512.00891', scope='keys, in every layer')
@@ -17,10 +17,6 @@ class STCCacher(LayerwiseCacher):
     """As published: recomputes in each layer the tokens whose keys are least like the reference's."""
 
     update_ratio: float = param(0.25, 'Share of the patches recomputed in each layer.', low=0.0, high=1.0)
-    cache_interval: int = param(
-        4, 'Every how many frames all patches are recomputed; 1 is always.', unit='frames', low=1, high=64
-    )
-    state: LayerwiseState = field(default_factory=LayerwiseState, init=False)
 
     def choose(
         self, key: torch.Tensor, reference: torch.Tensor, cache_similarity: float, class_tokens: int = 0

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
-from stc_ros.parameter_spec import param
 from stc_ros.parameters import cachers
-from stc_ros.vision.cachers.layerwise import LayerwiseCacher, LayerwiseState, cosine
+from stc_ros.vision.cachers.layerwise import LayerwiseCacher, cosine
 
 
 @cachers.register('threshold', source='after arXiv 2512.00891', scope='keys, in every layer')
 @dataclass
 class ThresholdCacher(LayerwiseCacher):
     """Recomputes in each layer the tokens whose keys are less like the reference's than `cache_similarity`."""
-
-    cache_interval: int = param(
-        4, 'Every how many frames all patches are recomputed; 1 is always.', unit='frames', low=1, high=64
-    )
-    state: LayerwiseState = field(default_factory=LayerwiseState, init=False)
 
     def choose(
         self, key: torch.Tensor, reference: torch.Tensor, cache_similarity: float, class_tokens: int = 0
