@@ -1,0 +1,70 @@
+"""What every registered model family gives to the stream."""
+
+import inspect
+
+import pytest
+import torch
+
+from stc_ros.memory.base import Limits
+from stc_ros.models import model_families
+from stc_ros.models.narration_style import NarrationStyle
+from stc_ros.models.random import random_tokenizer, random_weights
+from stc_ros.parameters import memories
+from stc_ros.stream import open_stream
+
+NAMES = model_families.names()
+
+
+def llava_onevision(folder):
+    weights = random_weights('toy', seed=4)
+    weights.save_pretrained(folder)
+    random_tokenizer().save_pretrained(folder)
+
+
+CHECKPOINTS = {'llava_onevision': llava_onevision}  # a small one of each family; a new family brings its own
+
+
+@pytest.fixture(scope='module', params=NAMES)
+def model(request, tmp_path_factory):
+    assert request.param in CHECKPOINTS, f'give {request.param} a small checkpoint in {__name__}'
+    folder = tmp_path_factory.mktemp(request.param)
+    CHECKPOINTS[request.param](folder)
+    return model_families.create(request.param).load(str(folder), folder, torch.device('cpu'), torch.float32)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_it_says_what_it_is(name):
+    part = model_families[name]
+    assert part.source and part.scope and part.text.endswith('.')
+    assert list(inspect.signature(part.cls.load).parameters) == ['self', 'source', 'folder', 'device', 'dtype']
+
+
+@torch.inference_mode()
+def test_a_frame_becomes_as_many_tokens_as_it_says(model):
+    pixels = torch.rand(1, 3, model.pixels.height, model.pixels.width)
+    x = model.tower.embed(pixels)
+    assert x.shape[:2] == (1, model.tower.tokens)
+    features = model.tower.finish(torch.rand_like(x))
+    tokens = model.pool(model.project_out(model.project_in(features)))
+    assert tokens.shape == (1, model.visual_tokens, model.newline.shape[-1])
+    late = model.project_out(model.pool(model.project_in(features)))  # the pruners project only what is kept
+    torch.testing.assert_close(tokens, late, atol=1e-4, rtol=1e-4)
+
+
+def test_it_is_a_value_that_text_can_be_asked_of(model):
+    assert model.chat.prefix() and model.chat.suffix('what is there ?') and model.chat.stops
+    assert isinstance(model.narration, NarrationStyle) and model.decoder.max_positions > 2 * model.visual_tokens
+    memory = memories.create('window').create(
+        model.decoder, model.chat.prefix(), Limits(model.visual_tokens * 4, 1 << 30, model.dtype)
+    )
+    assert memory.capacity >= model.visual_tokens
+
+
+@pytest.mark.parametrize('settings', [{}, {'cacher': 'none', 'pruner': 'none'}, {'cacher': 'stc', 'pruner': 'stc'}])
+def test_two_streams_of_one_model_do_not_meet(model, settings):
+    frames = torch.randint(0, 255, (2, 40, 40, 3), dtype=torch.uint8).numpy()
+    alone, one, other = (open_stream(model, {'memory.max_tokens': 90} | settings) for _ in range(3))
+    alone.see(frames[0], 1)
+    one.see(frames[0], 1)
+    other.see(frames[1], 1)
+    assert list(one.ask('what is there ?', 5)) == list(alone.ask('what is there ?', 5))
