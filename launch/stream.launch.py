@@ -4,6 +4,7 @@ Every parameter of the node is an argument, too. One that is not given leaves th
 is silent to the node's defaults; one that does not exist is an error.
 """
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.substitutions import LaunchConfiguration
+from launch.substitutions import LaunchConfiguration, TextSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -30,6 +31,7 @@ ARGUMENTS = {  # name: (default, text)
     'autostart': ('true', 'Configure and activate the node at once; false leaves that to a lifecycle manager.'),
     'log_level': ('info', 'debug, info, warn, error or fatal.'),
     'respawn': ('false', 'Start the node again when it dies.'),
+    'respawn_delay': ('2.0', 'Seconds from its death to its next start.'),
     'camera': ('false', 'Start the demonstration camera, too.'),
     'camera_source': ('synthetic', 'What it shows: synthetic, a video file, or /dev/videoN.'),
 }
@@ -57,6 +59,16 @@ def true(text: str) -> bool:
     return text.lower() == 'true'
 
 
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ValueError(f'respawn_delay must be a number of seconds from 0 on, not {text!r}')
+    return value
+
+
 def overrides(given: dict) -> dict:
     """What the launch line says of parameters. Raises `ValueError` for an argument that does not exist."""
     parameters = read_parameters(CONFIG / 'stream.yaml')
@@ -65,7 +77,7 @@ def overrides(given: dict) -> dict:
         name = SHORT.get(name, name)
         if name in parameters:
             kind = type(parameters[name][0])
-            values[name] = ParameterValue(text, value_type=kind)
+            values[name] = ParameterValue([TextSubstitution(text=text)], value_type=kind)  # a plain str is refused
         elif of_a_method(name):
             values[name] = yaml.safe_load(text)
         else:
@@ -110,7 +122,7 @@ def start_nodes(context):
             executable='stream',
             name='stc_stream',
             respawn=true(given['respawn']),
-            respawn_delay=2.0,
+            respawn_delay=seconds(given['respawn_delay']),
             **common,
             parameters=[given['params_file'], {**sim_time, 'autostart': true(given['autostart']), **overrides(more)}],
         )
