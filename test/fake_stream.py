@@ -14,8 +14,11 @@ from stc_ros.settings import Settings
 
 
 class FakeStream:
-    """see_s, token_s: how long a frame and a piece take. `faults` maps a step ('see', 'ask', 'piece', 'reset') to the
-    exceptions that it raises next. `log` tells what was called, in order."""
+    """A stream without a model.
+
+    see_s, token_s: how long a frame and a piece take. `faults` maps a step ('see', 'ask', 'piece', 'reset') to the
+    exceptions that it raises next. `log` tells what was called, in order.
+    """
 
     def __init__(self, words: int = 3, see_s: float = 0.0, token_s: float = 0.0):
         self.model = SimpleNamespace(narration=NarrationStyle('narrate {frames} frames, {seconds} s', (8, 16)))

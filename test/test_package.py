@@ -37,18 +37,53 @@ def test_error_codes_are_distinct_and_none_is_zero():
     assert len(set(codes.values())) == len(codes) >= 10
 
 
+def complaints(interface: str) -> list[str]:
+    """What `ros2 interface show` would leave open: lines without a comment, quantities without a unit."""
+    wrong = [] if interface.startswith('# ') else ['it does not begin with what it is for']
+    for line in filter(None, interface.splitlines()):
+        field, _, comment = line.partition('#')
+        if not field.strip() or field.strip() == '---':
+            continue
+        if not comment.strip():
+            wrong.append(f'no comment: {line}')
+        elif re.match(r'float|builtin_interfaces/Duration', field) or re.search(r'bytes|budget', field):
+            if not re.match(r' \[[^]]+\] \w', comment):
+                wrong.append(f'no unit: {line}')
+    return wrong
+
+
 @pytest.mark.parametrize('path', INTERFACES, ids=lambda path: path.name)
-def test_every_number_says_what_it_counts(path):
-    for line in path.read_text().splitlines():
-        if re.match(r'(u?int|float|bool|builtin_interfaces)', line):
-            assert re.search(r'#\s*\S+|error_code$', line), line
-            if line.startswith('float32') and '_ms' in line:
-                assert '[ms]' in line, line
+def test_every_field_says_what_it_is_and_in_which_unit(path):
+    assert not complaints(path.read_text())
+
+
+@pytest.mark.parametrize(
+    'line',
+    [
+        'float32 age  # of the frame',
+        'uint64 memory_bytes  # held',
+        'bool on',
+        'builtin_interfaces/Duration timeout  # then it ends',
+        'uint16 NONE = 0',
+        'string text  #',
+    ],
+)
+def test_a_field_that_leaves_something_open_is_found(line):
+    assert complaints(f'# A message.\n{line}\n') and complaints('bool on  # it is on\n')
+    assert not complaints('# A message.\nfloat32 age  # [s] of the frame\nfloat32[] scores  # [0, 1] of each token\n')
 
 
 def test_every_interface_is_generated():
     listed = set(re.findall(r'"((?:msg|srv|action)/\w+\.\w+)"', (ROOT / 'CMakeLists.txt').read_text()))
     assert listed == {str(path.relative_to(ROOT)) for path in INTERFACES}
+
+
+def test_colcon_test_runs_every_launch_test():
+    files = [
+        path.stem for path in ROOT.glob('test/launch/*.py') if '\ndef generate_test_description' in path.read_text()
+    ]
+    (listed,) = re.findall(r'set\(launch_tests ([^)]*)\)', (ROOT / 'CMakeLists.txt').read_text())
+    assert listed.split() == sorted(files)
 
 
 def test_the_built_interfaces_are_those_of_the_files():

@@ -52,8 +52,11 @@ class Job:
 
 
 def plan(bag: Bag, cameras: Sequence[str], file: QuestionFile) -> Plan:
-    """Find the topics and times. Raises `BagError` for a camera that the bag has not or where one has to be named, and
-    `QuestionFileError` where questions are not in order."""
+    """Find the topics and times.
+
+    Raises `BagError` for a camera that the bag has not or where one has to be named, and `QuestionFileError` where
+    questions are not in order.
+    """
     from stc_ros.io.bags import BagError
 
     problems, missing = [], {}

@@ -8,9 +8,9 @@ import torch
 from stc_ros.models import load_model
 
 
-@pytest.mark.parametrize('round', range(3))
-def test_models_loaded_at_once_have_each_its_own_dtype(toy, round):
-    """transformers sets torch's default dtype while it loads; in two threads at once, each sets the other's, too."""
+@pytest.mark.parametrize('_', range(3))
+def test_models_loaded_at_once_have_each_its_own_dtype(toy, _):
+    """While transformers loads, torch's default dtype is the model's, in all threads."""
     wanted = ['float32', 'bfloat16'] * 2
     with ThreadPoolExecutor(len(wanted)) as threads:
         models = list(threads.map(lambda dtype: load_model({'model.name': str(toy), 'model.dtype': dtype}), wanted))
