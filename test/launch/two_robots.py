@@ -19,7 +19,13 @@ from stc_ros.parameters import parameters  # noqa: E402
 
 PARAMETERS = {'prune_ratio': 0.5, 'memory.max_tokens': 900, 'expert.overlap': True, 'narration.prompt': 'What is new?'}
 FRONT = {'namespace': 'front', 'image': '/lens/image_raw', **{name: str(value) for name, value in PARAMETERS.items()}}
-REAR = {'namespace': 'rear', 'camera': 'true'}
+REAR = {
+    'namespace': 'rear',
+    'cameras': 'left, right',
+    'left.prune_ratio': '0.25',
+    'camera': 'true',
+    'image': 'left/image',
+}
 
 
 def generate_test_description():
@@ -27,15 +33,19 @@ def generate_test_description():
 
 
 class WhileTheyRun(StreamTest):
-    def parameters_of(self, node):
-        request = GetParameters.Request(names=list(PARAMETERS))
+    def parameters_of(self, node, names=tuple(PARAMETERS)):
+        request = GetParameters.Request(names=names)
         values = self.call(GetParameters, f'{node}/get_parameters', request).values
-        return dict(zip(PARAMETERS, map(parameter_value_to_python, values)))
+        return dict(zip(names, map(parameter_value_to_python, values)))
 
     def test_arguments_of_each_type_reach_their_own_node_only(self):
         self.assertEqual(self.parameters_of('front/stc_stream'), PARAMETERS)
         defaults = {name: parameters()[name].default for name in PARAMETERS}
         self.assertEqual(self.parameters_of('rear/stc_stream'), defaults)
+
+    def test_each_of_a_nodes_cameras_has_its_own(self):
+        given = {'left.prune_ratio': 0.25, 'right.prune_ratio': parameters()['prune_ratio'].default}
+        self.assertEqual(self.parameters_of('rear/stc_stream', tuple(given)), given)
 
     def test_image_is_remapped_and_the_rest_is_in_the_namespace(self):
         self.until_active('front/stc_stream')
@@ -45,12 +55,13 @@ class WhileTheyRun(StreamTest):
         self.assertIn('/front/ask', offered)
         self.assertNotIn('/ask', offered)
 
-    def test_the_demonstration_camera_is_seen_by_its_own_node_only(self):
+    def test_the_demonstration_camera_is_the_left_one_of_the_rear_node(self):
         front = self.listen(StreamStats, 'front/stc_stream/stats')
-        rear = self.listen(StreamStats, 'rear/stc_stream/stats')
+        rear = self.listen(StreamStats, 'rear/stc_stream/left/stats')
+        other = self.listen(StreamStats, 'rear/stc_stream/right/stats')
         self.until(lambda: len(rear) > 3, 'frames through the model')
         self.assertEqual(rear[-1].header.frame_id, 'camera')
-        self.assertEqual(front, [])
+        self.assertEqual(front + other, [])
 
 
 @launch_testing.post_shutdown_test()

@@ -126,6 +126,24 @@ def test_the_parameters_of_any_method_can_be_given(start):
     assert node.named['parameters'][1]['pruner.stc.history_frames'] == 4
 
 
+@pytest.mark.parametrize('included', [False, True])
+def test_each_camera_has_its_own_arguments(start, monkeypatch, included):
+    if included:
+        monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', 'robot', 'bringup.launch.py'])
+    (node,) = start({'front.prune_ratio': '0.5', 'rear.pruner': 'stc', 'prune_ratio': '0.25'}, cameras='front, rear')
+    assert node.named['parameters'][1] == {
+        'use_sim_time': False,
+        'autostart': True,
+        'cameras': 'front, rear',
+        'front.prune_ratio': ('0.5', float),
+        'rear.pruner.method': ('stc', str),
+        'prune_ratio': ('0.25', float),
+    }
+    if not included:
+        with pytest.raises(ValueError, match="no argument 'left.prune_ratio'"):
+            start({'left.prune_ratio': '0.5'}, cameras='front, rear')
+
+
 @pytest.mark.parametrize(
     ('name', 'meant'),
     [('overlap', 'expert.overlap'), ('prune_ration', 'prune_ratio'), ('cacher.metod', 'cacher.method'), ('xyz', '')],
