@@ -2,88 +2,28 @@
 
 import io
 import json
-import re
 import tracemalloc
 
 import numpy as np
 import pytest
 from conftest import ROOT
-from evaluation.fake_bag import SECOND, START, FakeBag, FakeModel, open_seen
+from evaluation.fake_bag import SECOND, START
+from evaluation.result_calls import CAMERA, FRAMES, QUESTIONS, Calls, calls_of, messages, planned, tell, write
 from PIL import Image
 from rosbags.typesys import get_types_from_msg
 
-from stc_ros.evaluation.expectations import Contains
-from stc_ros.evaluation.questions import Question, Time
-from stc_ros.evaluation.replay import Planned, ReplaySink, replay
 from stc_ros.evaluation.result_bag import RESULT_BAG, SPOOL, ResultBag
-from stc_ros.evaluation.result_messages import IMAGE, NUMBER, STATS, STATS_DEFINITION, TEXT, Messages
+from stc_ros.evaluation.result_messages import STATS, STATS_DEFINITION, TEXT, Messages
 from stc_ros.evaluation.result_topics import camera_names
 from stc_ros.evaluation.sinks import Sinks
 from stc_ros.evaluation.spool import Spool
-from stc_ros.io.bags import Bag
 from stc_ros.settings import Settings
 
 mcap = pytest.importorskip('mcap.reader', reason='pip install mcap, which reads the file as viewers do')
 
-CAMERA = '/camera/image_raw'
-LEVELS = 10, 60, 110, 160, 210, 250
-FRAMES = [(CAMERA, t / 2, level) for t, level in enumerate(LEVELS)]
-LAYOUT = ROOT / 'config' / 'foxglove.json'
-
-
-class Calls(ReplaySink):
-    """Notes every call of a replay, to make it again."""
-
-    def __init__(self):
-        self.all = []
-        for name in ('received', 'frame', 'invalid', 'asked', 'narrated', 'event', 'progress'):
-            setattr(self, name, lambda *values, name=name: self.all.append((name, values)))
-
-
-def tell(bag, calls):
-    for name, values in calls:
-        getattr(bag, name)(*values)
-
-
-def planned(seconds, text, expected, camera=CAMERA):
-    at = round(seconds * SECOND)
-    return Planned(Question(text, 1, Time(at), camera, text, Contains((expected,))), camera, START + at)
-
-
-def calls_of(frames=FRAMES, questions=(), settings=None, topics=(CAMERA,), prepare=lambda stream: None):
-    calls, model = Calls(), FakeModel(opened=[])
-
-    def opened(model, settings):
-        stream = open_seen(model, settings)
-        prepare(stream)
-        return stream
-
-    settings = Settings({'narration.period': 1.0} | (settings or {}))
-    replay(model, FakeBag(frames), topics, questions, settings, calls, False, True, opened)
-    return calls.all
-
-
-def write(folder, calls, topics=(CAMERA,)):
-    bag = ResultBag(folder, topics, START)
-    tell(bag, calls)
-    bag.finish()
-    return folder / RESULT_BAG
-
-
-def messages(file, *topics):
-    """By topic (seconds from the start, message)."""
-    found = {}
-    with Bag([file]) as bag:
-        for each in bag.messages(topics):
-            found.setdefault(each.topic, []).append(((each.stamp - START) / SECOND, each.message))
-    return found
-
 
 def seconds(stamp):
     return (stamp.sec * SECOND + stamp.nanosec - START) / SECOND
-
-
-QUESTIONS = [planned(0.7, 'right', '10 60'), planned(1.2, 'wrong', '250')]
 
 
 @pytest.fixture(scope='module')
@@ -303,80 +243,3 @@ def test_sinks_are_all_told_and_restored():
     }
     both.restore(both.checkpoint())
     assert first.all[-1] == ('restore', {'at': 0}) and second.all[-1] == ('restore', {'at': 1})
-
-
-# The layout
-
-
-def panels(layout):
-    """The panels that the tree shows."""
-    return [layout] if isinstance(layout, str) else [p for part in ('first', 'second') for p in panels(layout[part])]
-
-
-def paths(layout):
-    """Every topic or topic.field that a panel shows, and the types of message that the panel takes; (): any."""
-    for name, panel in layout['configById'].items():
-        kind = name.split('!')[0]
-        if kind == 'Image':
-            yield panel['imageMode']['imageTopic'], (IMAGE,)
-        elif kind == 'Plot':
-            yield from ((path['value'], (STATS, NUMBER)) for path in panel['paths'])
-        elif kind == 'RawMessages':
-            yield panel['topicPath'], ()
-        elif kind == 'RosOut':
-            yield panel['topicToRender'], ('rcl_interfaces/msg/Log',)
-        elif kind == 'DiagnosticSummary':
-            yield panel['topicToRender'], ('diagnostic_msgs/msg/DiagnosticArray',)
-        else:
-            raise AssertionError(f'this test knows no panel {name}')
-
-
-def missing(layout, file):
-    """What the layout shows and the file has not."""
-    types = {name: (type, count) for name, type, count in Bag([file]).topics()}
-    found = messages(file)
-    for path, taken in paths(layout):
-        topic, _, field = path.partition('.')
-        if topic not in types or not types[topic][1] or (taken and types[topic][0] not in taken):
-            yield path
-        elif field and not hasattr(found[topic][0][1], field):
-            yield path
-
-
-def test_the_layout_shows_only_what_is_there(made):
-    layout = json.loads(LAYOUT.read_text())
-    assert sorted(panels(layout['layout'])) == sorted(layout['configById'])
-    assert {'configById', 'globalVariables', 'userNodes', 'playbackConfig', 'layout'} == set(layout)
-    assert list(missing(layout, made)) == []
-    shown = {path.split('.')[-1] for path, _ in paths(layout)}
-    assert shown >= {'patches_recomputed', 'visual_tokens_kept', 'memory_tokens', 'total_ms', '/rosout', '/diagnostics'}
-
-
-@pytest.mark.parametrize('wrong', ['stats.memory_token', 'stat.memory_tokens', 'answers'])
-def test_a_wrong_path_in_the_layout_would_be_found(made, wrong):
-    text = LAYOUT.read_text().replace('/stc_stream/stats.memory_tokens', f'/stc_stream/{wrong}')
-    assert list(missing(json.loads(text), made)) == [f'/stc_stream/{wrong}']
-
-
-def test_the_layout_is_of_the_live_node_too():
-    """Its topics are named in the sources: `~/stats`, or, with several cameras, `~/{prefix}stats`."""
-    source = (ROOT / 'stc_ros' / 'ros' / 'publishers.py').read_text()
-    live = {f'/stc_stream/{name}' for name in re.findall(r"'~/(?:\{prefix\})?([a-z_/]+)'", source)}
-    shown = {path.split('.')[0] for path, _ in paths(json.loads(LAYOUT.read_text()))}
-    assert {topic for topic in shown if topic.startswith('/stc_stream/')} <= live
-    assert shown - live == {'/image/compressed', '/rosout', '/diagnostics'}
-
-
-def test_one_word_makes_it_the_layout_of_another_camera(tmp_path):
-    """As docs/evaluation.md says."""
-    cameras = '/front/image_raw', '/rear/image_raw'
-    frames = [(camera, t / 2, t) for t in range(5) for camera in cameras]
-    file = write(tmp_path, calls_of(frames, topics=cameras), cameras)
-    page = (ROOT / 'docs' / 'evaluation.md').read_text()
-    (edit,) = re.findall(r"sed '(s#.*?)' config/foxglove.json", page)
-    text = LAYOUT.read_text()
-    for each in edit.split('; '):
-        _, old, new, _ = each.split('#')
-        text = text.replace(old, new)
-    assert list(missing(json.loads(text), file)) == []
-    assert len(list(missing(json.loads(LAYOUT.read_text()), file))) > 5

@@ -74,8 +74,8 @@ def test_every_question_and_answer_is_in_the_page(folder):
         assert text in page, text
 
 
-def test_a_run_that_lacks_a_field_would_be_noticed(folder, tmp_path):
-    """The page is made of what stands in the lines: another answer there is another one in the page."""
+def test_the_page_says_what_the_lines_say(folder, tmp_path):
+    """Another answer in the lines is another one in the page."""
     lines = lines_of(folder)
     changed = [line | {'answer': 'a purple giraffe'} if line.get('id') == 'later-one' else line for line in lines]
     sample.write(tmp_path / 'changed', changed, lines_of(folder, results.TIMING))
