@@ -58,6 +58,9 @@ def add_parser(subparsers: Any) -> None:
         '--no-controls', action='store_true', help='leave out blank, newest and last4: what can be guessed'
     )
     parser.add_argument('--no-narration', action='store_true', help='do not narrate')
+    parser.add_argument(
+        '--no-bag', action='store_true', help='leave out result.mcap, the replay for Foxglove, Rerun and PlotJuggler'
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -119,6 +122,7 @@ def make_jobs(options: argparse.Namespace, file: QuestionFile) -> tuple[list[Any
             folder=options.out / name,
             controls=not options.no_controls,
             narrate=not options.no_narration,
+            with_bag=not options.no_bag,
         )
         for name, each in (settings or {'default': Settings()}).items()
     ], wrong

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from stc_ros.evaluation.questions import NarrationExpectation, QuestionFile, QuestionFileError
 from stc_ros.evaluation.replay import Planned, replay
 from stc_ros.evaluation.results import ResultWriter, Span, is_finished
+from stc_ros.evaluation.sinks import Sinks
 from stc_ros.parent_watchdog import end_with_parent
 from stc_ros.settings import Settings
 
@@ -48,6 +49,7 @@ class Job:
     folder: Path
     controls: bool = True
     narrate: bool = True
+    with_bag: bool = True  # leave a result.mcap
     row: int = 0  # of its progress bar
 
 
@@ -138,6 +140,7 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
     """Replay and write the result, unless it is there -> why that failed, or ''."""
     from tqdm import tqdm
 
+    from stc_ros.evaluation.result_bag import RESULT_BAG, SPOOL, ResultBag
     from stc_ros.io.bags import Bag, BagError
     from stc_ros.models.base import ModelError
     from stc_ros.settings import SettingError
@@ -146,12 +149,15 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
         with Bag([Path(bag) for bag in job.bags]) as bag:
             planned = plan(bag, job.cameras, job.file)
             line = head(job, planned.topics)
-            if is_finished(job.folder, line):
+            if is_finished(job.folder, line) and (not job.with_bag or (job.folder / RESULT_BAG).exists()):
                 return ''
             model = (load or _model)(_of_model(job.settings))
             writer = ResultWriter(job.folder, line, planned.spans, job.file.requirements)
+            for name in (RESULT_BAG, SPOOL) if not job.with_bag else (RESULT_BAG,):
+                (job.folder / name).unlink(missing_ok=True)  # of a run of something else
+            seen = ResultBag(job.folder, planned.topics, bag.start_ns) if job.with_bag else None
             bar = tqdm(total=(bag.end_ns - bag.start_ns) / 1e9, desc=job.name, unit='s', position=job.row, disable=None)
-            with bar, contextlib.closing(writer):
+            with bar, contextlib.closing(writer), contextlib.closing(seen) if seen else contextlib.nullcontext():
                 writer.progress = lambda stamp: bar.update(max((stamp - bag.start_ns) / 1e9 - bar.n, 0.0))
                 problems = list(planned.problems)
                 try:
@@ -161,14 +167,16 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
                         planned.topics,
                         planned.questions,
                         job.settings,
-                        writer,
+                        Sinks(writer, seen) if seen else writer,
                         controls=job.controls,
                         narrate=job.narrate,
                     )
                 except BagError as error:  # what came before it counts
                     problems.append(f'{error}; what came before it was evaluated')
                     problems += writer.not_asked(planned.questions)
-                writer.finish(problems)
+                if seen:
+                    seen.finish()
+                writer.finish(problems)  # the last: a result.jsonl says that all is there
     except (BagError, QuestionFileError, SettingError, ModelError, ImportError) as error:
         return str(error)
     return ''

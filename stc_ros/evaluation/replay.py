@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from stc_ros.engine import questions as engine_questions
 from stc_ros.engine.errors import describe
 from stc_ros.engine.events import EventSink, Frame, FrameProcessed, NarrationSpan
-from stc_ros.engine.questions import Reply
+from stc_ros.engine.questions import Error, Reply
 from stc_ros.engine.scheduler import Engine
 from stc_ros.evaluation.controls import Controls
 from stc_ros.evaluation.questions import Question
@@ -47,16 +47,28 @@ class Asked:
     newest: FrameProcessed | None  # the newest frame of its camera
     controls: dict[str, str] = field(default_factory=dict)  # answers by control
 
+    @property
+    def score(self) -> float:
+        """Of the answer, 0 to 1; 0 where there is none."""
+        expect = self.planned.question.expect
+        return expect.score(self.reply.answer.strip()) if self.reply.error is Error.NONE else 0.0
+
 
 class ReplaySink:
-    """What a replay calls, in order of the stream's time. Whoever wants to hear of it overrides these."""
+    """What a replay calls, in order of the stream's time. Whoever wants to hear of it overrides these.
 
+    checkpoint: what restores a sink, of JSON's types; all that came until then is on the disk.
+    """
+
+    def received(self, camera: str, stamp: int) -> None: ...
     def frame(self, camera: str, event: FrameProcessed) -> None: ...
     def invalid(self, camera: str, stamp: int, kind: str, text: str) -> None: ...
     def asked(self, asked: Asked) -> None: ...
     def narrated(self, camera: str, span: NarrationSpan, text: str) -> None: ...
     def event(self, camera: str, stamp: int, name: str, text: str) -> None: ...
     def progress(self, stamp: int) -> None: ...
+    def checkpoint(self) -> Any: ...
+    def restore(self, state: Any) -> None: ...
 
 
 def replay(
@@ -136,6 +148,7 @@ class _Replay(EventSink):
     def put(self, frame: BagFrame) -> None:
         """Process a frame at its own time."""
         self.now = max(self.now, frame.stamp)
+        self._sink.received(frame.topic, self.now)
         self._engine.put(frame.topic, frame)
         self._finish()
         self._sink.progress(self.now)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from stc_ros.engine.events import FrameProcessed, NarrationSpan
-from stc_ros.engine.questions import Error
 from stc_ros.evaluation.controls import CONTROLS
 from stc_ros.evaluation.expectations import mentions
 from stc_ros.evaluation.intervals import wilson
@@ -109,8 +108,7 @@ class ResultWriter(ReplaySink):
 
     def asked(self, asked: Asked) -> None:
         question, reply = asked.planned.question, asked.reply
-        answer = reply.answer.strip()
-        score = question.expect.score(answer) if reply.error is Error.NONE else 0.0
+        answer, score = reply.answer.strip(), asked.score
         controls = {
             name: {'answer': text.strip(), 'score': round(question.expect.score(text), 6)}
             for name, text in asked.controls.items()

@@ -14,6 +14,7 @@ from evaluation.fake_bag import SECOND, START, FakeBag, FakeModel, open_seen
 from stc_ros.__main__ import main
 from stc_ros.evaluation import cli_evaluate, results
 from stc_ros.evaluation.intervals import wilson
+from stc_ros.evaluation.result_bag import RESULT_BAG
 
 FRAMES = [('/a', t / 2, 10 + t) for t in range(8)]
 QUESTIONS = """\
@@ -98,7 +99,8 @@ def test_times_of_the_clock_stand_apart(command):
 
 def test_two_runs_write_the_same_bytes(command, tmp_path):
     def everything():
-        files = sorted(f for f in command.out.rglob('*') if f.is_file() and f.name != results.TIMING)
+        measured = (results.TIMING, RESULT_BAG)  # hold milliseconds
+        files = sorted(f for f in command.out.rglob('*') if f.is_file() and f.name not in measured)
         return {f.relative_to(command.out): f.read_bytes() for f in files}
 
     command()
@@ -159,6 +161,17 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(command, tmp_path, monkeyp
     assert command.replays == replays + 3  # A is not done anew
     assert {name: (command.out / name / results.RESULT).read_bytes() for name in 'AB'} == whole
     assert not list(command.out.glob('*/*.part'))
+
+
+def test_the_bag_can_be_left_out_and_made_later(command):
+    bag = command.out / 'default' / RESULT_BAG
+    assert command('--no-bag') == 0 and not bag.exists()
+    whole = (command.out / 'default' / results.RESULT).read_bytes()
+    assert command() == 0 and bag.exists() and command.replays == 6  # twice a stream and the two of its controls
+    assert (command.out / 'default' / results.RESULT).read_bytes() == whole
+    assert command('--no-bag') == 0 and bag.exists() and command.replays == 6
+    command('--no-bag', questions=QUESTIONS.replace('"17"', '"16"'))
+    assert command.replays == 9 and not bag.exists()  # it was of another run
 
 
 def test_requirements_decide_about_the_exit_code_and_junit_says_why(command, capsys):
