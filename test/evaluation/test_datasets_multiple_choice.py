@@ -13,8 +13,9 @@ def choice(right, options=COLOURS):
 
 
 @pytest.mark.parametrize('answer, right', [
-    ('C', 1), ('C.', 1), ('(C)', 1), ('blue', 1), ('It is blue.', 1), ('The best answer is C.', 1), 
-    ('Answer: (C) blue', 1), ('The correct option is C', 1), ('C. blue', 1), ('A', 0), ('', 0), ('I do not know', 0), ('red or blue', 0),
+    ('C', 1), ('C.', 1), ('(C)', 1), ('blue', 1), ('It is blue.', 1), ('The best answer is C.', 1),
+    ('Answer: (C) blue', 1), ('The correct option is C', 1), ('C. blue', 1), ('A', 0), ('', 0),
+    ('I do not know', 0), ('red or blue', 0),
     ('C. red', 0), ('A B C D', 0), ('Blueprint', 0), ('The answer is A. It is not C', 0),
 ])  # fmt: skip
 def test_lenient_takes_the_letter_or_the_text_and_nothing_undecided(answer, right):
