@@ -12,9 +12,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stc_ros.evaluation.checkpoint import EVERY_S, Checkpoints
 from stc_ros.evaluation.questions import NarrationExpectation, QuestionFile, QuestionFileError
-from stc_ros.evaluation.replay import Planned, replay
+from stc_ros.evaluation.replay import Planned, ReplaySink, replay
 from stc_ros.evaluation.results import ResultWriter, Span, is_finished
+from stc_ros.evaluation.sinks import Sinks
 from stc_ros.parent_watchdog import end_with_parent
 from stc_ros.settings import Settings
 
@@ -49,6 +51,7 @@ class Job:
     controls: bool = True
     narrate: bool = True
     row: int = 0  # of its progress bar
+    checkpoint_s: float = EVERY_S  # between two checkpoints
 
 
 def plan(bag: Bag, cameras: Sequence[str], file: QuestionFile) -> Plan:
@@ -143,13 +146,14 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
         with Bag([Path(bag) for bag in job.bags]) as bag:
             planned = plan(bag, job.cameras, job.file)
             line = head(job, planned.topics)
+            checkpoints = Checkpoints(job.folder, line, job.checkpoint_s)
             if is_finished(job.folder, line):
+                checkpoints.discard()  # it was killed at its very end
                 return ''
             model = (load or _model)(_of_model(job.settings))
             writer = ResultWriter(job.folder, line, planned.spans, job.file.requirements)
             bar = tqdm(total=(bag.end_ns - bag.start_ns) / 1e9, desc=job.name, unit='s', position=job.row, disable=None)
             with bar, contextlib.closing(writer):
-                writer.progress = lambda stamp: bar.update(max((stamp - bag.start_ns) / 1e9 - bar.n, 0.0))
                 problems = list(planned.problems)
                 try:
                     replay(
@@ -158,17 +162,29 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
                         planned.topics,
                         planned.questions,
                         job.settings,
-                        writer,
+                        Sinks(writer, _Progress(bar, bag.start_ns)),
                         controls=job.controls,
                         narrate=job.narrate,
+                        checkpoints=checkpoints,
                     )
                 except BagError as error:  # what came before it counts
                     problems.append(f'{error}; what came before it was evaluated')
                     problems += writer.not_asked(planned.questions)
                 writer.finish(problems)
+            checkpoints.discard()
     except (BagError, QuestionFileError, SettingError, ModelError, ImportError) as error:
         return str(error)
     return ''
+
+
+class _Progress(ReplaySink):
+    """Moves a bar to the stream's time, in seconds from its start."""
+
+    def __init__(self, bar: Any, start_ns: int):
+        self._bar, self._start_ns = bar, start_ns
+
+    def progress(self, stamp: int) -> None:
+        self._bar.update(max((stamp - self._start_ns) / 1e9 - self._bar.n, 0.0))
 
 
 def _of_model(settings: Settings) -> Settings:

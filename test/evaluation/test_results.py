@@ -12,7 +12,7 @@ from conftest import ROOT
 from evaluation.fake_bag import SECOND, START, FakeBag, FakeModel, open_seen
 
 from stc_ros.__main__ import main
-from stc_ros.evaluation import cli_evaluate, results
+from stc_ros.evaluation import cli_evaluate, part_file, results
 from stc_ros.evaluation.intervals import wilson
 
 FRAMES = [('/a', t / 2, 10 + t) for t in range(8)]
@@ -129,7 +129,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(command, tmp_path, monkeyp
     class Killed(BaseException):
         pass
 
-    written, write, replace = [], results.ResultWriter._write, results.os.replace
+    written, write, replace = [], results.ResultWriter._write, part_file.os.replace
 
     def die(*_):
         raise Killed
@@ -138,14 +138,14 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(command, tmp_path, monkeyp
         if writer.folder.name == 'B':
             written.append(line)
             if dies_at == len(written) - 1 or (dies_at == 'finish' and line['kind'] == 'summary'):
-                writer._result.write('{"kind": "fra')  # what a kill leaves
+                writer._result._open.write('{"kind": "fra')  # what a kill leaves
                 raise Killed
         write(writer, line)
 
     monkeypatch.setattr(results.ResultWriter, '_write', write_some)
     if dies_at == 'rename':
         monkeypatch.setattr(
-            results.os,
+            part_file.os,
             'replace',
             lambda a, b: die() if b.parent.name == 'B' and b.name == results.RESULT else replace(a, b),
         )
@@ -153,7 +153,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(command, tmp_path, monkeyp
         command(*options)
     assert not (command.out / 'B' / results.RESULT).exists()
     monkeypatch.setattr(results.ResultWriter, '_write', write)
-    monkeypatch.setattr(results.os, 'replace', replace)
+    monkeypatch.setattr(part_file.os, 'replace', replace)
     replays = command.replays
     command(*options)
     assert command.replays == replays + 3  # A is not done anew
