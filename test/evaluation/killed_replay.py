@@ -16,9 +16,9 @@ from stc_ros.io.bags import Bag
 from stc_ros.settings import Settings
 from stc_ros.stream import open_stream
 
-FRAMES = 9  # of each camera, at 2 Hz
-TOY = {'memory.max_tokens': 30, 'narration.period': 0.9, 'query.max_new_tokens': 4}  # so that frames are evicted
-QUESTIONS = [(0.7, '/a'), (2.2, '/a'), (2.2, '/b'), (3.8, '/a'), (3.8, '/b')]  # at s, of which camera
+FRAMES = 8  # of each camera, at 2 Hz
+TOY = {'memory.max_tokens': 30, 'narration.period': 0.9, 'query.max_new_tokens': 3}  # so that frames are evicted
+QUESTIONS = [(0.7, '/a'), (2.2, '/a'), (2.2, '/b'), (3.3, '/a'), (3.3, '/b')]  # at s, of which camera
 
 
 class Killed(BaseException):

@@ -48,7 +48,7 @@ def test_every_cacher_pruner_and_memory_goes_on_to_the_same_bytes(tmp_path, toy,
     ids=str,
 )
 def test_several_cameras_controls_narration_and_what_waits(tmp_path, toy, settings, waits):
-    waited = check_goes_on(tmp_path, toy, TOY | settings, (4, 13, 20), controls=not waits)
+    waited = check_goes_on(tmp_path, toy, TOY | settings, (4, 13), controls='expert.prefill_batch' in settings)
     assert any(waited) or not waits
 
 
@@ -120,4 +120,4 @@ def test_a_bag_is_read_on_to_the_same_pictures(tmp_path, toy, format):
         for number, pixels in enumerate(moving_square(FRAMES, size=64)):
             writer.image('/camera', (number + 1) * SECOND // 2, pixels, 'lens', format)
     with Bag([tmp_path / 'bag']) as bag:
-        check_goes_on(tmp_path, toy, TOY, (6, 11), bag=bag, controls=True)
+        check_goes_on(tmp_path, toy, TOY, (8,), bag=bag, controls=True)
