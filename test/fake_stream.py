@@ -26,7 +26,7 @@ class FakeStream:
         self.words, self.see_s, self.token_s = words, see_s, token_s
         self.says = 'word{} '  # each piece, of its number
         self.mute = 0  # tokens behind the last piece, which write nothing
-        self.sure = lambda piece: 1.0  # probability of a piece, by its number
+        self.sure = certain  # probability of a piece, by its number
         self.faults: dict[str, list[BaseException]] = {}
         self.log: list = []
         self.threads: set[int] = set()
@@ -97,6 +97,10 @@ class FakeStream:
 
     def names(self) -> list[str]:
         return [entry[0] for entry in self.log]
+
+
+def certain(piece: int) -> float:
+    return 1.0
 
 
 class FakeAnswer:

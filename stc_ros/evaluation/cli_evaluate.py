@@ -2,7 +2,7 @@
 
 Every frame is processed in the order of its header.stamp, none is dropped, and each question is asked exactly at its
 time, before any later frame. Two evaluations write the same result.jsonl, byte for byte. Interrupted or killed, the
-same command goes on: finished settings are not evaluated anew.
+same command goes on where it was: it does again what came behind the last checkpoint, as a rule less than 20 s of work.
 
 Exit code: 0 all requirements are met, 1 one is not, 2 the input was wrong (all of it that is right is evaluated).
 """

@@ -12,8 +12,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stc_ros.evaluation.checkpoint import EVERY_S, Checkpoints
 from stc_ros.evaluation.questions import NarrationExpectation, QuestionFile, QuestionFileError
-from stc_ros.evaluation.replay import Planned, replay
+from stc_ros.evaluation.replay import Planned, ReplaySink, replay
 from stc_ros.evaluation.results import ResultWriter, Span, is_finished
 from stc_ros.evaluation.sinks import Sinks
 from stc_ros.parent_watchdog import end_with_parent
@@ -51,6 +52,7 @@ class Job:
     narrate: bool = True
     with_bag: bool = True  # leave a result.mcap
     row: int = 0  # of its progress bar
+    checkpoint_s: float = EVERY_S  # between two checkpoints
 
 
 def plan(bag: Bag, cameras: Sequence[str], file: QuestionFile) -> Plan:
@@ -149,7 +151,9 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
         with Bag([Path(bag) for bag in job.bags]) as bag:
             planned = plan(bag, job.cameras, job.file)
             line = head(job, planned.topics)
+            checkpoints = Checkpoints(job.folder, line | {'result_bag': job.with_bag}, job.checkpoint_s)
             if is_finished(job.folder, line) and (not job.with_bag or (job.folder / RESULT_BAG).exists()):
+                checkpoints.discard()  # it was killed at its very end
                 return ''
             model = (load or _model)(_of_model(job.settings))
             writer = ResultWriter(job.folder, line, planned.spans, job.file.requirements)
@@ -158,7 +162,6 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
             seen = ResultBag(job.folder, planned.topics, bag.start_ns) if job.with_bag else None
             bar = tqdm(total=(bag.end_ns - bag.start_ns) / 1e9, desc=job.name, unit='s', position=job.row, disable=None)
             with bar, contextlib.closing(writer), contextlib.closing(seen) if seen else contextlib.nullcontext():
-                writer.progress = lambda stamp: bar.update(max((stamp - bag.start_ns) / 1e9 - bar.n, 0.0))
                 problems = list(planned.problems)
                 try:
                     replay(
@@ -167,9 +170,10 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
                         planned.topics,
                         planned.questions,
                         job.settings,
-                        Sinks(writer, seen) if seen else writer,
+                        Sinks(writer, *([seen] if seen else []), _Progress(bar, bag.start_ns)),
                         controls=job.controls,
                         narrate=job.narrate,
+                        checkpoints=checkpoints,
                     )
                 except BagError as error:  # what came before it counts
                     problems.append(f'{error}; what came before it was evaluated')
@@ -177,9 +181,20 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
                 if seen:
                     seen.finish()
                 writer.finish(problems)  # the last: a result.jsonl says that all is there
+            checkpoints.discard()
     except (BagError, QuestionFileError, SettingError, ModelError, ImportError) as error:
         return str(error)
     return ''
+
+
+class _Progress(ReplaySink):
+    """Moves a bar to the stream's time, in seconds from its start."""
+
+    def __init__(self, bar: Any, start_ns: int):
+        self._bar, self._start_ns = bar, start_ns
+
+    def progress(self, stamp: int) -> None:
+        self._bar.update(max((stamp - self._start_ns) / 1e9 - self._bar.n, 0.0))
 
 
 def _of_model(settings: Settings) -> Settings:

@@ -72,11 +72,16 @@ class ResultBag(ReplaySink):
     """Spools every message; `finish` makes the file. cameras: the topics replayed; start_ns: where the bag begins."""
 
     def __init__(self, folder: Path, cameras: Sequence[str], start_ns: int):
-        self.file, self._now = folder / RESULT_BAG, start_ns
+        self.file, self._start, self._now = folder / RESULT_BAG, start_ns, start_ns
         self._cameras = {camera: _Camera(name) for camera, name in camera_names(cameras).items()}
         self._messages = Messages()
         channels = [*COMMON.values(), *(topic(c.name, what) for c in self._cameras.values() for what in TOPICS)]
         self._spool = Spool(folder / SPOOL, channels)
+
+    def begin(self) -> None:
+        self._spool.close()
+        self._now = self._start
+        self._cameras = {camera: _Camera(seen.name) for camera, seen in self._cameras.items()}
 
     def received(self, camera: str, stamp: int) -> None:
         seen = self._cameras[camera]

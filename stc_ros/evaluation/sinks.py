@@ -15,6 +15,9 @@ class Sinks(ReplaySink):
     def __init__(self, *sinks: ReplaySink):
         self._sinks: Sequence[ReplaySink] = sinks
 
+    def begin(self) -> None:
+        self._tell('begin')
+
     def received(self, camera: str, stamp: int) -> None:
         self._tell('received', camera, stamp)
 
@@ -40,7 +43,7 @@ class Sinks(ReplaySink):
         return [sink.checkpoint() for sink in self._sinks]
 
     def restore(self, state: list[Any]) -> None:
-        for sink, each in zip(self._sinks, state):
+        for sink, each in zip(self._sinks, state, strict=True):
             sink.restore(each)
 
     def _tell(self, what: str, *values: Any) -> None:
