@@ -58,6 +58,7 @@ class BagFrame:
     error: str = ''
     error_kind: str = ''  # the same for frames that fail alike, as `FrameInvalid.kind`
     number: int = 0  # among those that one call of `Bag.frames` gives
+    serialized: bytes = b''  # the message, where it is an Image or CompressedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ class Bag:
         return _reorder(found, REORDER_BYTES // len(self._readers))
 
     def _frame(self, message: _Message, decoders: dict) -> BagFrame:
-        frame_id = ''
+        frame_id, serialized = '', b'' if message.type in DEFINITIONS else message.data
         try:
             if message.type in DEFINITIONS:
                 content = self._deserialize_packet(message)
@@ -195,8 +196,8 @@ class Bag:
             else:
                 picture = to_picture(content)
         except FrameInvalid as error:
-            return BagFrame(message.topic, message.stamp, frame_id, None, str(error), error.kind)
-        return BagFrame(message.topic, message.stamp, frame_id, picture)
+            return BagFrame(message.topic, message.stamp, frame_id, None, str(error), error.kind, serialized=serialized)
+        return BagFrame(message.topic, message.stamp, frame_id, picture, serialized=serialized)
 
     def _deserialize_packet(self, message: _Message) -> Any:
         try:
