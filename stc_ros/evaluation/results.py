@@ -22,7 +22,7 @@ from stc_ros.evaluation.expectations import mentions
 from stc_ros.evaluation.intervals import wilson
 from stc_ros.evaluation.junit import write_junit
 from stc_ros.evaluation.replay import Asked, Planned, ReplaySink
-from stc_ros.evaluation.requirements import Requirement, mean
+from stc_ros.evaluation.requirements import VERBS, Requirement, mean
 from stc_ros.evaluation.thumbnails import FOLDER as FRAMES
 from stc_ros.evaluation.thumbnails import save_pictures
 
@@ -34,14 +34,18 @@ PASS = 1 - 1e-9  # a score from here on has passed
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What the narrations of one camera from `first` to `last` (ns) have to say, or have not to say."""
+    """What one camera's narrations from `first` to `last` (ns) have to say or not to say, or what has to happen."""
 
     camera: str
     first: int
     last: int
-    must: str  # 'say' or 'not say'
+    must: str  # 'say', 'not say', 'happen' or 'not happen'
     text: str
     tags: tuple[str, ...] = ()
+
+    def covers(self, camera: str, stamp: int, verb: str) -> bool:
+        """Whether what happens there and then decides about it."""
+        return self.camera == camera and self.first <= stamp <= self.last and self.must.endswith(verb)
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
@@ -73,7 +77,7 @@ class ResultWriter(ReplaySink):
 
     def __init__(self, folder: Path, head: dict[str, Any], spans: Sequence[Span], requirements: Sequence[Requirement]):
         self.folder, self._requirements = folder, requirements
-        self._spans: dict[Span, bool] = {span: span.must == 'not say' for span in spans}  # whether it is met so far
+        self._spans: dict[Span, bool] = {span: span.must.startswith('not') for span in spans}  # whether it is met so far
         self._rows: list[dict[str, Any]] = []  # of the questions, without what is long
         self._invalid: dict[tuple[str, str], int] = {}
         self._frames: dict[str, int] = {}
@@ -147,7 +151,7 @@ class ResultWriter(ReplaySink):
     def narrated(self, camera: str, span: NarrationSpan, text: str) -> None:
         checks = []
         for each in self._spans:
-            if each.camera != camera or not each.first <= span.last_stamp <= each.last:
+            if not each.covers(camera, span.last_stamp, 'say'):
                 continue
             said = mentions(text, each.text)
             if each.must == 'say':
@@ -169,6 +173,9 @@ class ResultWriter(ReplaySink):
         )
 
     def event(self, camera: str, stamp: int, name: str, text: str) -> None:
+        for each in self._spans:
+            if each.text == name and each.covers(camera, stamp, 'happen'):
+                self._spans[each] = each.must == 'happen'
         self._write({'kind': 'event', 'camera': camera, 'stamp': stamp, 'event': name, 'text': text})
 
     def not_asked(self, planned: Sequence[Planned]) -> list[str]:
@@ -241,12 +248,14 @@ def summarize(
     """The last line: accuracy over all and by tag, beside it the controls', and what was required."""
     tags = dict.fromkeys(tag for row in rows for tag in row['tags'])
     required = [requirement.check(rows, checks) for requirement in requirements]
-    met = [check['passed'] for check in checks]
+    met = {
+        name: [check['passed'] for check in checks if check['must'].endswith(verb)] for name, verb in VERBS.items()
+    }
     return {
         'kind': 'summary',
         **_accuracy(rows),
         'by_tag': {tag: _accuracy([row for row in rows if tag in row['tags']]) for tag in tags},
-        'narration': {'n': len(met), 'passed': sum(met)},
+        **{name: {'n': len(each), 'passed': sum(each)} for name, each in met.items()},
         'requirements': required,
         'passed': all(each['passed'] for each in required),
         'problems': list(problems),
