@@ -85,7 +85,7 @@ def stamps_of(bag: Bag, events: Iterable[Event]) -> tuple[dict[Event, list[int] 
     for event in events:
         topic = names.get(event.topic.strip('/'))
         if topic is None:
-            found[event] = f'there is no topic {event.topic}{nearest(event.topic, names.values())} in the bag'
+            found[event] = f'the bag has no topic {event.topic}{nearest(event.topic, names.values())}'
         else:
             watched.setdefault(topic, []).append(_Watched(event))
     problems = []
@@ -146,7 +146,7 @@ def value_of(message: Any, path: str) -> Any:
             fields = [each for each in getattr(value, '__dataclass_fields__', ()) if each != '__msgtype__']
             if name not in fields:
                 there = f'there is {", ".join(fields)}' if fields else 'it has none'
-                raise Unfit(f'there is no field {name!r} of {path}{nearest(name, fields)}; {there}')
+                raise Unfit(f'field {path}: there is no {name!r}{nearest(name, fields)}; {there}')
             value = getattr(value, name)
     return value
 
