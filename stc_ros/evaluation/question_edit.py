@@ -1,7 +1,7 @@
 """Changes single questions in the text of a question file; whatever else stands there stays as it is, to the byte.
 
-The places are those that PyYAML names. ruamel.yaml, which writes the whole file anew, was tried and not taken: it rounds
-a stamp of 19 digits, indents lists its own way, and loses the comment behind a field that is removed.
+The places are those that PyYAML names. ruamel.yaml, which writes the whole file anew, was tried and not taken: it
+rounds a stamp of 19 digits, indents lists its own way, and loses the comment behind a field that is removed.
 """
 
 from __future__ import annotations

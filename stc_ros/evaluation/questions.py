@@ -161,7 +161,9 @@ def _question(marked: MarkedFile, line: int, value: Any, index: int) -> Question
         raise marked.error(section.lines['question'], f'question has {len(text)} characters, at most {MAX_CHARACTERS}')
     for one, other in (('at', 'on'), ('expect', 'proposed')):
         if one in section and other in section:
-            raise marked.error(max(section.lines[one], section.lines[other]), f'a question has {one} or {other}, not both')
+            raise marked.error(
+                max(section.lines[one], section.lines[other]), f'a question has {one} or {other}, not both'
+            )
         if one not in section and other not in section:
             raise marked.error(line, f'a question lacks {one}')
     if 'expect' in section:

@@ -1,4 +1,4 @@
-"""Questions asked when another topic says something: which messages count, when each is asked, what is wrong by name."""
+"""Questions asked when another topic says something: which messages count, when each is asked, what is wrong."""
 
 import pytest
 from evaluation.fake_bag import START, FakeBag
@@ -8,7 +8,7 @@ from stc_ros.evaluation.evaluate import plan
 from stc_ros.evaluation.question_events import Event, stamps_of
 from stc_ros.evaluation.questions import QuestionFileError, read_questions
 from stc_ros.evaluation.requirements import read_requirement
-from stc_ros.evaluation.results import RESULT, ResultWriter, Span, read_lines
+from stc_ros.evaluation.results import RESULT, ResultWriter, read_lines
 from stc_ros.io.bag_writer import BagWriter
 from stc_ros.io.bags import Bag, BagError, BagMessage
 
@@ -37,9 +37,7 @@ def bag(tmp_path_factory):
                 stamp,
                 writer.make('geometry_msgs/PointStamped', header, place),
             )
-            status = writer.make(
-                'diagnostic_msgs/DiagnosticStatus', number % 3, 'camera', '', 'id', []
-            )
+            status = writer.make('diagnostic_msgs/DiagnosticStatus', number % 3, 'camera', '', 'id', [])
             array = writer.make('diagnostic_msgs/DiagnosticArray', header, [status] * (number % 2))
             writer.write('/status', 'diagnostic_msgs/msg/DiagnosticArray', stamp, array)
     with Bag([path]) as opened:
@@ -84,7 +82,10 @@ def test_which_messages_count(bag, tmp_path, on, when):
     'on, word',
     [
         ('{topic: /dor/open}', 'the bag has no topic /dor/open (did you mean /door/open?)'),
-        ('{topic: /door/open, field: dta, equals: true}', "field dta: there is no 'dta' (did you mean data?); there is data"),
+        (
+            '{topic: /door/open, field: dta, equals: true}',
+            "field dta: there is no 'dta' (did you mean data?); there is data",
+        ),
         ('{topic: /place, field: point.w, equals: 1}', 'there is x, y, z'),
         ('{topic: /place, field: point, equals: 1}', 'equals: 1 does not fit the field, which is a Point'),
         ('{topic: /door/open, field: data, above: 1}', 'does not fit a field that is true or false'),
@@ -175,6 +176,7 @@ def test_events_that_must_happen_and_must_not(tmp_path):
     found = read_questions(file)
     planned = plan(FakeBag([('/a', 0, 1), ('/a', 9, 1)]), (), found)
     writer = ResultWriter(tmp_path / 'out', {'kind': 'run'}, planned.spans, found.requirements)
+    writer.begin()
     writer.event('/a', START + SECOND, 'reset', 'asked to')
     writer.event('/b', START + SECOND, 'failure', 'of another camera')
     writer.event('/a', START + 3 * SECOND, 'failure', 'model')
