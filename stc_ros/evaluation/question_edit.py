@@ -104,6 +104,11 @@ def insert(text: str, place: int, fields: Mapping[str, Any]) -> str:
     return f'{text[:end]}\n{entry(fields, column)}{text[end + 1 :]}'
 
 
+def written(text: str, place: int, field: str) -> str:
+    """A scalar of the question at `place`, as it is written."""
+    return next(value.value for key, value in _item(text, place).value if key.value == field)
+
+
 def _item(text: str, place: int) -> yaml.MappingNode:
     listed = next(v for k, v in yaml.compose(text, Loader=yaml.SafeLoader).value if k.value == 'questions')
     if listed.flow_style or not isinstance(listed, yaml.SequenceNode):
