@@ -104,7 +104,7 @@ class Site:
         """The next question behind `place` that nobody has labelled, else the next one; as in addresses, from 1 on."""
         rows = self._labelling.rows()
         order = [*range(place + 1, len(rows)), *range(place + 1)]
-        return next((each for each in order if not rows[each].labelled), min(max(place, 0), len(rows) - 1)) + 1
+        return next((each for each in order if not rows[each].labelled), min(place + 1, len(rows) - 1)) + 1
 
     def _page(
         self, place: int, error: str = '', form: dict[str, str] | None = None, said: str = ''
