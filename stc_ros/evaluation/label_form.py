@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from stc_ros.evaluation.expectations import NO, YES, Proposed
+from stc_ros.evaluation.expectations import NO, NUMBERS, YES, Proposed
 from stc_ros.evaluation.question_edit import Plain
 from stc_ros.evaluation.question_fields import BESIDE
 from stc_ros.evaluation.questions import Question
@@ -47,6 +47,8 @@ def as_form(question: Question) -> dict[str, str]:
             form |= {'kind': 'yes/no', 'value': 'yes' if words[0] in YES else 'no'}
         elif re.fullmatch(r'[-+]?\d+(\.\d+)?', proposed):
             form['kind'] = 'number'
+        elif proposed.lower() in NUMBERS:
+            form |= {'kind': 'number', 'value': str(NUMBERS.index(proposed.lower()))}
         return form
     (kind, value), *beside = question.expect.describe().items()
     form |= {'kind': kind, 'value': '\n'.join(value) if isinstance(value, list) else _shortest(value)}

@@ -3,6 +3,7 @@
 import http.client
 import io
 import re
+import subprocess
 import threading
 from html import unescape
 from urllib.parse import urlencode
@@ -10,6 +11,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 from evaluation.fake_bag import START, FakeBag
+from evaluation.test_html_report_browser import CHROMIUM, OPTIONS
 from PIL import Image
 from small_bags import TOPIC, make, pixels
 
@@ -189,6 +191,17 @@ def test_it_listens_on_this_machine_only(labelling):
     server = make_server(labelling)
     assert server.server_address[0] == '127.0.0.1'
     server.server_close()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason='there is no chromium: apt install chromium')
+def test_a_real_browser_loads_the_pictures(page, labelling, tmp_path):
+    """The page's policy lets it, and connections that it opens and does not use hold nothing up."""
+    seen = []
+    labelling.pictures = lambda row, really=labelling.pictures: seen.append(row.place) or really(row)
+    where = [f'--user-data-dir={tmp_path}/profile', '--dump-dom', f'http://127.0.0.1:{page.port}/q/2']
+    done = subprocess.run([CHROMIUM, *OPTIONS, *where], capture_output=True, text=True, timeout=120)
+    assert '<h1>how many ?</h1>' in done.stdout, done.stderr
+    assert seen == [1] + [1] * 3  # the page, and each of its three pictures
 
 
 # The pictures
