@@ -32,7 +32,7 @@ RISING, FALLING = 1, 2  # kind of a WatchEvent
 ONLY = 'camera'  # the name that a node of one camera gives it
 REMEDY = (
     'start the node with query.introspection:=true, and record its service events: '
-    'ros2 bag record --all, or --topics /ask/_service_event beside the images'
+    'ros2 bag record --all, or --services /ask beside --topics of the images'
 )
 
 

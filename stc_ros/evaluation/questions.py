@@ -121,7 +121,7 @@ class QuestionFile:
         said = 'question is' if count == 1 else 'questions are'
         return (
             f'{self.file}:{self.unlabelled[0].line}: {count} {said} unlabelled ({which}) and cannot be scored: '
-            f'run stc_ros questions label {self.file} BAG'
+            f'run stc_ros questions label BAG --questions {self.file}'
         )
 
 

@@ -4,6 +4,7 @@ import pytest
 from evaluation.fake_bag import START, FakeBag
 from small_bags import BEGIN, TOPIC, put
 
+from stc_ros.evaluation.datasets.bag import BagDataset
 from stc_ros.evaluation.evaluate import plan
 from stc_ros.evaluation.question_events import Event, stamps_of
 from stc_ros.evaluation.questions import QuestionFileError, read_questions
@@ -216,7 +217,9 @@ def test_what_a_robot_proposed_is_never_asked_nor_scored(bag, tmp_path):
     planned = plan(bag, (), found)
     assert [each.question.id for each in planned.questions] == ['q2']
     (problem,) = planned.problems
-    assert ':2: 1 question is unlabelled (q1)' in problem and f'stc_ros questions label {file} BAG' in problem
+    assert (
+        ':2: 1 question is unlabelled (q1)' in problem and f'stc_ros questions label BAG --questions {file}' in problem
+    )
     with pytest.raises(ValueError, match='nobody has said'):  # not even by another way
         found.unlabelled[0].expect.score('yes')
     file.write_text(PROPOSED + PROPOSED.split('\n', 1)[1])
@@ -229,3 +232,14 @@ def test_what_a_robot_proposed_is_never_asked_nor_scored(bag, tmp_path):
 
 def test_the_bag_is_a_real_one(bag):
     assert bag.choose() == TOPIC and bag.end_ns - bag.start_ns == SECOND
+
+
+def test_as_a_data_set_each_time_of_an_event_is_scored(bag, tmp_path):
+    file = tmp_path / 'q.yaml'
+    file.write_text(
+        'questions:\n  - on: {topic: /door/open, field: data, equals: true}\n    question: x\n    expect: {exact: a}\n'
+    )
+    made = BagDataset(str(bag.paths[0]), str(file))
+    (episode,) = made.episodes()
+    assert [each.id for each in episode.questions] == ['q1', 'q1.2', 'q1.3']
+    assert [made.score(each, 'a')['strict'] for each in episode.questions] == [1, 1, 1]
