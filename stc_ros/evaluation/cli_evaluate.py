@@ -159,10 +159,10 @@ def as_text(summaries: dict[str, dict[str, Any]]) -> str:
             rows.append([label, str(each['n']), accuracy, f'{low:.2f}..{high:.2f}' if each['n'] else '-', *controls])
     lines = [table(rows)]
     for name, summary in summaries.items():
-        if summary['narration']['n']:
-            lines.append(
-                f'{name}: {summary["narration"]["passed"]} of {summary["narration"]["n"]} narrations as expected'
-            )
+        for what in ('narration', 'events'):
+            if summary[what]['n']:
+                counts = f'{summary[what]["passed"]} of {summary[what]["n"]}'
+                lines.append(f'{name}: {counts} expectations of {what} met')
         for each in summary['requirements']:
             value = 'nothing to measure' if each['value'] is None else f'{each["value"]:.3f}'
             lines.append(f'{name}: {"passed" if each["passed"] else "FAILED"}: {each["text"]} ({value})')

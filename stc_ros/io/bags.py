@@ -20,11 +20,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rosbags.interfaces import Connection, MessageDefinitionFormat
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
-from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from stc_ros.io.bag_files import BagError, find, open_reader, read
+from stc_ros.io.bag_types import definitions
 from stc_ros.io.image_messages import FrameInvalid, to_picture
 from stc_ros.io.image_messages import read as read_message
 from stc_ros.io.picture import Picture
@@ -212,7 +213,7 @@ class Bag:
         for path, reader in self._readers:
             for connection in reader.connections:
                 try:
-                    found = _definitions(connection)
+                    found = definitions(connection)
                     types.register({name: fields for name, fields in found.items() if name not in types.fielddefs})
                 except Exception as error:  # as above
                     raise BagError(f'{path}: the definition of {connection.msgtype} cannot be read: {error}') from error
@@ -282,13 +283,3 @@ def _last_stamp(path: Path, reader: Reader) -> int:
         if last > 0:
             return last
     return 0
-
-
-def _definitions(connection: Connection) -> dict:
-    text = connection.msgdef.data
-    if connection.msgdef.format == MessageDefinitionFormat.MSG:
-        return get_types_from_msg(text, connection.msgtype)
-    if connection.msgdef.format == MessageDefinitionFormat.IDL:
-        parts = [part.split('\n', 1)[1] for part in text.split('=' * 80 + '\nIDL: ')[1:]] or [text]
-        return {name: fields for part in parts for name, fields in get_types_from_idl(part).items()}
-    return {}
