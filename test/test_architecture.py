@@ -23,7 +23,9 @@ LAYERS = [  # the lowest first; what stands in one line may import what stands i
     ('report', 'answer'),
     ('stream',),
     ('engine',),
+    ('doctor',),
     ('evaluation', 'ros'),
+    ('cli_doctor',),
     ('__main__',),
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,62 @@
+"""Whether the model, at these settings, fits into the memory that is free."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from stc_ros.doctor.finding import Finding, Level
+from stc_ros.doctor.machine import Machine
+from stc_ros.models import EMBEDDED, REAL_EYE
+from stc_ros.models.memory_needed import MIB, llava_onevision_sizes, reckon, what_would_fit
+from stc_ros.settings import Settings
+
+NAME = 'memory'
+
+
+def check(machine: Machine, settings: Settings) -> Iterator[Finding]:
+    name = settings['model.name']
+    if name == REAL_EYE:
+        return
+    folder = Path(name).expanduser() if name else EMBEDDED
+    if not (folder / 'config.json').is_file():
+        yield Finding(NAME, Level.OK, f'{name} is not on this machine: what it needs is seen when it is loaded')
+        return
+    try:
+        sizes = llava_onevision_sizes(json.loads((folder / 'config.json').read_text()))
+    except (OSError, ValueError) as error:
+        yield Finding(NAME, Level.WARN, f'{folder}: {error}', 'stc_ros models FOLDER says what is wrong with it')
+        return
+    device = machine.device if settings['model.device'] == 'auto' else settings['model.device'].split(':')[0]
+    dtype = settings['model.dtype']
+    if dtype == 'auto':
+        dtype = 'bfloat16' if device == 'cuda' else 'float32'
+    needed = reckon(sizes, settings, dtype, device)
+    free = free_memory(machine, device)
+    what = f'{name or "the embedded model"} in {dtype} needs about {needed.total / MIB:.0f} MiB'
+    if free is None:
+        yield Finding(NAME, Level.WARN, f'{what}; how much is free cannot be read', 'compare it by hand')
+    elif needed.total <= free:
+        yield Finding(NAME, Level.OK, f'{what} of {free / MIB:.0f} MiB that are free ({device})')
+    else:
+        fits = what_would_fit(sizes, settings, dtype, device, free)
+        remedy = f'{fits} would fit' if fits else 'take a smaller model, or end other programs'
+        yield Finding(NAME, Level.ERROR, f'{what}, and only {free / MIB:.0f} MiB are free ({device})', remedy)
+
+
+def free_memory(machine: Machine, device: str) -> int | None:
+    """Bytes that can be taken: of the machine (and on a Jetson, whose GPU has no other), or of a GPU of its own."""
+    if device != 'cpu' and not machine.is_jetson:
+        free = machine.run('nvidia-smi', '--query-gpu=memory.free', '--format=csv,noheader,nounits')
+        return max((int(line) * MIB for line in free.split() if line.isdigit()), default=None)
+    found = re.search(r'^MemAvailable:\s*(\d+) kB', machine.read('/proc/meminfo'), re.MULTILINE)
+    if not found:
+        return None
+    free = int(found[1]) << 10
+    limit, used = (machine.read(f'/sys/fs/cgroup/memory.{name}').strip() for name in ('max', 'current'))
+    if limit.isdigit() and used.isdigit():  # a container's; what it has read of files can be given up
+        files = re.search(r'^inactive_file (\d+)', machine.read('/sys/fs/cgroup/memory.stat'), re.MULTILINE)
+        free = min(free, int(limit) - int(used) + (int(files[1]) if files else 0))
+    return free

@@ -1,0 +1,166 @@
+"""How much memory a model takes at given settings, reckoned from its configuration before anything is loaded.
+
+Imports no torch, and reads no weight: what a model would need can be told before its gigabytes are downloaded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stc_ros.settings import Settings
+
+ITEMSIZE = {'float32': 4, 'bfloat16': 2, 'float16': 2}  # bytes
+MIB = 1 << 20
+RUNTIME = {'cpu': 450 * MIB, 'cuda': 800 * MIB}  # PyTorch, rclpy; on a GPU its context and the libraries' kernels
+SINKS = 32  # tokens of a chat format before the first frame, at most about
+QUESTION = 64  # tokens of a usual question
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a model's memory depends on: numbers stored, then its language model, its vision tower and a frame."""
+
+    weights: int
+    width: int
+    inner: int
+    layers: int
+    heads: int
+    key_heads: int
+    head_size: int
+    max_positions: int
+    vision_width: int
+    vision_inner: int
+    vision_layers: int  # that are run
+    vision_tokens: int
+    pixels: int  # of the picture that the tower is shown
+    visual_tokens: int  # of a frame
+
+    @property
+    def layer_weights(self) -> int:
+        """In the matrices of the language model's layers, which every pass reads."""
+        attention = 2 * self.heads * self.head_size + 2 * self.key_heads * self.head_size
+        return self.layers * self.width * (attention + 3 * self.inner)
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """Bytes that a model takes, by what takes them. Of several cameras each has a memory of its own."""
+
+    weights: int
+    memory: int  # keys and values of the streams
+    answer: int  # its copy of one of them
+    vision: int  # features that the cachers reuse
+    activations: int  # of the largest pass
+    runtime: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.memory + self.answer + self.vision + self.activations + self.runtime
+
+    def table(self) -> dict[str, int]:
+        """MiB by what takes them."""
+        parts = ('weights', 'memory', 'answer', 'vision', 'activations', 'runtime', 'total')
+        return {part: round(getattr(self, part) / MIB) for part in parts}
+
+
+def reckon(sizes: Sizes, settings: Settings, dtype: str, device: str = 'cpu', cameras: int = 1) -> Needed:
+    """What `sizes` take at `settings`, in `dtype` on "cpu" or "cuda". The window's arithmetic is memory/window.py's."""
+    size = ITEMSIZE[dtype]
+    # four things of each token in every layer, both ends, and a picture: vision/cachers/base.py
+    vision = (4 * sizes.vision_layers + 2) * sizes.vision_tokens * sizes.vision_width * size + 3 * sizes.pixels
+    token = 2 * sizes.layers * sizes.key_heads * sizes.head_size * size
+    reserve = min(sizes.max_positions // 5, 4096)
+    budget = (settings['memory.max_mib'] << 20) - vision
+    affordable = max(0, budget // token - reserve - 2 * SINKS)
+    limit = sizes.max_positions - reserve - SINKS
+    capacity = max(1, min(settings['memory.max_tokens'], limit, affordable * 8 // 18))
+    batch = settings['expert.prefill_batch']
+    if batch < 0:
+        batch = 256 if device != 'cpu' else min(256, int(4e9 / sizes.layer_weights))
+    spare = max(1, capacity // 8, min(batch, capacity))
+    if 2 * (capacity + spare) > affordable:
+        spare = max(1, capacity // 8)
+    seen = spare + sizes.visual_tokens + QUESTION  # tokens of a pass
+    pass_ = seen * (6 * sizes.width + 3 * sizes.inner) + sizes.heads // sizes.key_heads * seen * (seen + SINKS)
+    tower = sizes.vision_tokens * (6 * sizes.vision_width + 2 * sizes.vision_inner) + 6 * sizes.pixels
+    return Needed(
+        weights=sizes.weights * size,
+        memory=cameras * token * (capacity + spare + 2 * SINKS),
+        answer=token * (capacity + reserve + SINKS),
+        vision=cameras * vision,
+        activations=max(pass_, tower) * size,
+        runtime=RUNTIME['cpu' if device == 'cpu' else 'cuda'],
+    )
+
+
+def what_would_fit(
+    sizes: Sizes, settings: Settings, dtype: str, device: str, room: int, cameras: int = 1
+) -> str | None:
+    """The least change with which the model fits into `room` bytes: '' for none, None where none helps."""
+    most = settings['memory.max_tokens']
+    for other in dict.fromkeys((dtype, 'bfloat16')):
+        tokens = most
+        while tokens >= max(16, sizes.visual_tokens):
+            changed = settings | {'memory.max_tokens': tokens}
+            if reckon(sizes, changed, other, device, cameras).total <= room:
+                said = [f'model.dtype:={other}'] if other != dtype else []
+                return ' '.join([*said, f'memory.max_tokens:={tokens}'] if tokens < most else said)
+            tokens = tokens * 3 // 4
+    return None
+
+
+TEXT = {  # what transformers' Qwen2Config has where config.json is silent
+    'hidden_size': 4096,
+    'intermediate_size': 22016,
+    'num_hidden_layers': 32,
+    'num_attention_heads': 32,
+    'num_key_value_heads': 32,
+    'vocab_size': 151936,
+    'max_position_embeddings': 32768,
+}
+SIGLIP = {'hidden_size': 768, 'intermediate_size': 3072, 'num_hidden_layers': 12, 'image_size': 224, 'patch_size': 16}
+CLIP = {**SIGLIP, 'patch_size': 32}
+
+
+def llava_onevision_sizes(config: Mapping) -> Sizes:
+    """`Sizes` of a LLaVA-OneVision model by config.json's content. Raises `ValueError` for what is no such content."""
+    try:
+        text, vision = TEXT | dict(config['text_config']), dict(config['vision_config'])
+        clip = vision.get('model_type') == 'clip_vision_model'
+        vision = (CLIP if clip else SIGLIP) | vision
+        wide, inner, depth = (vision[k] for k in ('hidden_size', 'intermediate_size', 'num_hidden_layers'))
+        grid = vision['image_size'] // vision['patch_size']
+        tokens, side = grid * grid + clip, math.ceil(grid / 2)
+        layer = config.get('vision_feature_layer', -1)
+        used = depth + 1 + layer if layer < 0 else layer
+        width, heads, groups = (text[k] for k in ('hidden_size', 'num_attention_heads', 'num_key_value_heads'))
+        head = text.get('head_dim') or width // heads
+        tied = config.get('tie_word_embeddings', text.get('tie_word_embeddings', False))
+        tower = (
+            wide * (3 * vision['patch_size'] ** 2 + tokens + 3)
+            + depth * (4 * wide * wide + 2 * wide * inner + 9 * wide + inner)
+        )  # fmt: skip
+        projector = wide * width + width * width + 2 * width
+        matrices = width * (2 * heads * head + 2 * groups * head + 3 * text['intermediate_size'])
+        language = text['num_hidden_layers'] * (matrices + heads * head + 2 * groups * head + 2 * width)
+        embeddings = text['vocab_size'] * width * (1 if tied else 2)
+        return Sizes(
+            weights=tower + projector + language + embeddings + 2 * width,
+            width=width,
+            inner=text['intermediate_size'],
+            layers=text['num_hidden_layers'],
+            heads=heads,
+            key_heads=groups,
+            head_size=head,
+            max_positions=text['max_position_embeddings'],
+            vision_width=wide,
+            vision_inner=inner,
+            vision_layers=used,
+            vision_tokens=tokens,
+            pixels=vision['image_size'] ** 2,
+            visual_tokens=side * side,
+        )
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
+        raise ValueError(f'config.json does not tell its sizes ({type(error).__name__}: {error})') from None
