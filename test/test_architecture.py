@@ -22,6 +22,7 @@ LAYERS = [  # the lowest first; what stands in one line may import what stands i
     ('pruning', 'memory'),
     ('report', 'answer'),
     ('stream',),
+    ('self_test',),
     ('engine',),
     ('doctor',),
     ('evaluation', 'ros'),

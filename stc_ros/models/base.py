@@ -16,6 +16,9 @@ from stc_ros.models.narration_style import NarrationStyle
 from stc_ros.models.pixels import Pixels
 from stc_ros.models.tower import Tower
 
+# (pixels [1, 3, h, w], ids before the frame, ids behind it, visual tokens n) -> logits of the latter [t, V]
+Reference = Callable[[torch.Tensor, list[int], list[int], int], torch.Tensor]
+
 
 class ModelError(RuntimeError):
     """A model cannot be loaded or does not work. The message names the cause and the remedy."""
@@ -37,6 +40,7 @@ class VideoModel:
     chat: ChatTemplate  # text <-> token ids, the chat format
     narration: NarrationStyle = field(default_factory=NarrationStyle)
     notes: str = ''  # what a user should know of this model
+    reference: Reference | None = None  # what the model computes by somebody else's code, for the self-test
     weights: object = field(default=None, repr=False)  # the transformers model, for comparisons
 
     @property

@@ -10,6 +10,7 @@ from stc_ros.models import model_families
 from stc_ros.models.narration_style import NarrationStyle
 from stc_ros.models.random import random_tokenizer, random_weights
 from stc_ros.parameters import memories
+from stc_ros.self_test import self_test
 from stc_ros.stream import open_stream
 
 NAMES = model_families.names()
@@ -53,6 +54,8 @@ def test_a_frame_becomes_as_many_tokens_as_it_says(model):
 
 def test_it_is_a_value_that_text_can_be_asked_of(model):
     assert model.chat.prefix() and model.chat.suffix('what is there ?') and model.chat.stops
+    assert model.reference is not None, 'its self-test needs somebody else to compute the same'
+    self_test(model)
     assert isinstance(model.narration, NarrationStyle) and model.decoder.max_positions > 2 * model.visual_tokens
     memory = memories.create('window').create(
         model.decoder, model.chat.prefix(), Limits(model.visual_tokens * 4, 1 << 30, model.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 
@@ -161,8 +162,17 @@ def build(
         chat=chat,
         narration=style,
         notes=notes,
+        reference=functools.partial(stock_logits, weights),
         weights=weights,
     )
+
+
+def stock_logits(weights, pixels: torch.Tensor, before: list[int], behind: list[int], tokens: int) -> torch.Tensor:
+    """transformers' own forward of a frame between ids -> logits of the ids behind it, [t, V]."""
+    video = [weights.config.video_token_id] * (tokens + 1)  # the newline, too
+    ids = torch.tensor([[*before, *video, *behind]], device=pixels.device)
+    seen = {'attention_mask': torch.ones_like(ids), 'pixel_values_videos': pixels[None]}
+    return weights(input_ids=ids, **seen, logits_to_keep=len(behind), use_cache=False).logits[0]
 
 
 def pooling(grid: tuple[int, int]):

@@ -59,6 +59,7 @@ def load(device: torch.device, dtype: torch.dtype, folder: Path = FOLDER) -> Vid
         project_out=projector.linear_3,
         pool=pool,
         token_grid=(GRID // 2, GRID // 2),
+        reference=None,  # nobody else has this tower
         weights=everything,
     )
 
