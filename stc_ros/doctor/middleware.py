@@ -28,7 +28,9 @@ def check(machine: Machine) -> Iterator[Finding]:
                 'not reach each other',
                 f'start both with the same: export RMW_IMPLEMENTATION={process.rmw}',
             )
-        elif process.environ is not None and (other := process.environ.get('ROS_DOMAIN_ID') or '0') != domain:
+            continue
+        other = domain if process.environ is None else process.environ.get('ROS_DOMAIN_ID') or '0'
+        if other != domain and not any((p.environ or {}).get('ROS_DOMAIN_ID', '0') == domain for p in processes):
             fine = False
             text = (
                 f'{process} is in the ROS_DOMAIN_ID {other}, this environment in {domain}: they do not see each other'
