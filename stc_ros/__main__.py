@@ -14,6 +14,7 @@ from collections.abc import Sequence
 COMMANDS = (
     *(f'stc_ros.evaluation.cli_{name}' for name in ('evaluate', 'compare', 'bag', 'questions', 'report')),
     'stc_ros.cli_doctor',
+    'stc_ros.cli_models',
 )
 
 

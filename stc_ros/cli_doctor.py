@@ -20,16 +20,8 @@ from typing import Any
 from stc_ros.doctor import Finding, Level, Machine, examine
 from stc_ros.doctor.fast_dds import USUAL_IMAGE
 from stc_ros.doctor.finding import as_json, as_text, worst
+from stc_ros.models.memory_needed import DECIDE
 from stc_ros.settings_export import add_arguments, from_arguments
-
-SETTINGS = (
-    'model.name',
-    'model.device',
-    'model.dtype',
-    'memory.max_tokens',
-    'memory.max_mib',
-    'expert.prefill_batch',
-)  # that decide about memory
 
 
 def add_parser(subparsers: Any) -> None:
@@ -47,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--no-ros', action='store_true', help='only the machine')
     parser.add_argument('--json', action='store_true', help='as JSON')
     parser.add_argument('--root', type=Path, default=Path('/'), help=argparse.SUPPRESS)  # for tests
-    add_arguments(parser.add_argument_group('settings of the node'), SETTINGS)
+    add_arguments(parser.add_argument_group('settings of the node'), ('model.name', *DECIDE))
 
 
 def run(options: argparse.Namespace) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from stc_ros.doctor.finding import Finding, Level
 from stc_ros.doctor.machine import Machine
 from stc_ros.models import EMBEDDED, REAL_EYE
+from stc_ros.models.memory_free import free_on_machine
 from stc_ros.models.memory_needed import MIB, llava_onevision_sizes, reckon, what_would_fit
 from stc_ros.settings import Settings
 
@@ -51,12 +51,4 @@ def free_memory(machine: Machine, device: str) -> int | None:
     if device != 'cpu' and not machine.is_jetson:
         free = machine.run('nvidia-smi', '--query-gpu=memory.free', '--format=csv,noheader,nounits')
         return max((int(line) * MIB for line in free.split() if line.isdigit()), default=None)
-    found = re.search(r'^MemAvailable:\s*(\d+) kB', machine.read('/proc/meminfo'), re.MULTILINE)
-    if not found:
-        return None
-    free = int(found[1]) << 10
-    limit, used = (machine.read(f'/sys/fs/cgroup/memory.{name}').strip() for name in ('max', 'current'))
-    if limit.isdigit() and used.isdigit():  # a container's; what it has read of files can be given up
-        files = re.search(r'^inactive_file (\d+)', machine.read('/sys/fs/cgroup/memory.stat'), re.MULTILINE)
-        free = min(free, int(limit) - int(used) + (int(files[1]) if files else 0))
-    return free
+    return free_on_machine(machine.read)

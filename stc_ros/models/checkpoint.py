@@ -38,6 +38,8 @@ def find_folder(source: str) -> Path:
             if not (local / 'config.json').is_file():
                 raise ModelError(f'{local} is no model folder: it holds no config.json')
             return local
+    except ModelError:
+        raise
     except (OSError, RuntimeError, ValueError) as error:  # no such home, no permission, a name that cannot be one
         raise ModelError(f'{source!r} cannot be a model folder: {error}; give another') from None
     if source.startswith(('/', '.', '~')) or source.count('/') != 1:

@@ -13,6 +13,7 @@ from stc_ros.settings import Settings
 
 ITEMSIZE = {'float32': 4, 'bfloat16': 2, 'float16': 2}  # bytes
 MIB = 1 << 20
+DECIDE = ('model.device', 'model.dtype', 'memory.max_tokens', 'memory.max_mib', 'expert.prefill_batch')  # parameters
 RUNTIME = {'cpu': 450 * MIB, 'cuda': 800 * MIB}  # PyTorch, rclpy; on a GPU its context and the libraries' kernels
 SINKS = 32  # tokens of a chat format before the first frame, at most about
 QUESTION = 64  # tokens of a usual question

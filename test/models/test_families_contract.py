@@ -1,12 +1,14 @@
 """What every registered model family gives to the stream."""
 
 import inspect
+import json
 
 import pytest
 import torch
 
 from stc_ros.memory.base import Limits
 from stc_ros.models import model_families
+from stc_ros.models.base import ModelError
 from stc_ros.models.narration_style import NarrationStyle
 from stc_ros.models.random import random_tokenizer, random_weights
 from stc_ros.parameters import memories
@@ -26,11 +28,16 @@ CHECKPOINTS = {'llava_onevision': llava_onevision}  # a small one of each family
 
 
 @pytest.fixture(scope='module', params=NAMES)
-def model(request, tmp_path_factory):
+def folder(request, tmp_path_factory):
     assert request.param in CHECKPOINTS, f'give {request.param} a small checkpoint in {__name__}'
-    folder = tmp_path_factory.mktemp(request.param)
+    folder = tmp_path_factory.mktemp(request.param, numbered=False)
     CHECKPOINTS[request.param](folder)
-    return model_families.create(request.param).load(str(folder), folder, torch.device('cpu'), torch.float32)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def model(folder):
+    return model_families.create(folder.name).load(str(folder), folder, torch.device('cpu'), torch.float32)
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -50,6 +57,19 @@ def test_a_frame_becomes_as_many_tokens_as_it_says(model):
     assert tokens.shape == (1, model.visual_tokens, model.newline.shape[-1])
     late = model.project_out(model.pool(model.project_in(features)))  # the pruners project only what is kept
     torch.testing.assert_close(tokens, late, atol=1e-4, rtol=1e-4)
+
+
+def test_its_weights_are_counted_and_its_faults_found_before_they_are_read(folder, model):
+    family = model_families.create(folder.name)
+    family.examine(str(folder), folder)
+    sizes = family.sizes(folder)
+    assert sizes.weights == sum(p.numel() for p in model.weights.parameters())
+    assert (sizes.visual_tokens, sizes.max_positions) == (model.visual_tokens, model.decoder.max_positions)
+    whole = (folder / 'config.json').read_text()
+    (folder / 'config.json').write_text(json.dumps({'model_type': folder.name}))
+    with pytest.raises(ModelError):
+        family.examine(str(folder), folder)
+    (folder / 'config.json').write_text(whole)
 
 
 def test_it_is_a_value_that_text_can_be_asked_of(model):

@@ -18,6 +18,7 @@ from stc_ros.models.checkpoint import (
     find_weights,
     first_line,
     read_files,
+    read_json,
     read_processor,
     read_template,
 )
@@ -31,6 +32,7 @@ from stc_ros.models.checkpoint_check import (
     parse_config,
 )
 from stc_ros.models.decoder import Decoder
+from stc_ros.models.memory_needed import Sizes, llava_onevision_sizes
 from stc_ros.models.narration_style import NarrationStyle
 from stc_ros.models.packed import pack_model
 from stc_ros.models.pixels import Pixels
@@ -47,6 +49,14 @@ class LlavaOnevision:
     def load(self, source: str, folder: Path, device: torch.device, dtype: torch.dtype) -> VideoModel:
         return load(source, device, dtype, folder=folder)
 
+    def sizes(self, folder: Path) -> Sizes:
+        """By config.json alone. Raises `ValueError` where it does not tell them, and `ModelError` where it is none."""
+        return llava_onevision_sizes(read_json(folder / 'config.json'))
+
+    def examine(self, source: str, folder: Path) -> None:
+        """All that can be found wrong before weights are read. Raises `ModelError`."""
+        describe(source, folder)
+
 
 def load(
     source: str, device: torch.device, dtype: torch.dtype, notes: str = '', folder: Path | None = None
@@ -62,11 +72,7 @@ def load(
     from transformers.utils import logging
 
     folder = folder or find_folder(source)
-    content = read_files(folder)
-    config = parse_config(source, content)
-    processor, file = read_processor(folder)
-    pixels = choose_pixels(f'{source}: {file}', config, processor)
-    own = stc_json.check(source, stc_json.read_stc_json(folder))
+    content, config, processor, pixels, own = describe(source, folder)
     check_count(source, config, find_weights(source, folder))
     logging.disable_progress_bar()  # what was to be downloaded has been
     where = {'trust_remote_code': False, 'local_files_only': True}
@@ -106,6 +112,15 @@ def load(
         notes=f'{notes} {left_out}'.strip(),
         template=read_template(folder),
     )
+
+
+def describe(source: str, folder: Path) -> tuple:
+    """config.json's content, configuration, the processor's, what prepares frames, stc.json's; each checked."""
+    content = read_files(folder)
+    config = parse_config(source, content)
+    processor, file = read_processor(folder)
+    pixels = choose_pixels(f'{source}: {file}', config, processor)
+    return content, config, processor, pixels, stc_json.check(source, stc_json.read_stc_json(folder))
 
 
 def build(
