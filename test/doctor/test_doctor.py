@@ -3,14 +3,13 @@
 import json
 import os
 import re
-import subprocess
-import sys
 import time
 
 import pytest
 from conftest import ROOT
 from doctor.fake_machine import ORIN, THOR, XAVIER, make, process, with_gpu
 
+from stc_ros.__main__ import main
 from stc_ros.doctor import CHECKS, Finding, Level, Machine, examine
 from stc_ros.doctor.fast_dds import DEFAULT_SEGMENT, segment_size
 from stc_ros.doctor.finding import as_json, as_text
@@ -138,10 +137,11 @@ def test_findings_are_written_for_people_and_for_programs():
 
 
 @pytest.mark.parametrize(('files', 'code'), [(MEMORY, 0), (MEMORY | {'/proc/meminfo': 'MemAvailable: 9 kB\n'}, 1)])
-def test_the_command_ends_with_1_where_something_is_red(tmp_path, files, code):
-    machine = make(tmp_path, files)
-    command = [sys.executable, '-m', 'stc_ros', 'doctor', '--no-ros', '--json', '--root', str(machine.root)]
-    environ = {k: v for k, v in os.environ.items() if not k.startswith('FAST')}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environ)
-    assert done.returncode == code, done.stderr
-    assert (json.loads(done.stdout)['level'] == 'ERROR') is bool(code)
+def test_the_command_ends_with_1_where_something_is_red(tmp_path, files, code, capsys, monkeypatch):
+    for name in [n for n in os.environ if n.startswith('FAST')]:
+        monkeypatch.delenv(name)
+    arguments = ['doctor', '--no-ros', '--root', str(make(tmp_path, files).root)]
+    assert main([*arguments, '--json']) == code
+    assert (json.loads(capsys.readouterr().out)['level'] == 'ERROR') is bool(code)
+    assert main(arguments) == code
+    assert ('ERROR memory' in capsys.readouterr().out) is bool(code)
