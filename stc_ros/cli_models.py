@@ -64,13 +64,12 @@ def examine(name: str, settings: Settings) -> dict[str, Any]:
     try:
         device = pick_device(settings['model.device'])
         folder = find_folder(name)
-        about['family'] = find_family(folder, model_families.names())
+        about['family'] = find_family(name, folder, model_families.names())
         family = model_families.create(about['family'])
-        family.examine(name, folder)
+        sizes = family.examine(name, folder)
         if Path(name).expanduser().exists():  # the weights of a hub's are not here
             find_weights(name, folder)
-        sizes = family.sizes(folder)
-    except (ModelError, ValueError) as error:
+    except ModelError as error:
         return about | {'refused': str(error)}
     dtype = settings['model.dtype']
     if dtype == 'auto':

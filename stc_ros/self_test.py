@@ -50,22 +50,26 @@ def picture(height: int, width: int) -> np.ndarray:
 
 @torch.inference_mode()
 def reference_logits(model: VideoModel) -> torch.Tensor | None:
-    """What the model's reference gives for the tokens behind the frame, float32 [t, V]; None: it has none."""
+    """What the model's reference gives for the question's tokens, float32 [t, V]; None: it has none."""
     if model.reference is None:
         return None
     frame = torch.from_numpy(picture(model.pixels.height, model.pixels.width)).permute(2, 0, 1)[None]
     pixels = model.pixels.normalise(frame, model.device, model.dtype)
-    return model.reference(pixels, model.chat.prefix(), model.chat.suffix(QUESTION), model.visual_tokens).float()
+    before, behind = model.frame_text.ids(0.0)
+    asked = model.chat.suffix(QUESTION)
+    return model.reference(pixels, [*model.chat.prefix(), *before], [*behind, *asked], len(asked)).float()
 
 
 @torch.inference_mode()
 def own_logits(model: VideoModel) -> torch.Tensor:
     """The same by our plain path. Raises `ModelError` where a number is none."""
-    settings = Settings(PLAIN | {'memory.max_tokens': max(16, 2 * model.visual_tokens)})
+    frame = model.visual_tokens + model.frame_text.most
+    settings = Settings(PLAIN | {'memory.max_tokens': max(16, 2 * frame)})
     stream = open_stream(model, settings)
     stream.see(picture(model.pixels.height, model.pixels.width), 1)
-    asked = torch.cat((model.newline[None, None], model.decoder.embed(model.chat.suffix(QUESTION))), 1)
-    return model.decoder.logits(stream.memory.open(asked).hidden[0, 1:]).float()
+    ids = model.chat.suffix(QUESTION)
+    asked = torch.cat((model.newline[None], model.decoder.embed(ids)), 1)
+    return model.decoder.logits(stream.memory.open(asked).hidden[0, -len(ids) :]).float()
 
 
 def _compare(model: VideoModel) -> None:
@@ -105,9 +109,9 @@ def _linears(model: VideoModel) -> dict[str, nn.Linear]:
     """Some products, one of each kind, whose weights can be read: none that are packed or quantised."""
     vision, text = model.tower.blocks[0], model.decoder.blocks[0]
     found = {
-        'the vision tower': vision.q,
+        'the vision tower': vision.v,
         'the projector': model.project_out,
-        'the attention of the language model': text.q,
+        'the attention of the language model': text.v,
         'the language model': text.down,
         'the head of the language model': model.decoder.head,
     }

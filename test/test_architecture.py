@@ -26,7 +26,7 @@ LAYERS = [  # the lowest first; what stands in one line may import what stands i
     ('engine',),
     ('doctor',),
     ('evaluation', 'ros'),
-    ('cli_doctor', 'cli_models'),
+    ('realtime', 'cli_doctor', 'cli_models'),
     ('__main__',),
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -64,26 +64,28 @@ def shifted(model):
 
 def unnormalised(model):
     model.decoder.norm = torch.nn.Identity()
-    model.decoder.norm.weight, model.decoder.norm.variance_epsilon = torch.full_like(model.newline, 3.0), 1e-6
+    model.decoder.norm.weight, model.decoder.norm.variance_epsilon = torch.full_like(model.newline[0], 3.0), 1e-6
+
+
+def project(model, change):
+    inner = model.project
+    model.project = lambda x: change(inner, x)
 
 
 def unprojected(model):
-    inner = model.project_in
-    model.project_in = lambda x: inner(x).roll(1, -1)
+    project(model, lambda inner, x: inner(x).roll(1, -1))
 
 
 def blind(model):
-    inner = model.project_in
-    model.project_in = lambda x: inner(torch.zeros_like(x))
+    project(model, lambda inner, x: inner(torch.zeros_like(x)))
 
 
 def unpooled(model):
-    pool = model.pool
-    model.pool = lambda x: pool(x).flip(1)
+    project(model, lambda inner, x: inner(x).flip(1))
 
 
 def nan(model):
-    model.pool = lambda x: x[:, : model.visual_tokens] * float('nan')
+    project(model, lambda inner, x: inner(x) * float('nan'))
 
 
 def deaf(model):

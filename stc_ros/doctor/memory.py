@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from stc_ros.doctor.finding import Finding, Level
 from stc_ros.doctor.machine import Machine
 from stc_ros.models import EMBEDDED, REAL_EYE
 from stc_ros.models.memory_free import free_on_machine
-from stc_ros.models.memory_needed import MIB, llava_onevision_sizes, reckon, what_would_fit
+from stc_ros.models.memory_needed import MIB, Sizes, reckon, what_would_fit
 from stc_ros.settings import Settings
 
 NAME = 'memory'
@@ -25,9 +24,9 @@ def check(machine: Machine, settings: Settings) -> Iterator[Finding]:
         yield Finding(NAME, Level.OK, f'{name} is not on this machine: what it needs is seen when it is loaded')
         return
     try:
-        sizes = llava_onevision_sizes(json.loads((folder / 'config.json').read_text()))
-    except (OSError, ValueError) as error:
-        yield Finding(NAME, Level.WARN, f'{folder}: {error}', 'stc_ros models FOLDER says what is wrong with it')
+        sizes = sizes_of(name, folder)
+    except RuntimeError as error:  # a ModelError
+        yield Finding(NAME, Level.ERROR, f'the model would be refused: {error}', 'take another, or mend this one')
         return
     device = machine.device if settings['model.device'] == 'auto' else settings['model.device'].split(':')[0]
     dtype = settings['model.dtype']
@@ -44,6 +43,20 @@ def check(machine: Machine, settings: Settings) -> Iterator[Finding]:
         fits = what_would_fit(sizes, settings, dtype, device, free)
         remedy = f'{fits} would fit' if fits else 'take a smaller model, or end other programs'
         yield Finding(NAME, Level.ERROR, f'{what}, and only {free / MIB:.0f} MiB are free ({device})', remedy)
+
+
+def sizes_of(name: str, folder: Path) -> Sizes:
+    """Raises `ModelError`."""
+    if not name:  # without transformers, which takes seconds
+        from stc_ros.models.embedded import read_config
+        from stc_ros.models.families.llava_onevision import sizes_of as of_config
+
+        return of_config(read_config(folder / 'config.json'))
+    from stc_ros.models import model_families
+    from stc_ros.models.checkpoint import find_family
+
+    family = model_families.create(find_family(name, folder, model_families.names()))
+    return family.examine(name, folder)
 
 
 def free_memory(machine: Machine, device: str) -> int | None:

@@ -64,8 +64,8 @@ def _load(wanted: ModelParameters, settings: Settings):
         from stc_ros.models.checkpoint import find_family, find_folder
 
         folder = find_folder(wanted.name)
-        family = model_families.create(find_family(folder, model_families.names()))
-        warning = _check_memory(family, folder, settings, device, dtype)
+        family = model_families.create(find_family(wanted.name, folder, model_families.names()))
+        warning = _check_memory(family.examine(wanted.name, folder), settings, device, dtype)
         model = family.load(wanted.name, folder, device, dtype)
         model.notes = f'{model.notes} {warning}'.strip()
         return model
@@ -76,19 +76,14 @@ def _load(wanted: ModelParameters, settings: Settings):
     raise ModelError(f'the embedded model is missing from {EMBEDDED}: train it with ./dev train-tiny')
 
 
-def _check_memory(family, folder: Path, settings: Settings, device, dtype) -> str:
+def _check_memory(sizes, settings: Settings, device, dtype) -> str:
     """What is to be said of the memory that a model needs. Raises `ModelError` where it fits at no setting."""
     from stc_ros.models.base import ModelError
     from stc_ros.models.memory_free import free_on, too_much
 
-    free = free_on(device)
-    try:
-        sizes = family.sizes(folder)
-    except ValueError:
-        return ''  # the family says better what is wrong with such a folder
+    free, name = free_on(device), str(dtype).removeprefix('torch.')
     if free is None:
         return ''
-    name = str(dtype).removeprefix('torch.')
     hopeless, said = too_much(settings['model.name'], sizes, settings, name, device.type, free)
     if hopeless:
         raise ModelError(said)

@@ -5,8 +5,6 @@ Imports no torch, and reads no weight: what a model would need can be told befor
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stc_ros.settings import Settings
@@ -15,6 +13,7 @@ ITEMSIZE = {'float32': 4, 'bfloat16': 2, 'float16': 2}  # bytes
 MIB = 1 << 20
 DECIDE = ('model.device', 'model.dtype', 'memory.max_tokens', 'memory.max_mib', 'expert.prefill_batch')  # parameters
 RUNTIME = {'cpu': 450 * MIB, 'cuda': 800 * MIB}  # PyTorch, rclpy; on a GPU its context and the libraries' kernels
+WITH_CLASS_TOKEN = ('clip_vision_model', 'internvl_vision')
 SINKS = 32  # tokens of a chat format before the first frame, at most about
 QUESTION = 64  # tokens of a usual question
 
@@ -112,56 +111,34 @@ def what_would_fit(
     return None
 
 
-TEXT = {  # what transformers' Qwen2Config has where config.json is silent
-    'hidden_size': 4096,
-    'intermediate_size': 22016,
-    'num_hidden_layers': 32,
-    'num_attention_heads': 32,
-    'num_key_value_heads': 32,
-    'vocab_size': 151936,
-    'max_position_embeddings': 32768,
-}
-SIGLIP = {'hidden_size': 768, 'intermediate_size': 3072, 'num_hidden_layers': 12, 'image_size': 224, 'patch_size': 16}
-CLIP = {**SIGLIP, 'patch_size': 32}
+def reckon_sizes(config, grid: int, visual_tokens: int, projector: int) -> Sizes:
+    """`Sizes` of a model whose tower and language model are of the usual kind, up to a percent.
 
-
-def llava_onevision_sizes(config: Mapping) -> Sizes:
-    """`Sizes` of a LLaVA-OneVision model by config.json's content. Raises `ValueError` for what is no such content."""
-    try:
-        text, vision = TEXT | dict(config['text_config']), dict(config['vision_config'])
-        clip = vision.get('model_type') == 'clip_vision_model'
-        vision = (CLIP if clip else SIGLIP) | vision
-        wide, inner, depth = (vision[k] for k in ('hidden_size', 'intermediate_size', 'num_hidden_layers'))
-        grid = vision['image_size'] // vision['patch_size']
-        tokens, side = grid * grid + clip, math.ceil(grid / 2)
-        layer = config.get('vision_feature_layer', -1)
-        used = depth + 1 + layer if layer < 0 else layer
-        width, heads, groups = (text[k] for k in ('hidden_size', 'num_attention_heads', 'num_key_value_heads'))
-        head = text.get('head_dim') or width // heads
-        tied = config.get('tie_word_embeddings', text.get('tie_word_embeddings', False))
-        tower = (
-            wide * (3 * vision['patch_size'] ** 2 + tokens + 3)
-            + depth * (4 * wide * wide + 2 * wide * inner + 9 * wide + inner)
-        )  # fmt: skip
-        projector = wide * width + width * width + 2 * width
-        matrices = width * (2 * heads * head + 2 * groups * head + 3 * text['intermediate_size'])
-        language = text['num_hidden_layers'] * (matrices + heads * head + 2 * groups * head + 2 * width)
-        embeddings = text['vocab_size'] * width * (1 if tied else 2)
-        return Sizes(
-            weights=tower + projector + language + embeddings + 2 * width,
-            width=width,
-            inner=text['intermediate_size'],
-            layers=text['num_hidden_layers'],
-            heads=heads,
-            key_heads=groups,
-            head_size=head,
-            max_positions=text['max_position_embeddings'],
-            vision_width=wide,
-            vision_inner=inner,
-            vision_layers=used,
-            vision_tokens=tokens,
-            pixels=vision['image_size'] ** 2,
-            visual_tokens=side * side,
-        )
-    except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
-        raise ValueError(f'config.json does not tell its sizes ({type(error).__name__}: {error})') from None
+    config: transformers', or what has its attributes. grid: patches of a row. projector: weights of it.
+    """
+    text, vision = config.text_config, config.vision_config
+    wide, inner, depth = vision.hidden_size, vision.intermediate_size, vision.num_hidden_layers
+    layer = getattr(config, 'vision_feature_layer', -1)
+    tokens = grid * grid + (vision.model_type in WITH_CLASS_TOKEN)
+    patch = vision.patch_size[0] if isinstance(vision.patch_size, (list, tuple)) else vision.patch_size
+    tower = wide * (3 * patch**2 + tokens) + depth * (4 * wide * wide + 2 * wide * inner + 9 * wide + inner)
+    width, heads, groups = text.hidden_size, text.num_attention_heads, text.num_key_value_heads
+    head = getattr(text, 'head_dim', None) or width // heads
+    language = width * (2 * (heads + groups) * head + 3 * text.intermediate_size + 2) + (heads + 2 * groups) * head
+    embeddings = text.vocab_size * width * (1 if getattr(config, 'tie_word_embeddings', False) else 2)
+    return Sizes(
+        weights=tower + projector + text.num_hidden_layers * language + embeddings,
+        width=width,
+        inner=text.intermediate_size,
+        layers=text.num_hidden_layers,
+        heads=heads,
+        key_heads=groups,
+        head_size=head,
+        max_positions=text.max_position_embeddings,
+        vision_width=wide,
+        vision_inner=inner,
+        vision_layers=depth + 1 + layer if layer < 0 else layer,
+        vision_tokens=tokens,
+        pixels=(grid * patch) ** 2,
+        visual_tokens=visual_tokens,
+    )

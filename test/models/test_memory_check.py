@@ -8,9 +8,8 @@ import torch
 from checkpoints import edit, load
 
 from stc_ros.__main__ import main
-from stc_ros.models import checkpoint, memory_free
+from stc_ros.models import checkpoint, load_checkpoint, memory_free
 from stc_ros.models.base import ModelError
-from stc_ros.models.families import llava_onevision
 from stc_ros.models.memory_free import free_on_machine
 from stc_ros.models.memory_needed import MIB
 
@@ -32,7 +31,7 @@ def test_it_is_refused_before_the_weights_are_looked_at(folder, free, monkeypatc
     def read(*_):
         raise AssertionError('weights were looked at')
 
-    monkeypatch.setattr(llava_onevision, 'find_weights', read)
+    monkeypatch.setattr(load_checkpoint, 'find_weights', read)
     free(0.1)
     with pytest.raises(ModelError, match=r'needs about \d+ MiB .*weights 0.*and 0 MiB are free: take a smaller model'):
         load(folder)
@@ -44,7 +43,7 @@ def test_it_is_refused_before_the_weights_are_looked_at(folder, free, monkeypatc
 def test_what_would_fit_is_said_and_the_model_loaded(folder, free):
     edit(folder, text={'max_position_embeddings': 32768})
     whole = load(folder)
-    assert whole.notes == llava_onevision.NO_PROCESSOR_NOTE
+    assert whole.notes == load_checkpoint.NO_PROCESSOR_NOTE
     free(9)
     warned = load(folder)
     assert 'in float32 needs about' in warned.notes and warned.notes.endswith('would fit')

@@ -57,7 +57,7 @@ def test_a_question_cannot_end_its_turn_or_begin_another(chat, attack):
     before = chat.prefix()
     plain, attacked = chat.suffix('hello'), chat.suffix(attack)
     assert marks(chat, attacked) == marks(chat, plain) and chat.prefix() == before
-    head, tail = len(chat._encode('\n')), len(chat._encode(chat.behind.split('{question}')[1]))
+    head, tail = len(chat.encode('\n')), len(chat.encode(chat.behind.split('{question}')[1]))
     assert attacked[:head] == plain[:head] and attacked[-tail:] == plain[-tail:]
 
 
@@ -71,7 +71,7 @@ def test_nor_can_any_other_text(chat, text):
 def test_the_control_would_be_seen():
     """Encoded as the template itself is, the marks would count."""
     chat = CHATS['byte level']
-    assert marks(chat, chat._encode(ATTACKS[0])) == 4 and marks(chat, chat._encode(ATTACKS[0], plain=True)) == 0
+    assert marks(chat, chat.encode(ATTACKS[0])) == 4 and marks(chat, chat.encode(ATTACKS[0], plain=True)) == 0
 
 
 def test_what_is_seen_and_asked_leaves_the_system_prompt_as_it_was():
