@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -32,8 +33,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
+    if hasattr(signal, 'pthread_sigmask'):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # ./dev holds it back until here
     if getattr(options, 'realtime', None):
-        from stc_ros.realtime import run  # here, because it needs ROS
+        from stc_ros.realtime.cli import run  # here, because it needs ROS
 
         return run(options)
     return options.run(options)

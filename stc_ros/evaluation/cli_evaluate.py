@@ -59,7 +59,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         '--realtime',
-        type=positive(float),
+        type=_rate,
         metavar='RATE',
         nargs='?',
         const=1.0,
@@ -173,6 +173,13 @@ def write_html(folders: Sequence[Path], file: Path) -> None:
     from stc_ros.evaluation.html_report import write_report
 
     write_report(list(folders), file)
+
+
+def _rate(text: str) -> float:
+    try:
+        return positive(float)(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text} is no rate: put --realtime behind the bags') from None
 
 
 def refuse(messages: list[str]) -> int:

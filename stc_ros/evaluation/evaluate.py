@@ -54,6 +54,7 @@ class Job:
     with_bag: bool = True  # leave a result.mcap
     row: int = 0  # of its progress bar
     checkpoint_s: float = EVERY_S  # between two checkpoints
+    realtime: float = 0.0  # how many seconds of the stream pass in one of the clock; 0: there is no clock
 
 
 def plan(bag: Bag, cameras: Sequence[str], file: QuestionFile) -> Plan:
@@ -139,6 +140,7 @@ def head(job: Job, topics: Sequence[str]) -> dict[str, Any]:
         'model': job.settings['model.name'] or 'embedded',
         'controls': job.controls,
         'narration': job.narrate,
+        **({'realtime': job.realtime} if job.realtime else {}),
     }
 
 
@@ -166,8 +168,15 @@ def run_jobs(jobs: Sequence[Job], processes: int = 1) -> dict[str, str]:
     return failed
 
 
-def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
-    """Replay and write the result, unless it is there -> why that failed, or ''."""
+def run_job(
+    job: Job,
+    load: Callable[[Settings], Any] | None = None,
+    play: Callable[[Job, Bag, Plan, ReplaySink], None] | None = None,
+) -> str:
+    """Replay and write the result, unless it is there -> why that failed, or ''.
+
+    play: what replays, where that is not the engine in this process. It may raise what is its own.
+    """
     from tqdm import tqdm
 
     from stc_ros.evaluation.result_bag import RESULT_BAG, SPOOL, ResultBag
@@ -183,7 +192,7 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
             if is_finished(job.folder, line) and (not job.with_bag or (job.folder / RESULT_BAG).exists()):
                 checkpoints.discard()  # it was killed at its very end
                 return ''
-            model = (load or _model)(_of_model(job.settings))
+            model = None if play else (load or _model)(_of_model(job.settings))
             writer = ResultWriter(job.folder, line, planned.spans, job.file.requirements)
             for name in (RESULT_BAG, SPOOL) if not job.with_bag else (RESULT_BAG,):
                 (job.folder / name).unlink(missing_ok=True)  # of a run of something else
@@ -191,18 +200,22 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
             bar = tqdm(total=(bag.end_ns - bag.start_ns) / 1e9, desc=job.name, unit='s', position=job.row, disable=None)
             with bar, contextlib.closing(writer), contextlib.closing(seen) if seen else contextlib.nullcontext():
                 problems = list(planned.problems)
+                sink = Sinks(writer, *([seen] if seen else []), _Progress(bar, bag.start_ns))
                 try:
-                    replay(
-                        model,
-                        bag,
-                        planned.topics,
-                        planned.questions,
-                        job.settings,
-                        Sinks(writer, *([seen] if seen else []), _Progress(bar, bag.start_ns)),
-                        controls=job.controls,
-                        narrate=job.narrate,
-                        checkpoints=checkpoints,
-                    )
+                    if play:
+                        play(job, bag, planned, sink)
+                    else:
+                        replay(
+                            model,
+                            bag,
+                            planned.topics,
+                            planned.questions,
+                            job.settings,
+                            sink,
+                            controls=job.controls,
+                            narrate=job.narrate,
+                            checkpoints=checkpoints,
+                        )
                 except BagError as error:  # what came before it counts
                     problems.append(f'{error}; what came before it was evaluated')
                     problems += writer.not_asked(planned.questions)

@@ -18,6 +18,7 @@ from PIL import Image
 from stc_ros.engine.events import FrameProcessed, NarrationSpan
 from stc_ros.engine.frame_slot import Rate
 from stc_ros.engine.questions import Error
+from stc_ros.evaluation.heard_frame import HeardFrame
 from stc_ros.evaluation.replay import Asked, ReplaySink
 from stc_ros.evaluation.result_messages import ERROR, OK, WARN, Messages
 from stc_ros.evaluation.result_topics import COMMON, NODE, TOPICS, camera_names, topic
@@ -199,7 +200,8 @@ class ResultBag(ReplaySink):
             'queue_ms': event.queue_ms,
             **{f'{stage}_ms': ms for stage, ms in report.ms.items()},
             'total_ms': event.total_ms,
-            'frame_age': event.total_ms / 1e3,  # of a robot whose computer has nothing else to do
+            # without a clock, of a robot whose computer has nothing else to do
+            'frame_age': (event.age_ms if isinstance(event, HeardFrame) else event.total_ms) / 1e3,
             'memory_budget': settings['memory.max_mib'] << 20,
             'cacher': settings['cacher.method'],
             'pruner': settings['pruner.method'],

@@ -23,6 +23,7 @@ from stc_ros.ros import diagnostics
 from stc_ros.ros.ask import AskServer
 from stc_ros.ros.camera_input import CameraInput
 from stc_ros.ros.lifecycle import FAILURE, SUCCESS, transition
+from stc_ros.ros.log_texts import NOT_LOADED
 from stc_ros.ros.machine_check import MachineCheck
 from stc_ros.ros.parameters import Parameters, unknown_overrides
 from stc_ros.ros.publishers import Publishers
@@ -119,7 +120,7 @@ class StreamNode(LifecycleNode):
         if self._closing.is_set():
             return FAILURE
         if error := loading.exception():
-            self._loading, self.fault = None, f'the model cannot be loaded: {describe(error)}'
+            self._loading, self.fault = None, NOT_LOADED + describe(error)
             self.get_logger().error(self.fault)
             return FAILURE
         return SUCCESS

@@ -17,6 +17,7 @@ from stc_ros.io import overlay
 from stc_ros.io.image_messages import FrameInvalid
 from stc_ros.msg import Narration, StreamStats
 from stc_ros.ros import messages
+from stc_ros.ros.log_texts import INVALID, RESET
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -91,7 +92,7 @@ class Publishers(EventSink):
                 topics.text.publish(String(data=message.text))
 
     def invalid(self, session: Session, frame: FrameInvalid) -> None:
-        self._once(frame.kind, f'invalid frame: {frame} (further ones like it are counted in ~/stats)')
+        self._once(frame.kind, f'{INVALID}{frame} (further ones like it are counted in ~/stats)')
 
     def failed(self, session: Session, where: str, error: BaseException) -> None:
         self._once(
@@ -100,7 +101,7 @@ class Publishers(EventSink):
         )
 
     def was_reset(self, session: Session, reason: str) -> None:
-        self._log.warning(f'stream reset, everything seen is forgotten: {reason}', throttle_duration_sec=1.0)
+        self._log.warning(RESET + reason, throttle_duration_sec=1.0)
 
     def died(self, error: BaseException) -> None:
         self._log.fatal(f'the worker thread died: {describe(error)}')

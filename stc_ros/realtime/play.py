@@ -1,0 +1,142 @@
+"""Plays one run to the node, and tells a sink what a replay without a clock would tell.
+
+The clock first: nothing is written or drawn while the node is measured. Then the bag is read again, and each frame is
+told with what the node said of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from stc_ros.evaluation.evaluate import Job, Plan
+from stc_ros.evaluation.realtime_metrics import METRICS, ask_metrics, camera_metrics
+from stc_ros.evaluation.replay import ReplaySink
+from stc_ros.io.bags import COMPRESSED_IMAGE, Bag
+from stc_ros.realtime.node_process import NodeFailed, check, node_parameters, node_process
+from stc_ros.realtime.tell import Teller
+
+if TYPE_CHECKING:
+    from stc_ros.ros.player import Asked, Player
+
+NODE_LOG = 'node.log'
+LOAD_S = 600.0  # to load the model
+KNOCK_S = 1.0  # between two questions that nobody has to answer, until the node replies
+MEET_S = 1.0  # from that reply on: a node that is found may not yet have found all that is said to it
+SETTLE_S = 5.0  # without a sign of the node, until nothing more is expected of its last frames
+
+
+def play(job: Job, bag: Bag, planned: Plan, sink: ReplaySink) -> None:
+    """Leaves metrics.json and node.log in the job's folder. Raises `NodeFailed`, and what reading the bag raises."""
+    from stc_ros.ros.player import Asked, open_player
+
+    job.folder.mkdir(parents=True, exist_ok=True)
+    cameras, log, namespace = cameras_of(bag, planned), job.folder / NODE_LOG, f'/stc_realtime_{os.getpid()}'
+    names = {camera.topic: camera.prefix.strip('/') for camera in cameras}
+    asks = [Asked(each.question.text, each.stamp, names[each.camera]) for each in planned.questions]
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = node_arguments(job, cameras, namespace, Path(folder))
+        with (
+            open_player(namespace, cameras, job.realtime, job.narrate) as player,
+            node_process(arguments, log) as process,
+        ):
+            wait_until_ready(process, log, player, bag.start_ns)
+            _play(job, bag, planned, player, asks)
+            wait_for_the_last(process, log, player, asks, job.settings['query.timeout'])
+    sink.begin()
+    teller = Teller(bag, planned, job, sink, player, asks)
+    try:
+        teller.tell()
+    finally:
+        metrics = {
+            'rate': job.realtime,
+            'cameras': {topic: camera_metrics(record) for topic, record in teller.cameras.items()},
+            'questions': ask_metrics(teller.asked),
+        }
+        (job.folder / METRICS).write_text(json.dumps(metrics, indent=1) + '\n')
+
+
+def cameras_of(bag: Bag, planned: Plan) -> list[Any]:
+    """How the node is to name the bag's topics."""
+    from stc_ros.ros.player import Camera
+
+    types = {topic.name: topic.type for topic in bag.image_topics()}
+    alone = len(planned.topics) == 1
+    return [
+        Camera(topic, '' if alone else f'camera{number}/', types[topic] == COMPRESSED_IMAGE)
+        for number, topic in enumerate(planned.topics, 1)
+    ]
+
+
+def node_arguments(job: Job, cameras: Sequence[Any], namespace: str, folder: Path) -> list[str]:
+    """The node's command line; its parameters are written into the folder."""
+    values = node_parameters(job.settings, job.realtime)
+    if cameras[0].prefix:
+        values['cameras'] = ', '.join(camera.prefix.strip('/') for camera in cameras)
+    for camera in cameras:
+        name = f'{camera.prefix.replace("/", ".")}input.transport'
+        values[name] = 'compressed' if camera.compressed else 'raw'
+    file = folder / 'parameters.yaml'
+    file.write_text(yaml.safe_dump({'/**': {'ros__parameters': values}}))
+    remappings = {'__ns': namespace, '/clock': f'{namespace}/clock', '/diagnostics': f'{namespace}/diagnostics'}
+    words = [word for name, to in remappings.items() for word in ('-r', f'{name}:={to}')]
+    return ['--ros-args', *words, '--params-file', str(file)]
+
+
+def wait_until_ready(process: Any, log: Path, player: Player, start: int) -> None:
+    """Until the model is loaded and each hears the other; the clock stands at `start` meanwhile."""
+    patience, met = time.monotonic() + LOAD_S, float('inf')
+    knocks, knock_at = [], 0.0
+    while time.monotonic() < met + MEET_S:
+        check(process, log)
+        if player.failure:
+            raise NodeFailed(player.failure)
+        if time.monotonic() > patience:
+            raise NodeFailed(f'the node was not ready after {LOAD_S:.0f} s: see {log}')
+        player.set_clock(start)
+        if player.found and time.monotonic() > knock_at and met == float('inf'):
+            knocks.append(player.knock())
+            knock_at = time.monotonic() + KNOCK_S
+        if any(knock.done() for knock in knocks):
+            met = min(met, time.monotonic())
+        time.sleep(0.05)
+
+
+def _play(job: Job, bag: Bag, planned: Plan, player: Player, asks: list[Asked]) -> None:
+    from tqdm import tqdm
+
+    seconds = (bag.end_ns - bag.start_ns) / 1e9
+    with tqdm(total=seconds, desc=f'{job.name}, played', unit='s', leave=False, disable=None) as bar:
+
+        def progress(stamp: int) -> None:
+            bar.update(max((stamp - bag.start_ns) / 1e9 - bar.n, 0.0))
+
+        player.play(bag.start_ns, bag.end_ns, bag.frames(planned.topics), asks, progress)
+
+
+def wait_for_the_last(process: Any, log: Path, player: Player, asks: list[Asked], timeout: float) -> None:
+    """Until every question has its reply, and the last frames are processed or the node is silent."""
+    from stc_ros.ros.heard import header_stamp
+
+    patience = time.monotonic() + timeout + SETTLE_S
+    while player.waiting and time.monotonic() < patience:
+        check(process, log)
+        time.sleep(0.02)
+
+    def under_way() -> bool:
+        heard = [each for each in player.heard.values() if each.sent]
+        return not all(each.stats and header_stamp(each.stats[-1][1]) >= each.sent[-1][0] for each in heard)
+
+    count, since = -1, time.monotonic()
+    while under_way() and time.monotonic() - since < SETTLE_S:
+        check(process, log)
+        if (now := sum(len(each.stats) for each in player.heard.values())) != count:
+            count, since = now, time.monotonic()
+        time.sleep(0.02)
