@@ -30,7 +30,9 @@ NODE_LOG = 'node.log'
 LOAD_S = 600.0  # to load the model
 KNOCK_S = 1.0  # between two questions that nobody has to answer, until the node replies
 MEET_S = 1.0  # from that reply on: a node that is found may not yet have found all that is said to it
-SETTLE_S = 5.0  # without a sign of the node, until nothing more is expected of its last frames
+SETTLE_S = 5.0  # without a sign of the node, until nothing more is expected of its last frames; at least ...
+SETTLE_STEPS = 3  # ... so many times as long as it ever was silent between two frames, or ...
+FIRST_S = 20.0  # ... this, where it has not processed two
 
 
 def play(job: Job, bag: Bag, planned: Plan, sink: ReplaySink) -> None:
@@ -49,7 +51,7 @@ def play(job: Job, bag: Bag, planned: Plan, sink: ReplaySink) -> None:
         ):
             wait_until_ready(process, log, player, bag.start_ns)
             _play(job, bag, planned, player, asks)
-            wait_for_the_last(process, log, player, asks, job.settings['query.timeout'])
+            wait_for_the_last(process, log, player, job.settings['query.timeout'], job.realtime)
     sink.begin()
     teller = Teller(bag, planned, job, sink, player, asks)
     try:
@@ -121,7 +123,7 @@ def _play(job: Job, bag: Bag, planned: Plan, player: Player, asks: list[Asked]) 
         player.play(bag.start_ns, bag.end_ns, bag.frames(planned.topics), asks, progress)
 
 
-def wait_for_the_last(process: Any, log: Path, player: Player, asks: list[Asked], timeout: float) -> None:
+def wait_for_the_last(process: Any, log: Path, player: Player, timeout: float, rate: float) -> None:
     """Until every question has its reply, and the last frames are processed or the node is silent."""
     from stc_ros.ros.heard import header_stamp
 
@@ -134,8 +136,11 @@ def wait_for_the_last(process: Any, log: Path, player: Player, asks: list[Asked]
         heard = [each for each in player.heard.values() if each.sent]
         return not all(each.stats and header_stamp(each.stats[-1][1]) >= each.sent[-1][0] for each in heard)
 
-    count, since = -1, time.monotonic()
-    while under_way() and time.monotonic() - since < SETTLE_S:
+    times = sorted(at / rate for each in player.heard.values() for at, _ in each.stats)
+    silence = max((b - a for a, b in zip(times, times[1:])), default=FIRST_S)
+    settle = max(SETTLE_S, SETTLE_STEPS * silence)
+    count, since = len(times), time.monotonic()
+    while under_way() and time.monotonic() - since < settle:
         check(process, log)
         if (now := sum(len(each.stats) for each in player.heard.values())) != count:
             count, since = now, time.monotonic()

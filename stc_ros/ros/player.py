@@ -75,7 +75,8 @@ class Player(Node):
         self._clock_topic = self.create_publisher(Clock, 'clock', 10)
         self.cameras = {camera.topic: camera for camera in cameras}
         self.heard = {camera.topic: Heard() for camera in cameras}
-        self.log: list[tuple[float, bool, str]] = []  # (when, whether it is an error, text): warnings and errors
+        self.log: list[tuple[float, bool, str]] = []  # (when, whether it is an error, text) of warnings while it plays
+        self.failure = ''  # what the node says if its model cannot be loaded
         self._images = {camera.topic: self._image_publisher(camera) for camera in cameras}
         self._client = self.create_client(Ask, 'ask', qos_profile=EVERY)
         self._waiting: set[int] = set()  # id of what waits for its response
@@ -109,11 +110,6 @@ class Player(Node):
     def waiting(self) -> bool:
         """Whether a question waits for its response."""
         return bool(self._waiting)
-
-    @property
-    def failure(self) -> str:
-        """What the node says if its model cannot be loaded."""
-        return next((text for _, _, text in self.log if text.startswith(NOT_LOADED)), '')
 
     def knock(self) -> Any:
         """A future that is done once the node has replied to something, and so knows of the player."""
@@ -188,9 +184,12 @@ class Player(Node):
         heard.narrations.append(data)
 
     def _on_log(self, message: Log) -> None:
-        if message.name == self._logger_name and message.level >= LoggingSeverity.WARN:
-            error = message.level >= LoggingSeverity.ERROR
-            self.log.append((self.now() if self._began else 0.0, error, message.msg))
+        if message.name != self._logger_name or message.level < LoggingSeverity.WARN:
+            return
+        if self._began:
+            self.log.append((self.now(), message.level >= LoggingSeverity.ERROR, message.msg))
+        elif message.msg.startswith(NOT_LOADED):
+            self.failure = message.msg
 
 
 def to_image(frame: BagFrame) -> Image:

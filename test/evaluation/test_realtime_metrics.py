@@ -2,7 +2,7 @@
 
 import pytest
 
-from stc_ros.evaluation.realtime_metrics import KEY, AskRecord, CameraRecord, ask_metrics, as_text, camera_metrics
+from stc_ros.evaluation.realtime_metrics import KEY, AskRecord, CameraRecord, as_text, ask_metrics, camera_metrics
 
 START = 1_700_000_000_000_000_000
 
