@@ -58,7 +58,7 @@ def model_status(node) -> DiagnosticStatus:
         level, message = DiagnosticStatus.ERROR, node.fault
     elif node.active and busy_s > STUCK_AFTER_S:
         level, message = DiagnosticStatus.WARN, f'the model has worked on one thing for {busy_s:.0f} s'
-    elif failures := sum(session.failures for session in sessions):
+    elif failures := sum(session.failures.total for session in sessions):
         resets = sum(session.resets for session in sessions)
         level, message = DiagnosticStatus.WARN, f'{failures} failures, {resets} resets: see the log'
     values = {
@@ -75,7 +75,7 @@ def model_status(node) -> DiagnosticStatus:
 def _of_session(session) -> dict:
     """What one camera's stream has done."""
     values = {
-        'failures': session.failures,
+        'failures': session.failures.total,
         'resets': session.resets,
         'answers': session.tally.answers,
         'answers failed': session.tally.answers_failed,
