@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 FAILED_IN_ROW = 10  # times at one step, after which the model itself is broken
 LEAST_TOKENS = 16  # in a memory
+FRAME = 'processing a frame'  # a step at which it may fail; there are others
 
 
 class Failures:

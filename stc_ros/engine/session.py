@@ -14,7 +14,7 @@ from stc_ros.engine.events import EventSink, Frame, FrameProcessed, NarrationSpa
 from stc_ros.engine.frame_slot import FrameSlot, Tally
 from stc_ros.engine.narrator import Narrator
 from stc_ros.engine.questions import Error, Question, Reply
-from stc_ros.engine.recovery import Failures, halve_memory
+from stc_ros.engine.recovery import FRAME, Failures, halve_memory
 from stc_ros.io.image_messages import FrameInvalid
 from stc_ros.parameters import NarrationParameters
 from stc_ros.settings import Settings
@@ -118,10 +118,10 @@ class Session:
             self.sink.invalid(self, invalid)
         except Exception as error:
             self.slot.failed()
-            self._recover('processing a frame', error)
+            self._recover(FRAME, error)
         else:
             self.slot.processed(self.clock())
-            self.failures.worked('processing a frame')
+            self.failures.worked(FRAME)
             total_ms = (time.monotonic() - timer) * 1e3
             self._note(FrameProcessed(frame, report, self.settings, (began - received) / 1e6, total_ms))
 
@@ -220,7 +220,7 @@ class Session:
         from stc_ros.answer import NothingSeen, QuestionError  # here, because it imports torch
 
         if isinstance(error, NothingSeen):
-            if self.failures.in_row['processing a frame']:
+            if self.failures.in_row[FRAME]:
                 return Error.MODEL_FAILURE, f'the model failed at the newest frame: {self.failures.last}'
             return Error.NO_FRAMES, Error.NO_FRAMES.value
         if isinstance(error, QuestionError):
