@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from stc_ros.engine.errors import describe, release_memory
+from stc_ros.engine.errors import describe
 from stc_ros.engine.questions import Error, Question
 from stc_ros.engine.scheduler import Engine
 from stc_ros.engine.session import Session
@@ -152,8 +152,6 @@ class Worker:
                 session.close_answer()
                 session.stream = None  # whoever keeps this worker for a while does not keep the model
             self.engine.model = None
-            if self.engine.sessions:
-                release_memory()
 
     def _next_turn(self) -> Callable[[], None] | None:
         """What to do next; waits until there is something, or until it is time to stop (None)."""

@@ -29,7 +29,7 @@ LEAST_S = 0.1  # in which there may be an answer; what is left of a planner's bu
 EVERY_PIECE = QoSProfile(depth=LENGTH[1])  # of an answer, for a reader who is held up
 MARGIN_S = 0.1  # time that a reply may take on its way; less for short timeouts
 # A client that is BUSY may ask again at once, and each client's reader gets the replies to all: bursts overrun it.
-BUSY_S, BUSY_APART_S, BUSY_MOST_S = 0.1, 0.005, 0.4  # after which BUSY is replied, after the one before, at most
+BUSY_S, BUSY_APART_S, BUSY_MOST_S = 0.1, 0.02, 1.5  # after which BUSY is replied, after the one before, at most
 
 
 class AskServer:
@@ -43,6 +43,7 @@ class AskServer:
         # A coroutine holds its group until it ends: questions must not share one with anything else.
         self._group = ReentrantCallbackGroup()
         self._busy_at = 0.0  # s, monotonic: when the last BUSY is replied
+        self._paced: set[Future] = set()  # of those that wait until then
         self._service = OriginService(node, Ask, 'ask', self._serve, self._group, SERVICE_DEPTH)
         self._action = OriginActionServer(
             node,
@@ -64,6 +65,11 @@ class AskServer:
     def destroy(self) -> None:
         self._action.destroy()
         self._service.destroy()
+
+    def hurry(self) -> None:
+        """Reply at once to those who wait for a BUSY. From any thread."""
+        for over in tuple(self._paced):
+            over.set_result(None)
 
     async def _serve(self, request: Ask.Request, origin: Origin) -> Ask.Response:
         return fill_answer(Ask.Response(), await self._replies_to(request, origin))
@@ -155,12 +161,14 @@ class AskServer:
             over.done() or over.set_result(None)  # a timer comes again and again
             node.executor.wake()
 
+        self._paced.add(over)
         timer = node.create_timer(
             self._busy_at - now, on_time, callback_group=ReentrantCallbackGroup(), clock=self._patience
         )
         try:
             await over
         finally:
+            self._paced.discard(over)
             node.destroy_timer(timer)
 
     def _refusal(self, request, timeout: float, left: float) -> tuple[Error, str] | None:

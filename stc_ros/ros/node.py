@@ -95,6 +95,8 @@ class StreamNode(LifecycleNode):
         self._closing.set()
         self._sink.close()
         self.worker.stop()
+        if self._ask_server:
+            self._ask_server.hurry()
 
     @property
     def session(self) -> Session | None:
