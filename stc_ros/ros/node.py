@@ -27,9 +27,10 @@ from stc_ros.ros.machine_check import MachineCheck
 from stc_ros.ros.parameters import Parameters, unknown_overrides
 from stc_ros.ros.publishers import Publishers
 from stc_ros.ros.real_parts import load, open_warm
+from stc_ros.ros.supervisor import Supervisor
 from stc_ros.settings import Settings
 
-UNLOAD_S = 30.0  # longest wait for the turn in work when the model is given up; a frame may take seconds
+UNLOAD_S = 0.8  # that cleanup waits for the turn in work; the executor does nothing else meanwhile
 
 
 class StreamNode(LifecycleNode):
@@ -56,21 +57,30 @@ class StreamNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._loading: Future | None = None
         self._closing = threading.Event()
+        self.supervisor = Supervisor(self)
         self.worker = self._new_worker()
         self._machine = MachineCheck(self)
         self.create_service(Trigger, '~/reset', self._on_reset)
-        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0, self._report_health, clock=self._steady)
+        self.steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0, self._report_health, clock=self.steady)
         self._jumps = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
             post_callback=self._on_jump_back,
         )
-        if self._parameter_set.autostart:
-            self._starter = self.create_timer(0.0, self._begin_loading, clock=self._steady)
+        if self.autostart:
+            self.supervisor.start()
 
     @property
     def settings(self) -> Settings:
         return self._parameter_set.settings
+
+    @property
+    def autostart(self) -> bool:
+        return self._parameter_set.autostart
+
+    @property
+    def closing(self) -> bool:
+        return self._closing.is_set()
 
     @property
     def active(self) -> bool:
@@ -85,6 +95,8 @@ class StreamNode(LifecycleNode):
         self._closing.set()
         self._sink.close()
         self.worker.stop()
+        if self._ask_server:
+            self._ask_server.hurry()
 
     @property
     def session(self) -> Session | None:
@@ -114,14 +126,15 @@ class StreamNode(LifecycleNode):
     @transition(to='inactive')
     def on_configure(self, state) -> TransitionCallbackReturn:
         loading = self._loading or self._start_loading()
-        while not loading.done() and not self._closing.is_set():
+        while not loading.done() and not self.closing:
             wait([loading], timeout=0.1)
-        if self._closing.is_set():
+        if self.closing:
             return FAILURE
         if error := loading.exception():
             self._loading, self.fault = None, f'the model cannot be loaded: {describe(error)}'
             self.get_logger().error(self.fault)
             return FAILURE
+        self.fault = ''
         return SUCCESS
 
     @transition(to='active')
@@ -146,7 +159,9 @@ class StreamNode(LifecycleNode):
     @transition(to='unconfigured')
     def on_cleanup(self, state) -> TransitionCallbackReturn:
         self._loading = None
-        self.worker.unload().result(timeout=UNLOAD_S)
+        unloaded = self.worker.unload()
+        if unloaded.cancelled() or not wait([unloaded], UNLOAD_S).done or unloaded.exception():
+            self._replace_worker()  # the old one frees the model when its turn has ended
         return SUCCESS
 
     @transition(to='finalized')
@@ -159,25 +174,34 @@ class StreamNode(LifecycleNode):
     def on_error(self, state) -> TransitionCallbackReturn:
         """Back to the beginning, with a new thread; the old one ends with its turn, if it still runs."""
         self._stop_watching()
-        self.worker.stop()
-        self.worker, self._loading = self._new_worker(), None
+        self._loading = None
+        self._replace_worker()
+        self.supervisor.start_again()
         return SUCCESS
 
-    def _begin_loading(self) -> None:
+    def _replace_worker(self) -> None:
+        old, self.worker = self.worker, self._new_worker()
+        self.supervisor.retire(old)
+
+    def begin_loading(self) -> None:
         """Start by itself, without holding up the executor while the model is loaded."""
-        self.destroy_timer(self._starter)
         self._start_loading().add_done_callback(lambda _: self.executor.create_task(self._start))
 
     def _start(self) -> None:
-        if self.state == 'unconfigured' and not self._closing.is_set() and self.trigger_configure() == SUCCESS:
+        if self.state != 'unconfigured' or self.closing:
+            return
+        if self.trigger_configure() == SUCCESS:
             self.trigger_activate()
+        else:
+            self.supervisor.failed_to_load()
 
     def _start_loading(self) -> Future:
         settings = self.settings
         self.get_logger().info(f'loading {settings["model.name"] or "the embedded model"} ...')
         self.worker.do(lambda: self._machine.examine(settings))
         began = time.monotonic()
-        self._loading, self.fault = self.worker.load(settings, self._parameter_set.cameras), ''
+        self.worker.do(self.supervisor.wait_for_leaving)
+        self._loading = self.worker.load(settings, self._parameter_set.cameras)
         self._loading.add_done_callback(lambda done: done.cancelled() or done.exception() or self._say_loaded(began))
         return self._loading
 
@@ -198,7 +222,11 @@ class StreamNode(LifecycleNode):
 
     def worker_died(self, error: BaseException) -> None:
         """Called on the dying thread: its questions are replied to; leave the active state through an error."""
-        self.fault = f'the worker thread died: {describe(error)}'
+        self.leave(f'the worker thread died: {describe(error)}')
+
+    def leave(self, fault: str) -> None:
+        """Leave the active state through an error; the worker has ended, or has been given up."""
+        self.fault = fault
         if self.active:
             self.executor.create_task(self.trigger_deactivate)
 
@@ -207,9 +235,10 @@ class StreamNode(LifecycleNode):
     def _accept(self, cameras: Mapping[str, Settings]) -> None:
         """Raises `SettingError` when a stream could not take them."""
         for name, settings in cameras.items():
-            if camera := self.cameras.get(name):
-                if camera.session:
-                    camera.session.stream.check(camera.session.settings, settings)
+            camera = self.cameras.get(name)
+            session = camera.session if camera else None
+            if session and (stream := session.stream):  # none while it is opened anew
+                stream.check(session.settings, settings)
 
     def _apply(self) -> None:
         """Settings have changed; the worker takes them between two frames."""
@@ -251,6 +280,7 @@ class StreamNode(LifecycleNode):
             self.worker.reset(f'time jumped back by {-jump.delta.nanoseconds / 1e9:.1f} s, as when a bag starts over')
 
     def _report_health(self) -> None:
+        self.supervisor.look()
         now = self.now()
         self._diagnostics.publish(
             DiagnosticArray(
