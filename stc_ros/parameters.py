@@ -140,6 +140,27 @@ class QueryParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchParameters:
+    """What a watch does that does not say otherwise."""
+
+    threshold: float = param(
+        0.8,
+        'Probability from which on a condition counts as true. Raise it when watches fire wrongly or too early, lower '
+        'it when they miss.',
+        low=0.01,
+        high=1.0,
+    )
+    rearm: float = param(0.5, 'Probability below which it counts as false again.', low=0.01, high=1.0)
+    looks: int = param(2, 'Frames in a row that must agree before a watch rises or falls.', low=1, high=100)
+    correct_bias: bool = param(
+        True,
+        'Take from a condition what the model gives it on an empty grey frame, where that is more than half. Set it to '
+        'false for conditions that are true of an empty scene.',
+    )
+    max_watches: int = param(32, 'Watches that a node holds at most.', unit='watches', low=1, high=256)
+
+
+@dataclass(frozen=True, slots=True)
 class InputParameters:
     """How frames come in."""
 
@@ -226,6 +247,7 @@ GROUPS = {
     'pruner': PrunerParameters,
     'narration': NarrationParameters,
     'query': QueryParameters,
+    'watch': WatchParameters,
     'input': InputParameters,
     'overlay': OverlayParameters,
     'memory': MemoryParameters,

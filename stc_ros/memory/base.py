@@ -57,6 +57,12 @@ class Memory(Protocol):
         place of those that the memory keeps of it.
         """
 
+    def read_each(self, asked: Sequence[torch.Tensor], newest: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """Hidden states [1, t, D] of each of several questions, [1, t, D], read as `open` would, in one pass.
+
+        None of them sees another, and none is kept.
+        """
+
     def clear(self) -> None:
         """Forget every frame."""
 

@@ -12,6 +12,7 @@ the frames of a pass, and sinks that moved on meanwhile, are masked for those th
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,7 +42,8 @@ class FrameSpan:
 class Chunk:
     """Tokens on their way through the language model: a frame's, or a question's, which are not kept.
 
-    They see the sinks as they stood, the kept tokens with numbers in [oldest, until), and themselves, causally.
+    They see the sinks as they stood, the kept tokens with numbers in [oldest, until), and themselves, causally; those of
+    a `shared` chunk are seen by all chunks behind it.
     """
 
     embeddings: torch.Tensor  # [1, t, D]
@@ -50,11 +52,12 @@ class Chunk:
     until: int
     rope_offset: int  # how far the sinks have moved on
     stamp: int = 0  # ns
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a pass gives of the chunk that is not kept."""
+    """What a pass gives of the chunks that are not kept."""
 
     hidden: torch.Tensor  # [1, t, D]
     keys: torch.Tensor  # [layers, 1, G, t, head], rotated
@@ -177,18 +180,38 @@ class Window:
             stamp,
         )
 
-    def question(self, embeddings: torch.Tensor, position: int, until: int | None = None) -> Chunk:
+    def question(self, embeddings: torch.Tensor, position: int, until: int, shared: bool = False) -> Chunk:
         """What is to be read behind the window, [1, t, D] from `position` on; it sees the kept tokens < `until`."""
         positions = torch.arange(position, position + embeddings.shape[1], device=embeddings.device)
-        return Chunk(embeddings, positions, self._oldest, self.kept if until is None else until, self._rope_offset)
+        return Chunk(embeddings, positions, self._oldest, until, self._rope_offset, shared=shared)
+
+    def place(self, newest: torch.Tensor | None) -> tuple[int, int]:
+        """Where a question is read, and the number of the first token that it does not see.
+
+        newest: [1, n, D], read before it in place of what is kept of the newest frame.
+        """
+        if newest is None:
+            return self.next_position, self.kept
+        frame = self.frames[-1]  # after static frames its picture stands where that ends
+        return max(frame.start, self.next_position - newest.shape[1]), frame.first
 
     def open(self, asked: torch.Tensor, newest: torch.Tensor | None = None) -> QueryContext:
         """See `Memory.open`."""
         return QueryContext(self, asked, newest)
 
-    def prefill(self, question: Chunk | None = None) -> Read | None:
-        """Run what waits through the model, in one pass, and behind it a `question`, which is not kept."""
-        chunks = self.waiting if question is None else [*self.waiting, question]
+    def read_each(self, asked: Sequence[torch.Tensor], newest: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """See `Memory.read_each`."""
+        position, until = self.place(newest)
+        chunks = [] if newest is None else [self.question(newest, position, until, shared=True)]
+        position += sum(len(c.positions) for c in chunks)
+        chunks += [self.question(embeddings, position, until) for embeddings in asked]
+        read = self.prefill(*chunks)
+        assert read is not None
+        return list(read.hidden.split([len(c.positions) for c in chunks], 1))[len(chunks) - len(asked) :]
+
+    def prefill(self, *asked: Chunk) -> Read | None:
+        """Run what waits through the model, in one pass, and behind it what is asked, which is not kept."""
+        chunks = [*self.waiting, *asked]
         if not chunks:
             return None
         first, count, shared = chunks[0].oldest, self.tokens_waiting, self._seen_by_all(chunks)
@@ -207,7 +230,7 @@ class Window:
             tail, fresh = [], (rotate(keys, *cos_sin), values)
             for kind, held in enumerate((self.keys[layer], self.values[layer])):
                 held[:, :, new] = fresh[kind][:, :, :count]
-                if question is not None:
+                if asked:
                     read[kind].append(fresh[kind][:, :, count:])
                 tail.append(torch.cat((sinks[kind][layer], held[:, :, before], held[:, :, behind], fresh[kind]), 2))
             pieces = [Piece(tail[0], tail[1], mask)]
@@ -221,7 +244,7 @@ class Window:
                 chunk.embeddings.record_stream(torch.cuda.current_stream(chunk.embeddings.device))
         self.stored += count
         self.waiting = []
-        return None if question is None else Read(hidden[:, count:], *map(torch.stack, read))
+        return Read(hidden[:, count:], *map(torch.stack, read)) if asked else None
 
     def copy_to(self, keys: torch.Tensor, values: torch.Tensor, until: int) -> int:
         """Write the sinks and what is kept of tokens with numbers < `until` to the front of other slots -> how many."""
@@ -264,7 +287,8 @@ class Window:
         number, fresh = torch.tensor(numbers, dtype=torch.long), self.stored + torch.arange(len(owner))
         old = (number >= oldest) & (number < until)
         causal = fresh <= fresh[:, None]
-        new = causal & ((owner == owner[:, None]) | ((fresh >= oldest) & (fresh < until)))
+        shared = torch.tensor([c.shared for c in chunks])[owner]
+        new = causal & ((owner == owner[:, None]) | shared | ((fresh >= oldest) & (fresh < until)))
         return torch.cat((sinks, old, new), 1).to(device)
 
     def _sinks_at(self, rope_offsets: list[int]) -> tuple[torch.Tensor, torch.Tensor]:

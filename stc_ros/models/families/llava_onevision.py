@@ -185,7 +185,13 @@ def pooled_patches(grid: tuple[int, int]) -> torch.Tensor:
     return (pool(torch.eye(grid[0] * grid[1])[None])[0] > GOOD_PART).float()
 
 
-STYLE = {'narration': 'prompt', 'certainty': 'min_confidence', 'event': 'event', 'frames': 'frame_counts'}  # stc.json's
+STYLE = {  # by stc.json's names
+    'narration': 'prompt',
+    'certainty': 'min_confidence',
+    'event': 'event',
+    'frames': 'frame_counts',
+    'yes_no': 'yes_no',
+}
 
 
 def choose_pixels(where: str, config, processor: dict | None) -> Pixels:

@@ -1,0 +1,72 @@
+"""How likely conditions are: one pass over what is remembered for all of them, without generating a word.
+
+A condition is a question that is answered with yes or no; its probability is the logistic of the difference of the two
+words' logits, each the log of the sum over its spellings. "QUESTION = WORD" is the probability of that answer's first
+token. Idea: the yes/no logit of streaming triggers (StreamBridge, Dispider), without a trained head.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from stc_ros.answer import ModelFailure, QuestionError
+from stc_ros.memory.base import Memory
+from stc_ros.models.base import VideoModel
+
+ANSWER = ' = '
+MAX_TOKENS = 128  # of one condition
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition in tokens. no: (): every other token."""
+
+    ids: tuple[int, ...]
+    yes: tuple[int, ...]
+    no: tuple[int, ...] = ()
+
+
+def read_condition(model: VideoModel, text: str) -> Condition:
+    """Raises `QuestionError` for a condition that cannot be asked."""
+    question, _, word = text.strip().partition(ANSWER)
+    chat, question, word = model.chat, question.strip(), word.strip()
+    if not question:
+        raise QuestionError('the condition is empty')
+    asked = question if word else model.narration.yes_no.replace('{condition}', question)
+    ids = tuple(chat.suffix(asked))
+    if len(ids) > MAX_TOKENS:
+        raise QuestionError(f'the condition has {len(ids)} tokens; at most {MAX_TOKENS} are read')
+    if word:
+        if not (yes := chat.spellings(word.split()[0])):
+            raise QuestionError(f'the answer {word!r} does not begin with a word that is one token of this model')
+        return Condition(ids, tuple(yes))
+    yes, no = chat.spellings('yes'), chat.spellings('no')
+    if not (yes and no):
+        raise QuestionError('this model has no tokens for yes and no: give the condition as "QUESTION = WORD"')
+    return Condition(ids, tuple(yes), tuple(no))
+
+
+@torch.inference_mode()
+def judge(
+    model: VideoModel,
+    memory: Memory,
+    conditions: Sequence[Condition],
+    newest: Callable[[int], torch.Tensor | None] = lambda room: None,
+) -> list[float]:
+    """Log odds of each condition. newest: as for `Answer`. Raises `ModelFailure` for what is no number."""
+    asked = [torch.cat((model.newline[None, None], model.decoder.embed(list(c.ids))), 1) for c in conditions]
+    room = memory.reserve - sum(each.shape[1] for each in asked)
+    hidden = memory.read_each(asked, newest(room))
+    chances = model.decoder.logits(torch.cat([h[:, -1] for h in hidden])).float().log_softmax(-1)
+    odds = []
+    for condition, row in zip(conditions, chances):
+        yes = row[list(condition.yes)].logsumexp(0)
+        others = row[list(condition.no)].logsumexp(0) if condition.no else torch.log1p(-yes.exp().clamp(max=1 - 1e-6))
+        odds.append(float(yes - others))
+    if not all(math.isfinite(each) for each in odds):
+        raise ModelFailure('the language model computed NaN or infinity')
+    return odds
