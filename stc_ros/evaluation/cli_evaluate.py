@@ -2,7 +2,7 @@
 
 Every frame is processed in the order of its header.stamp, none is dropped, and each question is asked exactly at its
 time, before any later frame. Two evaluations write the same result.jsonl, byte for byte. Interrupted or killed, the
-same command goes on: finished settings are not evaluated anew.
+same command goes on where it was: it does again what came behind the last checkpoint, as a rule less than 20 s of work.
 
 Exit code: 0 all requirements are met, 1 one is not, 2 the input was wrong (all of it that is right is evaluated).
 """
@@ -58,6 +58,9 @@ def add_parser(subparsers: Any) -> None:
         '--no-controls', action='store_true', help='leave out blank, newest and last4: what can be guessed'
     )
     parser.add_argument('--no-narration', action='store_true', help='do not narrate')
+    parser.add_argument(
+        '--no-bag', action='store_true', help='leave out result.mcap, the replay for Foxglove, Rerun and PlotJuggler'
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -119,6 +122,7 @@ def make_jobs(options: argparse.Namespace, file: QuestionFile) -> tuple[list[Any
             folder=options.out / name,
             controls=not options.no_controls,
             narrate=not options.no_narration,
+            with_bag=not options.no_bag,
         )
         for name, each in (settings or {'default': Settings()}).items()
     ], wrong

@@ -59,7 +59,7 @@ def test_autostart_is_there_with_a_text_and_read_only(fake):
 
 
 def test_the_everyday_parameters_come_first(fake):
-    listed = [name for name in fake.node.get_parameters_by_prefix('')]
+    listed = list(fake.node.get_parameters_by_prefix(''))
     ours = [name for name in listed if name in parameters()]
     assert ours == list(in_use(Settings()))
 
