@@ -19,6 +19,7 @@ from tables import table
 from tqdm import tqdm
 
 from stc_ros.engine.watch_rule import Change, Standing, Watch, look
+from stc_ros.engine.watches import lean
 from stc_ros.evaluation.episodes import FRAME_NS, draw_streams
 from stc_ros.evaluation.watch_measures import Tally, count
 from stc_ros.judge import read_condition
@@ -34,7 +35,7 @@ YES_NO = ('is_there', 'is_there_shape', 'is_moving', 'did_leave', 'was_there')
 ANSWERED = {'count_moving': 'zero', 'count_shape': 'two', 'colour_of_shape': 'red'}  # a condition: this answer
 KINDS = (*YES_NO, *ANSWERED)
 MOST = 4  # conditions of one kind in one stream
-GRID = [(hi, lo, looks) for hi in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95) for lo in (0.3, 0.5) for looks in (1, 2, 3, 4)]
+GRID = [(hi, lo, looks) for hi in (0.5, 0.7, 0.8, 0.9, 0.95) for lo in (0.02, 0.05, 0.2, 0.4) for looks in (1, 2, 3, 4)]
 
 
 def conditions_of(clip) -> dict[str, dict[str, list]]:
@@ -60,7 +61,7 @@ def odds_of(model, clip, texts: list[str], settings: Settings, blank: bool) -> n
     conditions = [read_condition(model, text) for text in texts]
     grey = open_stream(model, settings)
     grey.see(np.full_like(clip.frames[0], 128), 1)
-    bias = np.maximum(0.0, grey.judge(conditions))
+    bias = np.array([lean(odd, WatchParameters().threshold) for odd in grey.judge(conditions)])
     stream, rows = open_stream(model, settings), []
     for t, frame in enumerate(clip.frames):
         report = stream.see(np.full_like(frame, 128) if blank else frame, (t + 1) * FRAME_NS)
@@ -150,7 +151,12 @@ def main() -> None:
     rows = []
     if options.tune:
         for hi, lo, looks in GRID:
-            rows.append(row(f'{hi} {lo} {looks}', score(cases['shown'], replace(watch, threshold=hi, rearm=lo, looks=looks))['all']))
+            rows.append(
+                row(
+                    f'{hi} {lo} {looks}',
+                    score(cases['shown'], replace(watch, threshold=hi, rearm=lo, looks=looks))['all'],
+                )
+            )
         rows.sort(key=lambda r: -r['f1'])
     else:
         rows += [row(kind, tally) for kind, tally in score(cases['shown'], watch).items()]

@@ -95,9 +95,17 @@ class Watches:
         if blank and (new := [text for text in dict.fromkeys(texts) if text not in self._bias]):
             self._bias |= zip(new, blank([self._conditions[text] for text in new]))
         odds = stream.judge(conditions)
-        # An empty frame shows nothing: a model that calls a condition true of it leans that way by so much.
-        lean = [max(0.0, self._bias.get(text, 0.0)) if blank else 0.0 for text in texts]
+        lean = [lean(self._bias.get(w.condition, 0.0), w.threshold) if blank else 0.0 for w in watches]
         return [1 / (1 + math.exp(min(50.0, bias - odd))) for odd, bias in zip(odds, lean)]
+
+
+def lean(blank: float, threshold: float) -> float:
+    """What to take from the log odds of a condition that has `blank` on an empty frame.
+
+    Such a frame shows nothing: a model that calls a condition rather true of it leans that way by so much. One that it
+    calls true without doubt is about emptiness ("no object is moving").
+    """
+    return blank if 0 < blank and 1 / (1 + math.exp(-blank)) < threshold else 0.0
 
 
 def in_force(watch: Watch, **defaults: Any) -> Watch:

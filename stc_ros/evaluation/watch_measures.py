@@ -1,7 +1,7 @@
 """How well watches tell: events matched with the truth, one to one, within a tolerance.
 
-Measures: event F1 at tolerance; time differences of the matched; early rate, the fires before the span begins (PhoStream);
-duplicate rate, further fires inside one span (ProactiveVideoQA); false alarms per hour.
+Measures: event F1 at tolerance; time differences of the matched; early rate, the fires before the span begins
+(PhoStream); duplicate rate, further fires inside one span (ProactiveVideoQA); false alarms per hour.
 """
 
 from __future__ import annotations
@@ -63,24 +63,28 @@ def count(
     """Add one watch on one stream: its truth per frame, and the frames at which it fired.
 
     A fire matches the first onset without one that lies at most `tolerance_s` away. Another one inside of a span is a
-    duplicate, or late where nothing fired there in time; one outside of all is early where a span begins within the
-    tolerance, and else a false alarm unless the truth is unknown there.
+    duplicate, or late where nothing fired there in time; it is not counted where since the last one the truth was
+    unknown for a while, because the condition may have ended and begun anew. One outside of all is a false alarm unless
+    the truth is unknown there. A matched one is early in the last frame at which the condition was certainly false, or
+    before.
     """
     spans = spans_of(truth)
     fires = sorted(fires)
     tally.onsets += len(spans)
     tally.hours += sum(true is not None for true in truth) * frame_s / 3600
-    taken: set[int] = set()
+    taken: dict[int, int] = {}  # span -> its latest fire
     for fire in fires:
         near = [i for i, s in enumerate(spans) if i not in taken and _away(fire, s) * frame_s <= tolerance_s]
         inside = next((i for i, s in enumerate(spans) if s.onset[0] <= fire < s.behind), None)
         if near:
             index = min(near, key=lambda i: _away(fire, spans[i]))
-            taken.add(index)
+            taken[index] = fire
             tally.fires += 1
             tally.matched += 1
             tally.early += fire <= spans[index].onset[0] and spans[index].onset[0] > 0
             tally.delays.append((fire - spans[index].first) * frame_s)
+        elif inside in taken and None in truth[taken[inside] : fire + 1]:
+            taken[inside] = fire
         elif inside is not None:
             tally.fires += 1
             tally.duplicates += inside in taken

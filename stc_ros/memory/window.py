@@ -42,8 +42,8 @@ class FrameSpan:
 class Chunk:
     """Tokens on their way through the language model: a frame's, or a question's, which are not kept.
 
-    They see the sinks as they stood, the kept tokens with numbers in [oldest, until), and themselves, causally; those of
-    a `shared` chunk are seen by all chunks behind it.
+    They see the sinks as they stood, the kept tokens with numbers in [oldest, until), and themselves, causally; those
+    of a `shared` chunk are seen by all chunks behind it.
     """
 
     embeddings: torch.Tensor  # [1, t, D]
