@@ -23,23 +23,24 @@ class ChatTemplate:
 
     def prefix(self) -> list[int]:
         """Ids before the first frame: the sinks of the stream's attention."""
-        return self._encode(self.before)
+        return self.encode(self.before)
 
     def suffix(self, question: str) -> list[int]:
         """Ids between the newest frame and the answer. A question cannot smuggle in special tokens."""
         before, after = self.behind.split(QUESTION)
-        return self._encode(before) + self._encode(question, plain=True) + self._encode(after)
+        return self.encode(before) + self.encode(question, plain=True) + self.encode(after)
 
     def spellings(self, word: str) -> list[int]:
         """Ids of the single tokens that write `word`: in small letters, with a capital, behind a space."""
         forms = {space + each for space in ('', ' ') for each in (word, word.lower(), word.capitalize(), word.upper())}
-        found = {tuple(self._encode(form, plain=True)) for form in forms}
+        found = {tuple(self.encode(form, plain=True)) for form in forms}
         return sorted(ids[0] for ids in found if len(ids) == 1 and self.decode([*ids]).strip().lower() == word.lower())
 
     def decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
-    def _encode(self, text: str, plain: bool = False) -> list[int]:
+    def encode(self, text: str, plain: bool = False) -> list[int]:
+        """Text to ids; `plain`: what looks like a special token is none."""
         return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=plain)
 
 
