@@ -18,11 +18,8 @@ import torch
 from tables import table
 from tqdm import tqdm
 
-from stc_ros.engine.watch_rule import Change, Standing, Watch, look
-from stc_ros.engine.watches import lean
 from stc_ros.evaluation.episodes import FRAME_NS, draw_streams
 from stc_ros.evaluation.watch_measures import Tally, count
-from stc_ros.judge import read_condition
 from stc_ros.models import load_model
 from stc_ros.parameters import WatchParameters
 from stc_ros.settings import Settings
@@ -30,6 +27,9 @@ from stc_ros.stream import open_stream
 from stc_ros.synthetic import record
 from stc_ros.synthetic.forms import FORMS
 from stc_ros.synthetic.view import View
+from stc_ros.watches.judge import judge, read_condition
+from stc_ros.watches.lookup import lean
+from stc_ros.watches.rule import Change, Standing, Watch, look
 
 YES_NO = ('is_there', 'is_there_shape', 'is_moving', 'did_leave', 'was_there')
 ANSWERED = {'count_moving': 'zero', 'count_shape': 'two', 'colour_of_shape': 'red'}  # a condition: this answer
@@ -61,11 +61,11 @@ def odds_of(model, clip, texts: list[str], settings: Settings, blank: bool) -> n
     conditions = [read_condition(model, text) for text in texts]
     grey = open_stream(model, settings)
     grey.see(np.full_like(clip.frames[0], 128), 1)
-    bias = np.array([lean(odd, WatchParameters().threshold) for odd in grey.judge(conditions)])
+    bias = np.array([lean(odd, WatchParameters().threshold) for odd in judge(grey, conditions)])
     stream, rows = open_stream(model, settings), []
     for t, frame in enumerate(clip.frames):
         report = stream.see(np.full_like(frame, 128) if blank else frame, (t + 1) * FRAME_NS)
-        rows.append(stream.judge(conditions) if report.visual_tokens_kept or not rows else rows[-1])
+        rows.append(judge(stream, conditions) if report.visual_tokens_kept or not rows else rows[-1])
     return np.array(rows) - bias
 
 
@@ -114,7 +114,7 @@ def cost(model, frames: int = 64) -> list[dict]:
             began = time.perf_counter()
             stream.see(frame, (t + 1) * FRAME_NS)
             if n:
-                stream.judge([condition] * n)
+                judge(stream, [condition] * n)
             times[n].append((time.perf_counter() - began) * 1e3)
     plain = np.array(times[0][8:])
     return [

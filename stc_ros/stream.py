@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ import torch
 from stc_ros.answer import Answer, NothingSeen, QuestionError, StreamError
 from stc_ros.background_stream import BackgroundStream
 from stc_ros.io.picture import Picture
-from stc_ros.judge import Condition, judge
 from stc_ros.memory.base import Limits, Memory
 from stc_ros.models.base import VideoModel
 from stc_ros.parameter_spec import SettingError
@@ -228,11 +227,6 @@ class Stream:
         )
         self._stats.answers += 1
         return answer
-
-    def judge(self, conditions: Sequence[Condition]) -> list[float]:
-        """Log odds of each condition, by what is remembered now; nothing is changed. Raises what `ask` raises."""
-        self.settle()
-        return judge(self.model, self.memory, conditions, self.latest_tokens)
 
     @torch.inference_mode()
     def latest_tokens(self, room: int) -> torch.Tensor | None:

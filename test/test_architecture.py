@@ -21,14 +21,15 @@ LAYERS = [  # the lowest first; what stands in one line may import what stands i
     ('vision',),
     ('pruning', 'memory'),
     ('report', 'answer'),
-    ('judge',),
     ('stream',),
     ('engine',),
-    ('evaluation', 'ros'),
+    ('watches',),
+    ('evaluation',),
+    ('ros',),
     ('__main__',),
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-CORE = ('stream.py', 'answer.py', 'judge.py', 'report.py', 'vision', 'pruning', 'memory', 'engine')
+CORE = ('stream.py', 'answer.py', 'report.py', 'vision', 'pruning', 'memory', 'engine')
 CORE_MODELS = ('base', 'decoder', 'attention', 'tower', 'chat_template', 'narration_style', 'families/llava_onevision')
 GENERATED = ('stc_ros.msg', 'stc_ros.srv', 'stc_ros.action')
 

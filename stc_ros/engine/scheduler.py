@@ -13,20 +13,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from stc_ros.engine.errors import release_memory
 from stc_ros.engine.events import EventSink, Frame
 from stc_ros.engine.questions import Error, Question
 from stc_ros.engine.session import Session
-from stc_ros.engine.watches import Watches
 from stc_ros.settings import Settings
 
 Turn = Callable[[], None]
-GREY = 128
 
 
 class Engine:
@@ -50,7 +46,7 @@ class Engine:
         self.model: Any = None
         self.sessions: dict[str, Session] = {}
         self.wake: Callable[[], None] = lambda: None  # called when there is something new to do
-        self.watches = Watches()
+        self.after_frame: Callable[[Session], None] = lambda session: None  # called when one has been processed
         self._questions: deque[Question] = deque()
         self._lock = threading.RLock()
         self._look_s = self._talk_s = 0.0  # how long the last frame took; talked since
@@ -67,7 +63,6 @@ class Engine:
         for camera in list(self.sessions):
             self.close(camera)
         self.model = None
-        self.watches.unload()
         release_memory()
 
     def open(self, camera: str, settings: Settings) -> Session:
@@ -75,20 +70,13 @@ class Engine:
         if camera in self.sessions:
             raise ValueError(f'there is a session for {camera!r} already')
         stream = self._open_stream(self.model, settings)
-        session = Session(
-            camera,
-            stream,
-            settings,
-            self._decode,
-            self.sink,
-            self.clock,
-            self.end,
-            self._seconds,
-            self.watches,
-            lambda conditions: self._blank(settings, conditions),
-        )
+        session = Session(camera, stream, settings, self._decode, self.sink, self.clock, self.end, self._seconds)
         self.sessions[camera] = session
         return session
+
+    def open_stream(self, settings: Settings) -> Any:
+        """Another stream on the model, which belongs to whoever asks for it."""
+        return self._open_stream(self.model, settings)
 
     def close(self, camera: str) -> None:
         """End a camera's stream; its questions are replied to."""
@@ -120,14 +108,6 @@ class Engine:
         """Seconds until there may be something to do by itself; None: not before something comes."""
         times = [t for s in self.sessions.values() for t in (s.frame_in, s.prefill_in)]
         return min((t for t in times if t is not None), default=None)
-
-    def _blank(self, settings: Settings, conditions: Sequence[Any]) -> list[float]:
-        """Log odds of conditions by a stream that has seen one grey frame."""
-        least = {'memory.max_tokens': self.model.visual_tokens, 'narration.period': 0.0}
-        stream = self._open_stream(self.model, settings | least)
-        stream.see(np.full((64, 64, 3), GREY, np.uint8), 1)
-        odds: list[float] = stream.judge(conditions)
-        return odds
 
     # From any thread
 
@@ -186,8 +166,10 @@ class Engine:
     # Turns
 
     def _look(self, session: Session) -> None:
-        began = time.monotonic()
+        began, before = time.monotonic(), session.newest
         session.process()
+        if session.newest is not None and session.newest is not before:
+            self.after_frame(session)
         self._look_s, self._talk_s = time.monotonic() - began, 0.0
 
     def _talk(self, talk: Turn) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,6 @@ from stc_ros.engine.events import EventSink, Frame, FrameProcessed, NarrationSpa
 from stc_ros.engine.frame_slot import FrameSlot
 from stc_ros.engine.narrator import Narrator
 from stc_ros.engine.questions import Error, Question, Reply
-from stc_ros.engine.watches import Watches
 from stc_ros.io.image_messages import FrameInvalid
 from stc_ros.parameters import NarrationParameters
 from stc_ros.settings import Settings
@@ -37,8 +36,7 @@ class Session:
     """All methods belong to the thread that drives the engine; the slot takes frames from any.
 
     stream: a `stc_ros.stream.Stream`. decode: message -> `Frame`, or raises `FrameInvalid`. clock: in ns. end: replies
-    to a question (question, error, message, finished). seconds: what max_rate and prefill_wait count. watches: of all
-    cameras; blank: log odds that an empty frame gives to conditions.
+    to a question (question, error, message, finished). seconds: what max_rate and prefill_wait count.
     """
 
     def __init__(
@@ -51,17 +49,14 @@ class Session:
         clock: Callable[[], int],
         end: Callable[..., None],
         seconds: Callable[[], float] = time.monotonic,
-        watches: Watches | None = None,
-        blank: Callable[[Sequence[Any]], list[float]] | None = None,
     ):
         self.camera, self.stream, self.settings = camera, stream, settings
         self._decode, self.sink, self.clock, self._end, self.seconds = decode, sink, clock, end, seconds
-        self.watches, self._blank = watches or Watches(), blank
-        self.watch_ms = 0.0  # of the newest frame
         self.slot = FrameSlot()
         self.narrator = Narrator(stream.model.narration, settings.fill(NarrationParameters, 'narration'))
         self.failures = 0
         self.resets = 0
+        self.starts = 0  # how often all that was seen was forgotten
         self.newest: FrameProcessed | None = None
         self.due: bool | None = None  # narration is due; True: because the scene changed
         self.question: Question | None = None  # in work
@@ -82,7 +77,6 @@ class Session:
             self.close_answer()
         self.stream.reset()
         self.slot.clear(in_work)
-        self.watches.forget(self.camera)
         self._forget()
 
     def reset(self, reason: str, in_work: int = 0) -> None:
@@ -139,20 +133,6 @@ class Session:
             self.slot.processed(self.clock())
             total_ms = (time.monotonic() - timer) * 1e3
             self._note(FrameProcessed(frame, report, self.settings, (began - received) / 1e6, total_ms))
-            self._look_up()
-
-    def _look_up(self) -> None:
-        """Look up the watches in the newest frame."""
-        timer, blank = time.monotonic(), self._blank if self.settings['watch.correct_bias'] else None
-        try:
-            events = self.watches.look(self.camera, self.stream, self.newest, blank)
-        except Exception as error:
-            self._fail('watching', error)
-            self._recover(error, f'it failed at a watch: {describe(error)}')
-            return
-        self.watch_ms = (time.monotonic() - timer) * 1e3
-        for event in events:
-            self._publish(self.sink.watched, event)
 
     @property
     def prefill_in(self) -> float | None:
@@ -307,6 +287,7 @@ class Session:
             self._end(question, Error.OUT_OF_MEMORY)
 
     def _forget(self) -> None:
+        self.starts += 1
         self.newest, self.due = None, None
         self.narrator.reset()
         self.tally = Tally()

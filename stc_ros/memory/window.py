@@ -207,7 +207,7 @@ class Window:
         chunks += [self.question(embeddings, position, until) for embeddings in asked]
         read = self.prefill(*chunks)
         assert read is not None
-        return list(read.hidden.split([len(c.positions) for c in chunks], 1))[len(chunks) - len(asked) :]
+        return list(torch.split(read.hidden, [len(c.positions) for c in chunks], 1))[-len(asked) :]
 
     def prefill(self, *asked: Chunk) -> Read | None:
         """Run what waits through the model, in one pass, and behind it what is asked, which is not kept."""

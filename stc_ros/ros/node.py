@@ -19,6 +19,7 @@ from stc_ros.engine.errors import describe
 from stc_ros.engine.scheduler import Engine
 from stc_ros.engine.session import Session
 from stc_ros.engine.worker import Worker
+from stc_ros.evaluation.marked_yaml import FileError
 from stc_ros.ros import diagnostics
 from stc_ros.ros.ask import AskServer
 from stc_ros.ros.camera_input import CameraInput
@@ -26,7 +27,10 @@ from stc_ros.ros.lifecycle import FAILURE, SUCCESS, transition
 from stc_ros.ros.parameters import Parameters, unknown_overrides
 from stc_ros.ros.publishers import Publishers
 from stc_ros.ros.real_parts import load, open_warm
+from stc_ros.ros.watch_server import WatchServer
 from stc_ros.settings import Settings
+from stc_ros.watches.checks import WatchError
+from stc_ros.watches.lookup import Watches
 
 UNLOAD_S = 30.0  # longest wait for the turn in work when the model is given up; a frame may take seconds
 
@@ -56,6 +60,7 @@ class StreamNode(LifecycleNode):
         self._loading: Future | None = None
         self._closing = threading.Event()
         self.worker = self._new_worker()
+        self._watch_server = WatchServer(self)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._report_health, clock=self._steady)
@@ -69,6 +74,11 @@ class StreamNode(LifecycleNode):
     @property
     def settings(self) -> Settings:
         return self._parameter_set.settings
+
+    @property
+    def camera_settings(self) -> Mapping[str, Settings]:
+        """Those of each camera, by its name."""
+        return self._parameter_set.cameras
 
     @property
     def active(self) -> bool:
@@ -111,16 +121,34 @@ class StreamNode(LifecycleNode):
 
     @transition(to='inactive')
     def on_configure(self, state) -> TransitionCallbackReturn:
+        try:
+            file = self._watch_server.read_file()
+        except FileError as error:
+            return self._refuse_to_configure(str(error))
         loading = self._loading or self._start_loading()
-        while not loading.done() and not self._closing.is_set():
-            wait([loading], timeout=0.1)
-        if self._closing.is_set():
+        if not self._wait_for(loading):
             return FAILURE
         if error := loading.exception():
-            self._loading, self.fault = None, f'the model cannot be loaded: {describe(error)}'
-            self.get_logger().error(self.fault)
+            self._loading = None
+            return self._refuse_to_configure(f'the model cannot be loaded: {describe(error)}')
+        added = self._watch_server.add(file.watches)
+        if not self._wait_for(added):
             return FAILURE
+        if error := added.exception():
+            why = file.refusal(error) if isinstance(error, WatchError) else f'{file.file}: {describe(error)}'
+            return self._refuse_to_configure(why)
         return SUCCESS
+
+    def _wait_for(self, job: Future) -> bool:
+        """Whether it was done before the node is to end."""
+        while not job.done() and not self._closing.is_set():
+            wait([job], timeout=0.1)
+        return not self._closing.is_set()
+
+    def _refuse_to_configure(self, fault: str) -> TransitionCallbackReturn:
+        self.fault = fault
+        self.get_logger().error(fault)
+        return FAILURE
 
     @transition(to='active')
     def on_activate(self, state) -> TransitionCallbackReturn:
@@ -144,6 +172,7 @@ class StreamNode(LifecycleNode):
     @transition(to='unconfigured')
     def on_cleanup(self, state) -> TransitionCallbackReturn:
         self._loading = None
+        self.watches.clear()
         self.worker.unload().result(timeout=UNLOAD_S)
         return SUCCESS
 
@@ -185,7 +214,9 @@ class StreamNode(LifecycleNode):
 
     def _new_worker(self) -> Worker:
         decode = CameraInput.decode
-        return Worker(Engine(self._load, self._open_stream, lambda put: decode(*put), self._sink, self.now))
+        engine = Engine(self._load, self._open_stream, lambda put: decode(*put), self._sink, self.now)
+        self.watches = Watches(engine, self._sink.watched)
+        return Worker(engine)
 
     def _stop_watching(self) -> None:
         if self.active:

@@ -8,14 +8,14 @@ token. Idea: the yes/no logit of streaming triggers (StreamBridge, Dispider), wi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from stc_ros.answer import ModelFailure, QuestionError
-from stc_ros.memory.base import Memory
+from stc_ros.answer import ModelFailure, NothingSeen, QuestionError
 from stc_ros.models.base import VideoModel
+from stc_ros.stream import Stream
 
 ANSWER = ' = '
 MAX_TOKENS = 128  # of one condition
@@ -51,16 +51,21 @@ def read_condition(model: VideoModel, text: str) -> Condition:
 
 
 @torch.inference_mode()
-def judge(
-    model: VideoModel,
-    memory: Memory,
-    conditions: Sequence[Condition],
-    newest: Callable[[int], torch.Tensor | None] = lambda room: None,
-) -> list[float]:
-    """Log odds of each condition. newest: as for `Answer`. Raises `ModelFailure` for what is no number."""
-    asked = [torch.cat((model.newline[None, None], model.decoder.embed(list(c.ids))), 1) for c in conditions]
-    room = memory.reserve - sum(each.shape[1] for each in asked)
-    hidden = memory.read_each(asked, newest(room))
+def judge(stream: Stream, conditions: Sequence[Condition]) -> list[float]:
+    """Log odds of each condition, by what a stream remembers now; that is not changed, and none sees another.
+
+    Raises `NothingSeen` before the first frame, `QuestionError` for a condition that is too long for the memory,
+    `ModelFailure` for what is no number, and what the last frame's prefill raised (overlap).
+    """
+    stream.settle()
+    model, memory = stream.model, stream.memory
+    if not memory.frames:
+        raise NothingSeen('no frame has been processed yet')
+    asked = [torch.cat((model.newline[None], model.decoder.embed(list(c.ids))), 1) for c in conditions]
+    room = memory.reserve - max(each.shape[1] for each in asked)
+    if room < 0:
+        raise QuestionError(f'a condition has {memory.reserve - room} tokens; {memory.reserve} fit')
+    hidden = memory.read_each(asked, stream.latest_tokens(room))
     chances = model.decoder.logits(torch.cat([h[:, -1] for h in hidden])).float().log_softmax(-1)
     odds = []
     for condition, row in zip(conditions, chances):
