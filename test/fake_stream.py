@@ -31,6 +31,7 @@ class FakeStream:
         self.log: list = []
         self.threads: set[int] = set()
         self.scene_change = False
+        self.static = False  # frames show nothing new
         self.remembers = 0  # newest frames in the window; 0: all
         self.stamps: list[int] = []
         self.closed = 0
@@ -48,7 +49,7 @@ class FakeStream:
         frame = frame.array() if isinstance(frame, Picture) else frame
         assert frame.dtype == np.uint8 and frame.ndim == 3
         self.stamps.append(stamp)
-        kept = np.arange(round(4 * (1 - self.settings['prune_ratio'])))
+        kept = np.arange(0 if self.static else round(4 * (1 - self.settings['prune_ratio'])))
         return FrameReport(
             stamp=stamp,
             grid=(4, 4),

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
 from stc_ros.memory.base import Limits
+from stc_ros.memory.chunk import Chunk, FrameSpan, Read
 from stc_ros.memory.query_context import QueryContext
 from stc_ros.models.attention import Piece
 from stc_ros.models.decoder import Decoder, rotate
@@ -25,43 +25,6 @@ from stc_ros.parameters import memories
 
 IDLE_FRAMES = 4  # static frames take no more positions than this many frames, or they would evict what was seen
 SPARE = 8  # an eighth of the window is spare, so that it is moved to the buffer's front only now and then
-
-
-@dataclass(frozen=True, slots=True)
-class FrameSpan:
-    """A frame in the window: when it was, how many tokens it keeps, and how many positions it takes."""
-
-    stamp: int
-    tokens: int
-    first: int  # number of its first token among all that were ever kept
-    start: int  # position of its first token, counted from the beginning of the stream
-    num_positions: int
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Tokens on their way through the language model: a frame's, or a question's, which are not kept.
-
-    They see the sinks as they stood, the kept tokens with numbers in [oldest, until), and themselves, causally; those
-    of a `shared` chunk are seen by all chunks behind it.
-    """
-
-    embeddings: torch.Tensor  # [1, t, D]
-    positions: torch.Tensor  # int64 [t]
-    oldest: int
-    until: int
-    rope_offset: int  # how far the sinks have moved on
-    stamp: int = 0  # ns
-    shared: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What a pass gives of the chunks that are not kept."""
-
-    hidden: torch.Tensor  # [1, t, D]
-    keys: torch.Tensor  # [layers, 1, G, t, head], rotated
-    values: torch.Tensor  # the same
 
 
 class Window:

@@ -30,12 +30,6 @@ class ChatTemplate:
         before, after = self.behind.split(QUESTION)
         return self.encode(before) + self.encode(question, plain=True) + self.encode(after)
 
-    def spellings(self, word: str) -> list[int]:
-        """Ids of the single tokens that write `word`: in small letters, with a capital, behind a space."""
-        forms = {space + each for space in ('', ' ') for each in (word, word.lower(), word.capitalize(), word.upper())}
-        found = {tuple(self.encode(form, plain=True)) for form in forms}
-        return sorted(ids[0] for ids in found if len(ids) == 1 and self.decode([*ids]).strip().lower() == word.lower())
-
     def decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 

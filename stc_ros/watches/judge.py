@@ -15,6 +15,7 @@ import torch
 
 from stc_ros.answer import ModelFailure, NothingSeen, QuestionError
 from stc_ros.models.base import VideoModel
+from stc_ros.models.chat_template import ChatTemplate
 from stc_ros.stream import Stream
 
 ANSWER = ' = '
@@ -32,7 +33,7 @@ class Condition:
 
 def read_condition(model: VideoModel, text: str) -> Condition:
     """Raises `QuestionError` for a condition that cannot be asked."""
-    question, _, word = text.strip().partition(ANSWER)
+    question, _, word = f' {text.strip()} '.partition(ANSWER)
     chat, question, word = model.chat, question.strip(), word.strip()
     if not question:
         raise QuestionError('the condition is empty')
@@ -41,13 +42,20 @@ def read_condition(model: VideoModel, text: str) -> Condition:
     if len(ids) > MAX_TOKENS:
         raise QuestionError(f'the condition has {len(ids)} tokens; at most {MAX_TOKENS} are read')
     if word:
-        if not (yes := chat.spellings(word.split()[0])):
+        if not (yes := spellings(chat, word.split()[0])):
             raise QuestionError(f'the answer {word!r} does not begin with a word that is one token of this model')
         return Condition(ids, tuple(yes))
-    yes, no = chat.spellings('yes'), chat.spellings('no')
+    yes, no = spellings(chat, 'yes'), spellings(chat, 'no')
     if not (yes and no):
         raise QuestionError('this model has no tokens for yes and no: give the condition as "QUESTION = WORD"')
     return Condition(ids, tuple(yes), tuple(no))
+
+
+def spellings(chat: ChatTemplate, word: str) -> list[int]:
+    """Ids of the single tokens that write `word`: in small letters, with a capital, behind a space."""
+    forms = {space + each for space in ('', ' ') for each in (word, word.lower(), word.capitalize(), word.upper())}
+    found = {tuple(chat.encode(form, plain=True)) for form in forms}
+    return sorted(ids[0] for ids in found if len(ids) == 1 and chat.decode([*ids]).strip().lower() == word.lower())
 
 
 @torch.inference_mode()
