@@ -137,6 +137,12 @@ class QueryParameters:
     max_queue: int = param(
         32, 'Questions that may wait; one more is refused as BUSY.', unit='questions', low=1, high=256
     )
+    introspection: bool = param(
+        False,
+        'Publish each question with its answer on ask/_service_event, and of ask_stream where this ROS can, so that '
+        'a bag holds them: `stc_ros questions from-log` makes a question file of it.',
+        live=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)
