@@ -24,8 +24,7 @@ LAYERS = [  # the lowest first; what stands in one line may import what stands i
     ('stream',),
     ('engine',),
     ('watches',),
-    ('evaluation',),
-    ('ros',),
+    ('evaluation', 'ros'),
     ('realtime',),
     ('__main__',),
 ]

@@ -19,7 +19,7 @@ from stc_ros.engine.errors import describe
 from stc_ros.engine.scheduler import Engine
 from stc_ros.engine.session import Session
 from stc_ros.engine.worker import Worker
-from stc_ros.evaluation.marked_yaml import FileError
+from stc_ros.io.marked_yaml import FileError
 from stc_ros.ros import diagnostics
 from stc_ros.ros.ask import AskServer
 from stc_ros.ros.camera_input import CameraInput

@@ -10,11 +10,11 @@ from rclpy.clock import Clock, ClockType
 from rclpy.task import Future
 
 from stc_ros.engine.errors import describe
-from stc_ros.evaluation.watch_file import WatchFile, read_watches
 from stc_ros.ros.watch_messages import states, to_watch
 from stc_ros.srv import Watch as WatchService
 from stc_ros.watches.checks import WatchError
 from stc_ros.watches.rule import Watch
+from stc_ros.watches.watch_file import WatchFile, read_watches
 
 PATIENCE_S = 20.0  # with the worker, which may be in the midst of a frame or of many
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stc_ros.evaluation.marked_yaml import MarkedFile, Section
+from stc_ros.io.marked_yaml import MarkedFile, Section
 from stc_ros.watches.checks import TIMES, WatchError, check
 from stc_ros.watches.rule import Watch
 
