@@ -121,6 +121,7 @@ class StreamNode(LifecycleNode):
 
     @transition(to='inactive')
     def on_configure(self, state) -> TransitionCallbackReturn:
+        self.fault = ''
         try:
             file = self._watch_server.read_file()
         except FileError as error:

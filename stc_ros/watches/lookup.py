@@ -17,7 +17,6 @@ from stc_ros.engine.events import FrameProcessed
 from stc_ros.engine.scheduler import Engine
 from stc_ros.engine.session import Session
 from stc_ros.parameters import parameters
-from stc_ros.settings import Settings
 from stc_ros.watches.checks import WatchError, check, in_force
 from stc_ros.watches.rule import Change, Standing, Watch, forget, look
 
@@ -71,13 +70,14 @@ class Watches:
 
         Raises `WatchError` for one that cannot be watched, and whatever the model raises.
         """
-        model, sessions = self._engine.model, self._engine.sessions
-        if model is None or not sessions:
+        sessions = self._engine.sessions
+        if not sessions:
             raise WatchError('the model is not loaded yet: configure the node first')
         from stc_ros.answer import QuestionError  # here, because they import torch
         from stc_ros.watches.judge import judge, read_condition
 
-        settings = next(iter(sessions.values())).settings
+        session = next(iter(sessions.values()))
+        model, settings = session.stream.model, session.settings
         most, names, entries = settings['watch.max_watches'], {watch.name for watch, _ in self.listed()}, []
         for number, watch in enumerate(watches):
             name = watch.name or next(name for i in range(1, most + 2) if (name := f'watch{i}') not in names)
@@ -92,7 +92,7 @@ class Watches:
                 raise
             except QuestionError as error:
                 raise WatchError(str(error), 'condition', number) from None
-        blank = judge(self._blank_stream(settings), [entry.condition for entry in entries]) if entries else []
+        blank = judge(self._blank_stream(session), [entry.condition for entry in entries]) if entries else []
         for entry, odds in zip(entries, blank):
             entry.blank = odds
         with self._lock:
@@ -154,10 +154,10 @@ class Watches:
         for name, (standings, odds) in state['entries'].items():
             self._entries[name].standings, self._entries[name].odds = standings, odds
 
-    def _blank_stream(self, settings: Settings) -> Any:
+    def _blank_stream(self, session: Session) -> Any:
         """A stream that has seen one grey frame."""
-        frame = self._engine.model.visual_tokens + self._engine.model.frame_text.most
-        stream = self._engine.open_stream(settings | {'memory.max_tokens': max(frame, LEAST_TOKENS)})
+        frame = session.stream.model.visual_tokens + session.stream.model.frame_text.most
+        stream = self._engine.open_stream(session.settings | {'memory.max_tokens': max(frame, LEAST_TOKENS)})
         stream.see(np.full((64, 64, 3), GREY, np.uint8), 1)
         return stream
 

@@ -32,8 +32,7 @@ class Rig:
 
     def start(self):
         self.opened.clear()
-        model = SimpleNamespace(visual_tokens=4, frame_text=SimpleNamespace(most=0))
-        self.engine = Engine(lambda settings: model, self.open, decode, self.notes)
+        self.engine = Engine(lambda settings: 'the model', self.open, decode, self.notes)
         self.watches = Watches(self.engine, lambda session, event: self.events.append(event))
         self.engine.load(self.settings)
         for camera in self.cameras:
@@ -42,6 +41,7 @@ class Rig:
 
     def open(self, model, settings):
         self.opened.append(FakeStream())
+        self.opened[-1].model.visual_tokens, self.opened[-1].model.frame_text = 4, SimpleNamespace(most=0)
         return self.opened[-1]
 
     def read(self, model, text):
