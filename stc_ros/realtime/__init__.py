@@ -28,7 +28,7 @@ from stc_ros.io.bags import COMPRESSED_IMAGE, Bag, BagError
 from stc_ros.realtime.listener import Listener
 
 METRICS = 'metrics.json'
-LOAD_S, SETTLE_S, END_S = 600.0, 5.0, 10.0  # for the model to be loaded; for the last frames; for the node to end
+LOAD_S, MEET_S, SETTLE_S, END_S = 600.0, 1.0, 5.0, 10.0  # to load the model, to be found, for the last frame, to end
 NEEDS_ROS = (
     '--realtime plays to the node over ROS, which is not here: use ./dev evaluate, or source a ROS 2 with this package '
     'built'
@@ -157,6 +157,10 @@ def wait_until_ready(process: subprocess.Popen, player: Any, start: int) -> None
         check(process)
         if time.monotonic() > patience:
             raise NodeFailed(f'the node was not ready after {LOAD_S:.0f} s')
+        player.set_clock(start)
+        time.sleep(0.05)
+    patience = time.monotonic() + MEET_S
+    while time.monotonic() < patience:  # that one side has found the other does not say that it has been found
         player.set_clock(start)
         time.sleep(0.05)
 

@@ -28,7 +28,7 @@ def camera_status(node, camera, now: int) -> DiagnosticStatus:
         level, message = DiagnosticStatus.ERROR, 'every frame was invalid: see the log'
     elif counts.invalid_in_row >= INVALID_IN_ROW:
         level, message = DiagnosticStatus.ERROR, f'the last {counts.invalid_in_row} frames were invalid: see the log'
-    return _status(
+    return make_status(
         node,
         'camera' + (f' {camera.name}' if camera.prefix else ''),
         level,
@@ -71,7 +71,7 @@ def model_status(node) -> DiagnosticStatus:
         of = f'{session.camera}: ' if len(sessions) > 1 else ''
         values |= {of + key: value for key, value in _of_session(session).items()}
         values[f'{of}watches [ms]'] = f'{node.watches.ms.get(session.camera, 0.0):.2f}'
-    return _status(node, 'model', level, message, values | _gpu_memory())
+    return make_status(node, 'model', level, message, values | _gpu_memory())
 
 
 def _of_session(session) -> dict:
@@ -104,7 +104,8 @@ def _watches(watches) -> dict:
     return {'watches': len(listed), 'watches active': ', '.join(active), 'watch failures': watches.failures}
 
 
-def _status(node, part: str, level: bytes, message: str, values: dict) -> DiagnosticStatus:
+def make_status(node, part: str, level: bytes, message: str, values: dict) -> DiagnosticStatus:
+    """The status of a part of a node."""
     return DiagnosticStatus(
         level=level,
         name=f'{node.get_fully_qualified_name()}: {part}',
