@@ -58,10 +58,7 @@ class Memory(Protocol):
         """
 
     def read_each(self, asked: Sequence[torch.Tensor], newest: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """Hidden states [1, t, D] of each of several questions, [1, t, D], read as `open` would, in one pass.
-
-        None of them sees another, and none is kept.
-        """
+        """Hidden states [1, t, D] of several questions, [1, t, D], each read as by `open`, all in one pass."""
 
     def clear(self) -> None:
         """Forget every frame."""

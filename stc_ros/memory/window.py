@@ -149,10 +149,7 @@ class Window:
         return Chunk(embeddings, positions, self._oldest, until, self._rope_offset, shared=shared)
 
     def place(self, newest: torch.Tensor | None) -> tuple[int, int]:
-        """Where a question is read, and the number of the first token that it does not see.
-
-        newest: [1, n, D], read before it in place of what is kept of the newest frame.
-        """
+        """Where a question is read, behind `newest`, [1, n, D]; the number of the first token that it does not see."""
         if newest is None:
             return self.next_position, self.kept
         frame = self.frames[-1]  # after static frames its picture stands where that ends
@@ -165,12 +162,11 @@ class Window:
     def read_each(self, asked: Sequence[torch.Tensor], newest: torch.Tensor | None = None) -> list[torch.Tensor]:
         """See `Memory.read_each`."""
         position, until = self.place(newest)
-        chunks = [] if newest is None else [self.question(newest, position, until, shared=True)]
-        position += sum(len(c.positions) for c in chunks)
-        chunks += [self.question(embeddings, position, until) for embeddings in asked]
-        read = self.prefill(*chunks)
-        assert read is not None
-        return list(torch.split(read.hidden, [len(c.positions) for c in chunks], 1))[-len(asked) :]
+        first = [] if newest is None else [self.question(newest, position, until, shared=True)]
+        position += 0 if newest is None else newest.shape[1]
+        read = self.prefill(*first, *(self.question(embeddings, position, until) for embeddings in asked))
+        lengths = [sum(len(c.positions) for c in first), *(embeddings.shape[1] for embeddings in asked)]
+        return list(torch.split(read.hidden, lengths, 1))[1:] if read else []
 
     def prefill(self, *asked: Chunk) -> Read | None:
         """Run what waits through the model, in one pass, and behind it what is asked, which is not kept."""
