@@ -71,6 +71,8 @@ class Watches:
         Raises `WatchError` for one that cannot be watched, and whatever the model raises.
         """
         sessions = self._engine.sessions
+        if not watches:
+            return []
         if not sessions:
             raise WatchError('the model is not loaded yet: configure the node first')
         from stc_ros.answer import QuestionError  # here, because they import torch
@@ -92,7 +94,7 @@ class Watches:
                 raise
             except QuestionError as error:
                 raise WatchError(str(error), 'condition', number) from None
-        blank = judge(self._blank_stream(session), [entry.condition for entry in entries]) if entries else []
+        blank = judge(self._blank_stream(session), [entry.condition for entry in entries])
         for entry, odds in zip(entries, blank):
             entry.blank = odds
         with self._lock:

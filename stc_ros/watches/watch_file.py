@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stc_ros.io.marked_yaml import MarkedFile, Section
+from stc_ros.io.marked_yaml import FileError, MarkedFile, Section
 from stc_ros.watches.checks import TIMES, WatchError, check
+from stc_ros.watches.lookup import Watches
 from stc_ros.watches.rule import Watch
 
 FIELDS = ('name', 'condition', 'camera', 'threshold', 'rearm', 'looks', *TIMES, 'once')
@@ -57,6 +58,15 @@ def read_watches(file: Path) -> WatchFile:
     if not found:
         raise marked.error(1, 'there is no watch: add a condition under watches:')
     return WatchFile(str(file), tuple(found), tuple(lines), hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+def add_file(watches: Watches, path: str) -> None:
+    """Add all watches of a file; none where path is ''. Belongs to the engine's thread. Raises `FileError`."""
+    file = read_watches(Path(path)) if path else WatchFile()
+    try:
+        watches.add(file.watches)
+    except WatchError as error:
+        raise FileError(file.refusal(error)) from None
 
 
 def _watch(marked: MarkedFile, line: int, value: Any, number: int) -> Watch:

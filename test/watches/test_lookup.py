@@ -1,7 +1,6 @@
 """Watches in an engine on fake streams: what costs a pass, what an event says, what a failing judge leaves alone."""
 
 import pickle
-from types import SimpleNamespace
 
 import pytest
 from fake_stream import FakeStream
@@ -28,6 +27,8 @@ class Rig:
         self.cameras, self.settings = cameras, Settings({'watch.looks': 1, 'watch.threshold': 0.9} | settings)
         monkeypatch.setattr(judging, 'read_condition', self.read)
         monkeypatch.setattr(judging, 'judge', self.judge)
+        for module in ('engine.scheduler', 'watches.lookup'):  # most of the time of tests as short as these
+            monkeypatch.setattr(f'stc_ros.{module}.release_memory', lambda: None)
         self.start()
 
     def start(self):
@@ -41,7 +42,6 @@ class Rig:
 
     def open(self, model, settings):
         self.opened.append(FakeStream())
-        self.opened[-1].model.visual_tokens, self.opened[-1].model.frame_text = 4, SimpleNamespace(most=0)
         return self.opened[-1]
 
     def read(self, model, text):
