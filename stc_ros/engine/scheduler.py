@@ -46,6 +46,7 @@ class Engine:
         self.model: Any = None
         self.sessions: dict[str, Session] = {}
         self.wake: Callable[[], None] = lambda: None  # called when there is something new to do
+        self.after_frame: Callable[[Session], None] = lambda session: None  # called when one has been processed
         self._questions: list[Question] = []
         self._taken_up: dict[str, int] = {}  # number of its last question, by client that has more
         self._lock = threading.RLock()
@@ -77,6 +78,10 @@ class Engine:
         session = Session(camera, open_stream(settings), settings, *wiring)
         self.sessions[camera] = session
         return session
+
+    def open_stream(self, settings: Settings) -> Any:
+        """Another stream on the model, which belongs to whoever asks for it."""
+        return self._open_stream(self.model, settings)
 
     def close(self, camera: str) -> None:
         """End a camera's stream; its questions are replied to."""
@@ -174,8 +179,10 @@ class Engine:
     # Turns
 
     def _look(self, session: Session) -> None:
-        began = time.monotonic()
+        began, before = time.monotonic(), session.newest
         session.process()
+        if session.newest is not None and session.newest is not before:
+            self.after_frame(session)
         self._look_s, self._talk_s = time.monotonic() - began, 0.0
 
     def _talk(self, talk: Turn) -> None:

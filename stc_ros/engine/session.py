@@ -50,6 +50,7 @@ class Session:
         self.narrator = Narrator(stream.model.narration, settings.fill(NarrationParameters, 'narration'))
         self.failures = Failures()
         self.resets = 0
+        self.starts = 0  # how often all that was seen was forgotten
         self.newest: FrameProcessed | None = None
         self.question: Question | None = None  # in work
         self._answer: Any = None  # the text of the question in work, piece by piece
@@ -289,5 +290,6 @@ class Session:
             self._end(self.question, Error.SHUTDOWN)
             self.close_answer()
         self.stream.reset()
+        self.starts += 1
         self.newest = None
         self.narrator.reset()

@@ -65,17 +65,19 @@ def model_status(node) -> DiagnosticStatus:
         failures = failing[0].failures
         level = DiagnosticStatus.ERROR if failures.in_row[FRAME] >= FAILED_FRAMES else DiagnosticStatus.WARN
         message = f'the model failed at the last {failures.in_row[FRAME]} frames: {failures.last}'
-    elif failures := sum(session.failures.total for session in sessions):
+    elif failures := sum(session.failures.total for session in sessions) + node.watches.failures:
         resets = sum(session.resets for session in sessions)
         level, message = DiagnosticStatus.WARN, f'{failures} failures, {resets} resets: see the log'
     values = {
         'state': node.state,
         'model': node.settings['model.name'] or 'embedded',
         'questions waiting': worker.engine.waiting,
+        **_watches(node.watches),
     }
     for session in sessions:
         of = f'{session.camera}: ' if len(sessions) > 1 else ''
         values |= {of + key: value for key, value in _of_session(session).items()}
+        values[f'{of}watches [ms]'] = f'{node.watches.ms.get(session.camera, 0.0):.2f}'
     return make_status(node, 'model', level, message, values | _gpu_memory())
 
 
@@ -100,6 +102,13 @@ def _of_session(session) -> dict:
             'memory budget [MiB]': seen.settings['memory.max_mib'],
         }
     return values
+
+
+def _watches(watches) -> dict:
+    """How many there are, and of which the condition is true now."""
+    listed = watches.listed()
+    active = [watch.name for watch, standings in listed if any(each.active for each in standings.values())]
+    return {'watches': len(listed), 'watches active': ', '.join(active), 'watch failures': watches.failures}
 
 
 def make_status(node, part: str, level: bytes, message: str, values: dict) -> DiagnosticStatus:
