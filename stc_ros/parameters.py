@@ -146,6 +146,28 @@ class QueryParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchParameters:
+    """What a watch does that does not say otherwise."""
+
+    threshold: float = param(
+        0.9,
+        'Probability from which on a condition counts as true. Raise it when watches fire wrongly or too early, lower '
+        'it when they miss.',
+        low=0.0,
+        high=1.0,
+    )
+    rearm: float = param(0.05, 'Probability below which it counts as false again.', low=0.0, high=1.0)
+    looks: int = param(2, 'Frames in a row that must agree before a watch rises or falls.', low=1, high=100)
+    correct_bias: bool = param(
+        True,
+        'Take from a condition what the model gives it on an empty grey frame, where that is more than half but not '
+        'enough for it to fire: such a condition is true of an empty scene.',
+    )
+    max_watches: int = param(32, 'Watches that a node holds at most.', unit='watches', low=1, high=256)
+    file: str = param('', 'YAML file of watches that are added when the node is configured; empty is none.', live=False)
+
+
+@dataclass(frozen=True, slots=True)
 class InputParameters:
     """How frames come in."""
 
@@ -229,6 +251,15 @@ class ModelParameters:
         live=False,
         name='expert.compile',
     )
+    turn_limit: float = param(
+        60.0,
+        'Longest time for one piece of work, a frame or a token of an answer: one that takes longer hangs. The '
+        'questions are replied to and the model is loaded anew. Raise it for a model that is slow on this machine.',
+        unit='s',
+        low=2.0,
+        high=202.0,
+        name='expert.turn_limit',
+    )
 
 
 # In the order in which rqt shows them: what one turns every day first.
@@ -238,6 +269,7 @@ GROUPS = {
     'pruner': PrunerParameters,
     'narration': NarrationParameters,
     'query': QueryParameters,
+    'watch': WatchParameters,
     'input': InputParameters,
     'overlay': OverlayParameters,
     'memory': MemoryParameters,

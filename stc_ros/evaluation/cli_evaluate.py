@@ -35,6 +35,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument('bag', nargs='+', type=Path, help='files or folders of one recording: MCAP, sqlite3')
     parser.add_argument('--questions', type=Path, metavar='FILE', help='what is asked, expected and required (YAML)')
+    parser.add_argument('--watches', type=Path, metavar='FILE', help='watches (YAML): their events are written down')
     parser.add_argument(
         '--settings',
         type=Path,
@@ -109,6 +110,7 @@ def make_jobs(options: argparse.Namespace, file: QuestionFile) -> tuple[list[Any
         raise InputError(f'{file.file} requires a gain over the controls: leave out --no-controls')
     if options.no_narration and (file.narration or any(each.metric == 'narration' for each in file.requirements)):
         raise InputError(f'{file.file} expects narrations: leave out --no-narration')
+    watches = {'watch.file': str(options.watches)} if options.watches else {}
     settings: dict[str, Settings] = {}
     wrong: list[str] = []
     for path in options.settings:
@@ -126,7 +128,7 @@ def make_jobs(options: argparse.Namespace, file: QuestionFile) -> tuple[list[Any
             cameras=tuple(options.camera),
             file=file,
             name=name,
-            settings=each,
+            settings=each | watches,
             folder=options.out / name,
             controls=not options.no_controls,
             narrate=not options.no_narration,

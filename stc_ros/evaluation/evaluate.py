@@ -20,6 +20,7 @@ from stc_ros.evaluation.results import ResultWriter, Span, is_finished
 from stc_ros.evaluation.sinks import Sinks
 from stc_ros.parent_watchdog import end_with_parent
 from stc_ros.settings import Settings
+from stc_ros.watches.watch_file import read_watches
 
 if TYPE_CHECKING:
     from stc_ros.io.bags import Bag
@@ -141,6 +142,7 @@ def head(job: Job, topics: Sequence[str]) -> dict[str, Any]:
         'controls': job.controls,
         'narration': job.narrate,
         **({'realtime': job.realtime} if job.realtime else {}),
+        **({'watches_sha256': read_watches(Path(file)).digest} if (file := job.settings['watch.file']) else {}),
     }
 
 

@@ -35,10 +35,10 @@ from typing import Any
 
 from stc_ros.engine.questions import MAX_CHARACTERS
 from stc_ros.evaluation import expectations
-from stc_ros.evaluation.marked_yaml import FileError, MarkedFile
 from stc_ros.evaluation.question_events import Event, read_event
 from stc_ros.evaluation.question_fields import Time, read_expectation, read_time
 from stc_ros.evaluation.requirements import Requirement, read_requirement
+from stc_ros.io.marked_yaml import FileError, MarkedFile
 from stc_ros.parameter_spec import nearest
 
 __all__ = ['Question', 'QuestionFile', 'QuestionFileError', 'SpanExpectation', 'Time', 'read_questions']

@@ -31,6 +31,7 @@ RESULT_BAG = 'result.mcap'
 SPOOL = 'result.spool.part'
 LONGEST, SHORTEST = 480, 240  # px of a picture's longest side, and the least of an overlay's shortest one
 QUALITY = 75  # of the JPEG
+EVENT_LEVELS = {'reset': WARN, 'failure': ERROR}  # others are of watches
 DIAGNOSTICS_PERIOD_NS = 1_000_000_000  # as the node's
 
 
@@ -148,7 +149,7 @@ class ResultBag(ReplaySink):
         seen.failures += name == 'failure'
         line = json.dumps({'event': name, 'text': text}, ensure_ascii=False)
         self._put(seen, 'event', self._messages.text(line))
-        self._log(seen, WARN if name == 'reset' else ERROR, 'event', f'{name}: {text}')
+        self._log(seen, EVENT_LEVELS.get(name, OK), 'event', f'{name}: {text}')
 
     def checkpoint(self) -> dict[str, Any]:
         cameras = {camera: seen.state() for camera, seen in self._cameras.items()}

@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,12 @@ import yaml
 
 from stc_ros.evaluation.evaluate import Job, Plan
 from stc_ros.evaluation.realtime_metrics import METRICS, ask_metrics, camera_metrics
-from stc_ros.evaluation.replay import ReplaySink
+from stc_ros.evaluation.replay_sink import ReplaySink
 from stc_ros.io.bags import COMPRESSED_IMAGE, Bag
+from stc_ros.io.marked_yaml import FileError
 from stc_ros.realtime.node_process import NodeFailed, check, node_parameters, node_process
 from stc_ros.realtime.tell import Teller
+from stc_ros.watches.watch_file import read_watches
 
 if TYPE_CHECKING:
     from stc_ros.ros.player import Asked, Player
@@ -41,7 +43,7 @@ def play(job: Job, bag: Bag, planned: Plan, sink: ReplaySink) -> None:
 
     job.folder.mkdir(parents=True, exist_ok=True)
     cameras, log, namespace = cameras_of(bag, planned), job.folder / NODE_LOG, f'/stc_realtime_{os.getpid()}'
-    names = {camera.topic: camera.prefix.strip('/') for camera in cameras}
+    names = {camera.topic: camera.name for camera in cameras}
     asks = [Asked(each.question.text, each.stamp, names[each.camera]) for each in planned.questions]
     with tempfile.TemporaryDirectory() as folder:
         arguments = node_arguments(job, cameras, namespace, Path(folder))
@@ -67,12 +69,13 @@ def play(job: Job, bag: Bag, planned: Plan, sink: ReplaySink) -> None:
 
 def cameras_of(bag: Bag, planned: Plan) -> list[Any]:
     """How the node is to name the bag's topics."""
+    from stc_ros.ros.camera_names import ONLY
     from stc_ros.ros.player import Camera
 
     types = {topic.name: topic.type for topic in bag.image_topics()}
     alone = len(planned.topics) == 1
     return [
-        Camera(topic, '' if alone else f'camera{number}/', types[topic] == COMPRESSED_IMAGE)
+        Camera(topic, ONLY if alone else f'{ONLY}{number}', alone, types[topic] == COMPRESSED_IMAGE)
         for number, topic in enumerate(planned.topics, 1)
     ]
 
@@ -80,16 +83,31 @@ def cameras_of(bag: Bag, planned: Plan) -> list[Any]:
 def node_arguments(job: Job, cameras: Sequence[Any], namespace: str, folder: Path) -> list[str]:
     """The node's command line; its parameters are written into the folder."""
     values = node_parameters(job.settings, job.realtime)
-    if cameras[0].prefix:
-        values['cameras'] = ', '.join(camera.prefix.strip('/') for camera in cameras)
+    if not cameras[0].alone:
+        values['cameras'] = ', '.join(camera.name for camera in cameras)
     for camera in cameras:
         name = f'{camera.prefix.replace("/", ".")}input.transport'
         values[name] = 'compressed' if camera.compressed else 'raw'
+    if watches := job.settings['watch.file']:
+        values['watch.file'] = str(folder / 'watches.yaml')
+        copy_watches(Path(watches), folder / 'watches.yaml', {camera.topic: camera.name for camera in cameras})
     file = folder / 'parameters.yaml'
     file.write_text(yaml.safe_dump({'/**': {'ros__parameters': values}}))
     remappings = {'__ns': namespace, '/clock': f'{namespace}/clock', '/diagnostics': f'{namespace}/diagnostics'}
     words = [word for name, to in remappings.items() for word in ('-r', f'{name}:={to}')]
     return ['--ros-args', *words, '--params-file', str(file)]
+
+
+def copy_watches(file: Path, to: Path, names: Mapping[str, str]) -> None:
+    """The same watches with the node's names of the cameras. Raises `FileError`."""
+    for watch in read_watches(file).watches:
+        if watch.camera and watch.camera not in names:
+            raise FileError(f'{file}: watch {watch.name!r} is of {watch.camera}; played are: {", ".join(names)}')
+    content = yaml.load(file.read_text(), yaml.BaseLoader)  # every value a text, as it stands there
+    for watch in content['watches']:
+        if watch.get('camera'):
+            watch['camera'] = names[watch['camera'].strip()]
+    to.write_text(yaml.safe_dump(content))
 
 
 def wait_until_ready(process: Any, log: Path, player: Player, start: int) -> None:

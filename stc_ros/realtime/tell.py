@@ -10,13 +10,14 @@ from stc_ros.engine.questions import Error
 from stc_ros.evaluation.evaluate import Job, Plan
 from stc_ros.evaluation.heard_frame import HeardFrame
 from stc_ros.evaluation.realtime_metrics import COUNTS, AskRecord, CameraRecord
-from stc_ros.evaluation.replay import Asked, Planned, ReplaySink, to_frame
+from stc_ros.evaluation.replay import to_frame
+from stc_ros.evaluation.replay_sink import Asked, Planned, ReplaySink
 from stc_ros.io.bags import Bag, BagFrame
 
 if TYPE_CHECKING:
     from stc_ros.ros import player as ros
 
-ASKED, NARRATED, LOGGED = range(3)  # what is told first, of one time
+WATCHED, ASKED, NARRATED, LOGGED = range(4)  # what is told first, of one time
 
 
 class Teller:
@@ -60,6 +61,9 @@ class Teller:
         for topic, each in player.heard.items():
             for span, text in map(self._heard.to_narration, each.narrations):
                 found.append((span.last_stamp, NARRATED, topic, (span, text)))
+        topics = {camera.name: topic for topic, camera in player.cameras.items()}
+        for stamp, camera, name, text in map(self._heard.to_event, player.events):
+            found.append((stamp, WATCHED, topics[camera], (stamp, name, text)))
         first = next(iter(player.heard))
         for at, error, text in player.log:
             stamp = self._bag.start_ns + int(at * 1e9)
@@ -70,7 +74,7 @@ class Teller:
         """Tell what lies before a frame of that stamp; None: all."""
         while self._due and (stamp is None or self._due[-1][0] < stamp):
             _, what, camera, values = self._due.pop()
-            (self._ask, self._sink.narrated, self._sink.event)[what](camera, *values)
+            (self._sink.event, self._ask, self._sink.narrated, self._sink.event)[what](camera, *values)
 
     def _frame(self, frame: BagFrame) -> None:
         camera, stamp = frame.topic, frame.stamp

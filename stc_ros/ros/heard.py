@@ -10,7 +10,7 @@ from rclpy.serialization import deserialize_message
 from stc_ros.engine.events import NarrationSpan
 from stc_ros.engine.questions import Error, Reply
 from stc_ros.io.serialized import Reader
-from stc_ros.msg import Narration, StreamStats
+from stc_ros.msg import Narration, StreamStats, WatchEvent
 from stc_ros.report import FrameReport
 
 
@@ -51,6 +51,14 @@ def to_narration(data: bytes) -> tuple[NarrationSpan, str]:
     message = deserialize_message(data, Narration)
     first, last = to_ns(message.first_stamp), to_ns(message.header.stamp)
     return NarrationSpan(message.header, first, last, message.frames, message.scene_change), message.text
+
+
+def to_event(data: bytes) -> tuple[int, str, str, str]:
+    """Of a watch -> stamp in ns, the node's name of the camera, and name and text as `replay` gives them."""
+    message = deserialize_message(data, WatchEvent)
+    kind = {WatchEvent.RISING: 'rising', WatchEvent.FALLING: 'falling', WatchEvent.EXPIRED: 'expired'}[message.kind]
+    text = f'{message.condition} (p {message.probability:.3f})'
+    return to_ns(message.header.stamp), message.camera, f'{message.watch} {kind}', text
 
 
 def to_reply(response: Any, rate: float) -> Reply:

@@ -24,8 +24,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
 from stc_ros.io.bags import BagError, BagFrame
-from stc_ros.msg import Narration, StreamStats
-from stc_ros.ros.log_texts import NOT_LOADED
+from stc_ros.msg import Narration, StreamStats, WatchEvent
 from stc_ros.srv import Ask
 
 TICK_S = 0.01  # of the clock that is published, at most: the node takes each on the thread that takes its images
@@ -39,11 +38,17 @@ TOO_LATE = 'too late'  # kind of a frame that lies in the bag far behind later o
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """One topic of the bag. prefix: of the node's topics, '' for a node's only camera."""
+    """One topic of the bag. name: the node's; alone: it has no other."""
 
     topic: str
-    prefix: str
+    name: str
+    alone: bool
     compressed: bool
+
+    @property
+    def prefix(self) -> str:
+        """Of the node's topics."""
+        return '' if self.alone else f'{self.name}/'
 
 
 @dataclass(slots=True)
@@ -76,7 +81,7 @@ class Player(Node):
         self.cameras = {camera.topic: camera for camera in cameras}
         self.heard = {camera.topic: Heard() for camera in cameras}
         self.log: list[tuple[float, bool, str]] = []  # (when, whether it is an error, text) of warnings while it plays
-        self.failure = ''  # what the node says if its model cannot be loaded
+        self.failure = ''  # why the node does not start to work, as it says
         self._images = {camera.topic: self._image_publisher(camera) for camera in cameras}
         self._client = self.create_client(Ask, 'ask', qos_profile=EVERY)
         self._waiting: set[int] = set()  # id of what waits for its response
@@ -94,6 +99,10 @@ class Player(Node):
                 *([(Narration, 'narration', self._on_narration)] if narrate else []),
             )
         ]
+        self.events: list[bytes] = []  # of watches
+        self._listening.append(
+            self.create_subscription(WatchEvent, f'{NODE}/events', self.events.append, EVERY, raw=True)
+        )
         self._logger_name = f'{namespace.strip("/").replace("/", ".")}.{NODE}'
         self.create_subscription(Log, '/rosout', self._on_log, LOG)
 
@@ -188,8 +197,8 @@ class Player(Node):
             return
         if self._began:
             self.log.append((self.now(), message.level >= LoggingSeverity.ERROR, message.msg))
-        elif message.msg.startswith(NOT_LOADED):
-            self.failure = message.msg
+        elif message.level >= LoggingSeverity.ERROR:
+            self.failure = self.failure or message.msg
 
 
 def to_image(frame: BagFrame) -> Image:

@@ -16,8 +16,10 @@ from stc_ros.engine.session import Session
 from stc_ros.io import overlay
 from stc_ros.io.image_messages import FrameInvalid
 from stc_ros.msg import Narration, StreamStats
-from stc_ros.ros import messages
+from stc_ros.msg import WatchEvent as WatchEventMessage
+from stc_ros.ros import messages, watch_messages
 from stc_ros.ros.log_texts import INVALID, RESET
+from stc_ros.watches.lookup import WatchEvent
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -32,9 +34,10 @@ class CameraTopics:
         self.stats = node.create_publisher(StreamStats, f'~/{prefix}stats', 10)
         self.overlay = node.create_publisher(CompressedImage, f'~/{prefix}overlay/compressed', 1)
         self.overlay_at = 0.0  # s, monotonic
+        self.evidence = node.create_publisher(CompressedImage, f'~/{prefix}evidence/compressed', 10)
 
     def destroy(self) -> None:
-        for publisher in (self.narration, self.text, self.stats, self.overlay):
+        for publisher in (self.narration, self.text, self.stats, self.overlay, self.evidence):
             self._node.destroy_publisher(publisher)
 
 
@@ -45,6 +48,7 @@ class Publishers(EventSink):
         self._node = node
         self._log = node.get_logger()
         self._cameras: dict[str, CameraTopics] = {}
+        self._events = node.create_publisher(WatchEventMessage, '~/events', QoSProfile(depth=100))
         self._lock = threading.Lock()  # cameras come and go on the executor's thread
         self._said: set[str] = set()  # kinds of trouble that are in the log already
         self._closed = False
@@ -91,6 +95,19 @@ class Publishers(EventSink):
                 topics.narration.publish(message)
                 topics.text.publish(String(data=message.text))
 
+    def watched(self, session: Session, event: WatchEvent) -> None:
+        """A watch has risen, fallen or ended: the event, and the frame that decided where somebody looks at it."""
+        node = self._node
+        with self._lock:
+            topics = self._cameras.get(session.camera)
+            if self._closed or not node.active or topics is None:
+                return
+            shown = topics.evidence if topics.evidence.get_subscription_count() else None
+            now = node.now()
+            self._events.publish(watch_messages.event(event, now, shown.topic_name if shown else ''))
+            if shown:
+                shown.publish(_evidence(event.frame))
+
     def invalid(self, session: Session, frame: FrameInvalid) -> None:
         self._once(frame.kind, f'{INVALID}{frame} (further ones like it are counted in ~/stats)')
 
@@ -115,4 +132,9 @@ class Publishers(EventSink):
 
 def _overlay(event: FrameProcessed) -> CompressedImage:
     picture = overlay.to_jpeg(overlay.draw(event.frame.picture.array(overlay.LONGEST_SIDE), event.report))
+    return CompressedImage(header=event.frame.header, format='jpeg', data=picture)
+
+
+def _evidence(event: FrameProcessed) -> CompressedImage:
+    picture = overlay.to_jpeg(event.frame.picture.array(overlay.LONGEST_SIDE))
     return CompressedImage(header=event.frame.header, format='jpeg', data=picture)

@@ -14,7 +14,7 @@ from stc_ros.engine.questions import Error  # noqa: E402
 from stc_ros.evaluation.evaluate import Job, Plan  # noqa: E402
 from stc_ros.evaluation.expectations import Exact  # noqa: E402
 from stc_ros.evaluation.questions import Question, QuestionFile, Time  # noqa: E402
-from stc_ros.evaluation.replay import Planned, ReplaySink  # noqa: E402
+from stc_ros.evaluation.replay_sink import Planned, ReplaySink  # noqa: E402
 from stc_ros.io.bags import BagError  # noqa: E402
 from stc_ros.msg import Narration, StreamStats  # noqa: E402
 from stc_ros.realtime.tell import Teller  # noqa: E402
