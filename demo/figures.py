@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from stc_ros.engine.narration_filter import normalise
+from stc_ros.models.narration_filter import normalise
 from stc_ros.synthetic.narration import Score, score
 
 STAGES = ('preprocess', 'vision', 'prune', 'prefill', 'total')

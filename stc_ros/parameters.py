@@ -251,6 +251,15 @@ class ModelParameters:
         live=False,
         name='expert.compile',
     )
+    turn_limit: float = param(
+        60.0,
+        'Longest time for one piece of work, a frame or a token of an answer: one that takes longer hangs. The '
+        'questions are replied to and the model is loaded anew. Raise it for a model that is slow on this machine.',
+        unit='s',
+        low=2.0,
+        high=202.0,
+        name='expert.turn_limit',
+    )
 
 
 # In the order in which rqt shows them: what one turns every day first.

@@ -21,8 +21,12 @@ class FakeStream:
     """
 
     def __init__(self, words: int = 3, see_s: float = 0.0, token_s: float = 0.0):
-        self.model = SimpleNamespace(narration=NarrationStyle('narrate {frames} frames, {seconds} s', (8, 16)))
-        self.model.visual_tokens, self.model.frame_text = 4, SimpleNamespace(most=0)
+        self.model = SimpleNamespace(
+            narration=NarrationStyle('narrate {frames} frames, {seconds} s', (8, 16)),
+            visual_tokens=4,
+            frame_text=SimpleNamespace(most=0),
+        )
+        self.memory = SimpleNamespace(capacity=100)
         self.settings = Settings()
         self.words, self.see_s, self.token_s = words, see_s, token_s
         self.says = 'word{} '  # each piece, of its number

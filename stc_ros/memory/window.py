@@ -20,7 +20,7 @@ from stc_ros.memory.base import Limits
 from stc_ros.memory.chunk import Chunk, FrameSpan, Read
 from stc_ros.memory.query_context import QueryContext
 from stc_ros.models.attention import Piece
-from stc_ros.models.decoder import Decoder, rotate
+from stc_ros.models.decoder import Decoder, ModelFailure, rotate
 from stc_ros.parameters import memories
 
 IDLE_FRAMES = 4  # static frames take no more positions than this many frames, or they would evict what was seen
@@ -169,7 +169,10 @@ class Window:
         return list(torch.split(read.hidden, lengths, 1))[1:] if read else []
 
     def prefill(self, *asked: Chunk) -> Read | None:
-        """Run what waits through the model, in one pass, and behind it what is asked, which is not kept."""
+        """Run what waits through the model, in one pass, and behind it what is asked, which is not kept.
+
+        Raises `ModelFailure` where something is no number: the window is then to be cleared.
+        """
         chunks = [*self.waiting, *asked]
         if not chunks:
             return None
@@ -201,6 +204,8 @@ class Window:
         for chunk in self.waiting:  # a pass may run on another CUDA stream than that which made them
             if chunk.embeddings.is_cuda:
                 chunk.embeddings.record_stream(torch.cuda.current_stream(chunk.embeddings.device))
+        if not hidden.isfinite().all():  # of any token: all later ones see it, also when it has left the window
+            raise ModelFailure('the language model computed NaN or infinity')
         self.stored += count
         self.waiting = []
         return Read(hidden[:, count:], *map(torch.stack, read)) if asked else None

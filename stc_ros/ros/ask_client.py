@@ -42,12 +42,21 @@ def ask(options: argparse.Namespace, interrupted: list) -> int:
     import rclpy
     from rclpy.action import ActionClient
     from rclpy.duration import Duration
+    from rclpy.qos import QoSProfile
 
     from stc_ros.action import AskStream
-    from stc_ros.ros.ask import EVERY_PIECE
+    from stc_ros.ros.ask import EVERY_PIECE, SERVICE_DEPTH
 
     node = rclpy.create_node('stc_ask')
-    client = ActionClient(node, AskStream, options.action, feedback_sub_qos_profile=EVERY_PIECE)
+    replies = QoSProfile(depth=SERVICE_DEPTH)  # its readers get those to every other client, too
+    client = ActionClient(
+        node,
+        AskStream,
+        options.action,
+        goal_service_qos_profile=replies,
+        result_service_qos_profile=replies,
+        feedback_sub_qos_profile=EVERY_PIECE,
+    )
     if not client.wait_for_server(timeout_sec=DISCOVERY_S):
         domain = os.environ.get('ROS_DOMAIN_ID', '0')
         print(

@@ -8,9 +8,11 @@ import time
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from stc_ros.engine.frame_slot import FrameSlot
+from stc_ros.engine.recovery import FRAME
 
 SILENT_AFTER_S = 5.0  # without a frame
 INVALID_IN_ROW = 10  # frames, after which it is the camera, not a frame
+FAILED_FRAMES = 3  # in a row, after which it is the model, not a frame
 STUCK_AFTER_S = 30.0  # in one turn of the worker, once the model is loaded
 
 
@@ -24,7 +26,7 @@ def camera_status(node, camera, now: int) -> DiagnosticStatus:
         message = 'not active'
     elif camera.silent_s > SILENT_AFTER_S:
         level, message = DiagnosticStatus.WARN, f'no frame for {camera.silent_s:.0f} s'
-    elif counts.invalid and not counts.processed:
+    elif counts.invalid and not counts.processed + counts.failed:
         level, message = DiagnosticStatus.ERROR, 'every frame was invalid: see the log'
     elif counts.invalid_in_row >= INVALID_IN_ROW:
         level, message = DiagnosticStatus.ERROR, f'the last {counts.invalid_in_row} frames were invalid: see the log'
@@ -41,6 +43,7 @@ def camera_status(node, camera, now: int) -> DiagnosticStatus:
             'processed': counts.processed,
             'dropped': counts.dropped,
             'invalid': counts.invalid,
+            'failed': counts.failed,
             'age of the newest frame [s]': f'{(now - newest.frame.stamp) / 1e9:.3f}' if newest else 'none',
             'queue wait [ms]': f'{newest.queue_ms:.1f}' if newest else 'none',
         },
@@ -58,7 +61,11 @@ def model_status(node) -> DiagnosticStatus:
         level, message = DiagnosticStatus.ERROR, node.fault
     elif node.active and busy_s > STUCK_AFTER_S:
         level, message = DiagnosticStatus.WARN, f'the model has worked on one thing for {busy_s:.0f} s'
-    elif failures := sum(session.failures for session in sessions) + node.watches.failures:
+    elif failing := [s for s in sessions if s.failures.in_row[FRAME]]:
+        failures = failing[0].failures
+        level = DiagnosticStatus.ERROR if failures.in_row[FRAME] >= FAILED_FRAMES else DiagnosticStatus.WARN
+        message = f'the model failed at the last {failures.in_row[FRAME]} frames: {failures.last}'
+    elif failures := sum(session.failures.total for session in sessions) + node.watches.failures:
         resets = sum(session.resets for session in sessions)
         level, message = DiagnosticStatus.WARN, f'{failures} failures, {resets} resets: see the log'
     values = {
@@ -77,7 +84,7 @@ def model_status(node) -> DiagnosticStatus:
 def _of_session(session) -> dict:
     """What one camera's stream has done."""
     values = {
-        'failures': session.failures,
+        'failures': session.failures.total,
         'resets': session.resets,
         'answers': session.tally.answers,
         'answers failed': session.tally.answers_failed,

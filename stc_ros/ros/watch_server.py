@@ -13,6 +13,7 @@ from stc_ros.engine.errors import describe
 from stc_ros.ros.watch_messages import states, to_watch
 from stc_ros.srv import Watch as WatchService
 from stc_ros.watches.checks import WatchError
+from stc_ros.watches.lookup import Watches
 from stc_ros.watches.rule import Watch
 from stc_ros.watches.watch_file import WatchFile, read_watches
 
@@ -23,7 +24,7 @@ class WatchServer:
     """Serves the watches of a `StreamNode`. Its coroutines wait for the worker, so that the executor never does."""
 
     def __init__(self, node):
-        self._node = node
+        self._node, self._kept = node, ()
         self._clock = Clock(clock_type=ClockType.STEADY_TIME)  # real time, also in simulation
         # A coroutine holds its group until it ends: it must not share one with anything else.
         self._service = node.create_service(
@@ -34,6 +35,15 @@ class WatchServer:
         """The watches of the parameter watch.file. Raises `FileError`, which names file and line."""
         path = self._node.settings['watch.file']
         return read_watches(Path(path)) if path else WatchFile()
+
+    def keep(self, watches: Watches) -> None:
+        """Remember those of a worker that is replaced, for the next one."""
+        self._kept = tuple(watch for watch, _ in watches.listed())
+
+    def kept(self, but: tuple[Watch, ...]) -> tuple[Watch, ...]:
+        """Those to be added again, `but` for others of the same names; forgotten from here on."""
+        kept, self._kept, names = self._kept, (), {watch.name for watch in but}
+        return tuple(watch for watch in kept if watch.name not in names)
 
     def add(self, watches: tuple[Watch, ...]) -> Job[list[str]]:
         """Have the worker add them, all or none. Raises, in the future, `WatchError` and what the model raises."""

@@ -7,8 +7,7 @@ import time
 
 import pytest
 from fake_stream import FakeStream
-from lifecycle_msgs.msg import State
-from lifecycle_msgs.srv import ChangeState, GetState
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import GetParameters
 from rclpy.qos import QoSProfile
 from robot import act, request, robot_fixture, toy_stream, wait  # noqa: F401
@@ -178,28 +177,6 @@ def test_a_fault_costs_one_answer(robot, ros, fault, code):
     assert r.ask().error_code == Ask.Response.NONE
 
 
-def test_when_the_worker_thread_is_killed(robot, ros):
-    streams = []
-
-    def load(settings):
-        streams.append(FakeStream())
-        return streams[-1]
-
-    r = robot(load).watch()
-    streams[0].faults['piece'] = [SystemExit('killed')]
-    reply = r.ask()
-    assert reply.error_code == Ask.Response.MODEL_FAILURE and 'killed' in reply.error_msg
-    assert ros.spin_until(lambda: r.node.state == 'unconfigured')
-    state = r.call(GetState, 'stc_stream/get_state', GetState.Request()).current_state
-    assert state.id == State.PRIMARY_STATE_UNCONFIGURED
-    began = time.monotonic()
-    assert r.ask(timeout=10).error_code == Ask.Response.INACTIVE and time.monotonic() - began < 5
-    assert 'killed' in r.node.fault
-    assert r.transition('configure') and r.transition('activate')
-    assert ros.spin_until(lambda: streams[1].stamps)
-    assert r.ask().error_code == Ask.Response.NONE and r.node.fault == ''
-
-
 def test_time_that_jumps_back_begins_anew(robot, ros):
     stream = FakeStream()
     r = robot(lambda settings: stream, use_sim_time=True).until_active()
@@ -217,10 +194,10 @@ def test_time_that_jumps_back_begins_anew(robot, ros):
     assert ros.spin_until(lambda: r.node.now() > 101e9)
     r.film()
     assert ros.spin_until(lambda: stats)
-    resets = r.node.session.resets
+    resets = r.session.resets
     r.stop_filming()
     now[0] = 10.0
-    assert ros.spin_until(lambda: r.node.session.resets > resets)
+    assert ros.spin_until(lambda: r.session.resets > resets)
     assert stream.stamps == [] and r.ask().error_code == Ask.Response.NO_FRAMES
 
 

@@ -107,7 +107,7 @@ def test_a_watch_rises_and_falls_with_its_frame_as_evidence_and_survives_all_but
     )
     before = len(stats)
     assert ros.spin_until(lambda: len(stats) > before + 3 and statuses and int(statuses[-1]['watch failures']) > 0)
-    assert statuses[-1]['watches'] == '1' and 'failures' in statuses[-1]['said'] and r.node.session.resets == 0
+    assert statuses[-1]['watches'] == '1' and 'failures' in statuses[-1]['said'] and r.session.resets == 0
     odds['all'] = -SURE
 
     second = call(r, Watch.Request.ADD, name='b', condition=CONDITION)
