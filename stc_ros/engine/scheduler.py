@@ -79,10 +79,6 @@ class Engine:
         self.sessions[camera] = session
         return session
 
-    def open_stream(self, settings: Settings) -> Any:
-        """Another stream on the model, which belongs to whoever asks for it."""
-        return self._open_stream(self.model, settings)
-
     def close(self, camera: str) -> None:
         """End a camera's stream; its questions are replied to."""
         session = self.sessions.pop(camera)
