@@ -142,7 +142,7 @@ class StreamNode(LifecycleNode):
         if not self.worker.alive:
             return TransitionCallbackReturn.ERROR
         self.worker.resume()
-        self._sink.forget_trouble()
+        self._sink.begin_anew()
         self._ask_server = self._ask_server or AskServer(self)  # not before: a service that is there should work
         for name, camera in self.cameras.items():
             camera.start(self._parameter_set.cameras[name])
@@ -281,6 +281,7 @@ class StreamNode(LifecycleNode):
 
     def _report_health(self) -> None:
         self.supervisor.look()
+        self._sink.forget_stale_texts()
         now = self.now()
         self._diagnostics.publish(
             DiagnosticArray(
