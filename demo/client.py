@@ -91,6 +91,8 @@ class Client:
         self.figures.saw(stats)
 
     def _on_narration(self, narration: Narration) -> None:
+        if not narration.text:  # after a reset
+            return
         stamp = seconds(narration.header.stamp)
         truth = self._ground_truth.until(nanoseconds(narration.header.stamp))
         self.figures.narrated(narration.text, stamp, truth)

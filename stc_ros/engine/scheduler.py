@@ -56,7 +56,8 @@ class Engine:
 
     def load(self, settings: Settings) -> None:
         """Load the model; sessions of an earlier one are given up. Raises what loading raises."""
-        self.unload()
+        if self.sessions:
+            self.unload()
         self.model = self._load(settings)
 
     def unload(self) -> None:

@@ -68,6 +68,9 @@ def model_status(node) -> DiagnosticStatus:
     elif failures := sum(session.failures.total for session in sessions) + node.watches.failures:
         resets = sum(session.resets for session in sessions)
         level, message = DiagnosticStatus.WARN, f'{failures} failures, {resets} resets: see the log'
+    if not node.fault and (others := namesakes(node)):
+        level, message = DiagnosticStatus.WARN, others
+        node.get_logger().warning(others, once=True)
     values = {
         'state': node.state,
         'model': node.settings['model.name'] or 'embedded',
@@ -79,6 +82,18 @@ def model_status(node) -> DiagnosticStatus:
         values |= {of + key: value for key, value in _of_session(session).items()}
         values[f'{of}watches [ms]'] = f'{node.watches.ms.get(session.camera, 0.0):.2f}'
     return make_status(node, 'model', level, message, values | _gpu_memory())
+
+
+def namesakes(node) -> str:
+    """What is wrong where others bear the node's name; '' where none does."""
+    name, there = node.get_fully_qualified_name(), node.get_node_names_and_namespaces()
+    count = there.count((node.get_name(), node.get_namespace()))
+    if count < 2:
+        return ''
+    return (
+        f'{count} nodes are called {name}: both answer on its services; end one, or give it a namespace '
+        '(-r __ns:=/rear) or another name (-r __node:=...)'
+    )
 
 
 def _of_session(session) -> dict:

@@ -61,7 +61,7 @@ class StreamNode(LifecycleNode):
         self._watch_server = WatchServer(self)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._health = Health(self)
+        self._health = Health(self, self._sink)
         self._jumps = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
             post_callback=self._on_jump_back,
@@ -159,7 +159,7 @@ class StreamNode(LifecycleNode):
         if not self.worker.alive:
             return TransitionCallbackReturn.ERROR
         self.worker.resume()
-        self._sink.forget_trouble()
+        self._sink.begin_anew()
         self._ask_server = self._ask_server or AskServer(self)  # not before: a service that is there should work
         for name, camera in self.cameras.items():
             camera.start(self._parameter_set.cameras[name])
