@@ -26,7 +26,8 @@ class FakeNode:
 
         self.node = rclpy.create_node('stc_stream', namespace=namespace, context=ros.context)
         self.reply = lambda request: {'answer': f'to {request.question}'}
-        self.act, self.refuses, self.silent = None, '', False
+        self.act, self.refuses = None, ''
+        self.on_watch = lambda name: None  # called with the name of a watch that is added
         self.asked, self.watches, self.removed, self.canceled = [], {}, [], threading.Event()
         group = ReentrantCallbackGroup()
         self.service = self.node.create_service(Ask, 'ask', self._ask, callback_group=group, qos_profile=MANY)
@@ -78,6 +79,7 @@ class FakeNode:
         response.success, response.message = not self.refuses, self.refuses
         if request.command == Watch.Request.ADD and not self.refuses:
             self.watches[request.watch.name] = WatchState(watch=request.watch)
+            self.on_watch(request.watch.name)
         elif request.command == Watch.Request.REMOVE:
             self.removed.append(self.watches.pop(request.watch.name, None))
         response.watches = list(self.watches.values())
