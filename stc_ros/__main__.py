@@ -1,4 +1,8 @@
-"""Evaluate settings on what a robot saw, compare results, make bags and questions, serve a planner."""
+"""Evaluate settings on what a robot saw, compare results, make bags and questions; look at machine and models; serve a
+planner.
+
+Needs no ROS, but for what the doctor says of topics, and for `mcp`.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +12,32 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ('evaluate', 'compare', 'bag', 'questions', 'report', 'mcp')  # each in cli_NAME.py of one of the ROOMS
-ROOMS = ('evaluation', 'ros')  # the second is not where there is no ROS
+COMMANDS = (
+    *(f'stc_ros.evaluation.cli_{name}' for name in ('evaluate', 'compare', 'bag', 'questions', 'report')),
+    'stc_ros.cli_doctor',
+    'stc_ros.cli_models',
+    'stc_ros.cli_mcp',
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='stc_ros', description=__doc__, allow_abbrev=False)
     subparsers = parser.add_subparsers(title='commands', metavar='COMMAND', required=True)
-    rooms = [f'stc_ros.{room}' for room in ROOMS if importlib.util.find_spec(f'stc_ros.{room}')]
-    for name in COMMANDS:
-        for module in (f'{room}.cli_{name}' for room in rooms):
-            if importlib.util.find_spec(module):
-                command = importlib.import_module(module)
-                command.add_parser(subparsers)
-                subparsers.choices[name].set_defaults(run=command.run)
+    for module in COMMANDS:
+        name = module.rpartition('cli_')[2]
+        if importlib.util.find_spec(module):
+            command = importlib.import_module(module)
+            command.add_parser(subparsers)
+            subparsers.choices[name].set_defaults(run=command.run)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
+    if getattr(options, 'realtime', None):
+        from stc_ros.realtime import run  # here, because it needs ROS
+
+        return run(options)
     return options.run(options)
 
 

@@ -57,6 +57,14 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--no-controls', action='store_true', help='leave out blank, newest and last4: what can be guessed'
     )
+    parser.add_argument(
+        '--realtime',
+        type=positive(float),
+        metavar='RATE',
+        nargs='?',
+        const=1.0,
+        help='play with the clock to the node itself over ROS, RATE times as fast (1): what a robot would have',
+    )
     parser.add_argument('--no-narration', action='store_true', help='do not narrate')
     parser.add_argument(
         '--no-bag', action='store_true', help='leave out result.mcap, the replay for Foxglove, Rerun and PlotJuggler'
@@ -73,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         jobs, wrong = make_jobs(options, file)
         check_bag(options, file)
     except (InputError, QuestionFileError, BagError) as error:
-        return _wrong([str(error)])
+        return refuse([str(error)])
     os.environ.setdefault('OMP_NUM_THREADS', '1') if options.jobs > 1 else None  # the processes share the cores
     try:
         failed = run_jobs(jobs, options.jobs)
@@ -89,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         print(f'\n{options.out / REPORT}; {", ".join(str(job.folder) for job in done)}')
     wrong += dict.fromkeys(problem for summary in summaries.values() for problem in summary['problems'])
     if wrong:
-        return _wrong(wrong)
+        return refuse(wrong)
     return 0 if all(summary['passed'] for summary in summaries.values()) else 1
 
 
@@ -151,10 +159,10 @@ def as_text(summaries: dict[str, dict[str, Any]]) -> str:
             rows.append([label, str(each['n']), accuracy, f'{low:.2f}..{high:.2f}' if each['n'] else '-', *controls])
     lines = [table(rows)]
     for name, summary in summaries.items():
-        if summary['narration']['n']:
-            lines.append(
-                f'{name}: {summary["narration"]["passed"]} of {summary["narration"]["n"]} narrations as expected'
-            )
+        for what in ('narration', 'events'):
+            if summary[what]['n']:
+                counts = f'{summary[what]["passed"]} of {summary[what]["n"]}'
+                lines.append(f'{name}: {counts} expectations of {what} met')
         for each in summary['requirements']:
             value = 'nothing to measure' if each['value'] is None else f'{each["value"]:.3f}'
             lines.append(f'{name}: {"passed" if each["passed"] else "FAILED"}: {each["text"]} ({value})')
@@ -167,7 +175,7 @@ def write_html(folders: Sequence[Path], file: Path) -> None:
     write_report(list(folders), file)
 
 
-def _wrong(messages: list[str]) -> int:
+def refuse(messages: list[str]) -> int:
     for message in messages:
         print(f'evaluate: {message}', file=sys.stderr)
     return 2

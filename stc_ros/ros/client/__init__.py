@@ -77,11 +77,10 @@ class Client:
         Raises `NotFound`, as where it still loads its model.
         """
         action, name = self._actions(), f'{self._ask_name} or {self._stream_name}'
-        self._link.wait(
-            self._link.ready(
-                lambda: self._ask_client.service_is_ready() or action.server_is_ready(), Deadline(timeout), name
-            )
+        ready = self._link.ready(
+            lambda: self._ask_client.service_is_ready() or action.server_is_ready(), Deadline(timeout), name, timeout
         )
+        self._link.wait(ready)
 
     # A question
 

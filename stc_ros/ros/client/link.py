@@ -111,9 +111,11 @@ class Link:
         """From any thread. The executor must not wait on it meanwhile, so its own thread does it."""
         self._executor.create_task(self.node.destroy_subscription, subscription)
 
-    async def ready(self, is_ready: Callable[[], bool], deadline: Deadline, name: str) -> None:
-        """Wait until the node is there. Raises `NotFound`."""
-        end = time.monotonic() + min(DISCOVERY_S, deadline.left)
+    async def ready(
+        self, is_ready: Callable[[], bool], deadline: Deadline, name: str, longest: float = DISCOVERY_S
+    ) -> None:
+        """Wait until the node is there, for `longest` seconds at most. Raises `NotFound`."""
+        end = time.monotonic() + min(longest, deadline.left)
         while not is_ready():
             if time.monotonic() >= end:
                 domain = os.environ.get('ROS_DOMAIN_ID', '0')

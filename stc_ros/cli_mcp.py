@@ -7,8 +7,6 @@ import os
 import signal
 import sys
 
-MISSING = 'stc_ros mcp: {error}. {remedy}'
-
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
@@ -26,18 +24,20 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until stdin ends. No node need be there yet: each call says so as long as there is none."""
-    from stc_ros.ros import fastdds
-
     try:
+        from stc_ros.ros import fastdds
+
         fastdds.set_default()
         from stc_ros.client import Client
-        from stc_ros.ros.mcp_server import make_server
-
-        client = Client(namespace=options.namespace, stream_node=options.node, image=options.image, arguments=[])
     except ImportError as error:
-        remedy = '' if 'source' in str(error) else 'Install the SDK: pip install "mcp>=2.3", or "stc_ros[mcp]"'
-        print(MISSING.format(error=error, remedy=remedy), file=sys.stderr)
+        print(f'stc_ros mcp: it needs ROS 2 and the built workspace ({error}): source both', file=sys.stderr)
         return 1
+    try:
+        from stc_ros.ros.mcp_server import make_server
+    except ImportError as error:
+        print(f'stc_ros mcp: {error}. Install the SDK: pip install "mcp>=2.3", or "stc_ros[mcp]"', file=sys.stderr)
+        return 1
+    client = Client(namespace=options.namespace, stream_node=options.node, image=options.image, arguments=[])
 
     def end(*_) -> None:  # the thread that reads stdin would hold up any other end
         client.close()
