@@ -20,10 +20,10 @@ COMMANDS = (
 )
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(modules: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='stc_ros', description=__doc__, allow_abbrev=False)
     subparsers = parser.add_subparsers(title='commands', metavar='COMMAND', required=True)
-    for module in COMMANDS:
+    for module in modules:
         name = module.rpartition('cli_')[2]
         if importlib.util.find_spec(module):
             command = importlib.import_module(module)
@@ -33,7 +33,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = make_parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # Only what the command itself needs is imported: some of the others list methods, and with these comes torch.
+    named = [module for module in COMMANDS if arguments and module.endswith(f'.cli_{arguments[0]}')]
+    options = make_parser(named or COMMANDS).parse_args(arguments)
     if getattr(options, 'realtime', None):
         from stc_ros.realtime import run  # here, because it needs ROS
 

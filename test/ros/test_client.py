@@ -244,6 +244,8 @@ def test_closing_ends_what_is_under_way(node):
         future.result(5)
     with pytest.raises(planner.Closed):
         client.ask('b ?')
+    with pytest.raises(planner.Closed):
+        client.ask_stream('c ?')
     held.set()
     assert time.monotonic() - began < 5
 

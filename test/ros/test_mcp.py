@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -114,9 +115,16 @@ def test_without_the_sdk_it_says_what_to_install(monkeypatch, capsys):
     assert 'pip install "mcp>=2.3"' in capsys.readouterr().err
 
 
-def test_a_signal_ends_it_quietly_while_stdin_is_open(launch_process, monkeypatch):
-    import subprocess
+def test_it_starts_without_what_the_other_commands_need():
+    code = (
+        'import sys; from stc_ros.__main__ import make_parser; import stc_ros.cli_mcp, stc_ros.ros.mcp_server; '
+        'make_parser(["stc_ros.cli_mcp"]); print([m for m in ("torch", "stc_ros.engine") if m in sys.modules])'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == '[]\n', done.stderr
 
+
+def test_a_signal_ends_it_quietly_while_stdin_is_open(launch_process, monkeypatch):
     reader, writer = os.pipe()
     started = subprocess.Popen  # its stdin stays open, as a planner's does
     monkeypatch.setattr(subprocess, 'Popen', lambda *a, **k: started(*a, stdin=reader, **k))

@@ -23,6 +23,7 @@ class AnswerStream:
         self._goal = _Goal()
         self.answer: Answer | None = None  # when the last piece has been read
         self.gaps = False  # pieces were lost on their way: `answer.text` has them
+        self._work: concurrent.futures.Future | None = None
         self._work = link.later(self._goal.run(link, client, request, Deadline(timeout), name))
 
     def __iter__(self) -> AnswerStream:
@@ -51,7 +52,8 @@ class AnswerStream:
 
     def close(self) -> None:
         """Stop it and wait for nothing more."""
-        self._work.cancel()
+        if self._work:  # none, when the client was closed already
+            self._work.cancel()
 
     def __enter__(self) -> AnswerStream:
         return self

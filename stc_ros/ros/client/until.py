@@ -107,7 +107,7 @@ async def by_asking(ask, condition: str, camera: str, looks: int, hold: float, d
         except StcError as error:
             if not error.soon and not isinstance(error, Timeout):
                 raise
-            row, last = 0, str(error)
+            row, last = 0, last if isinstance(error, Timeout) else str(error)
         else:
             last = f'the answer was {answer.text.strip()!r}'
             yes = says_yes(first_of(answer))
