@@ -1,21 +1,17 @@
-"""Evaluates settings on a bag: one run for each settings file, in a folder of its own that says when it is finished."""
+"""Evaluates settings on a recording: a run, in a folder of its own that says when it is finished."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stc_ros.evaluation.questions import NarrationExpectation, QuestionFile, QuestionFileError
 from stc_ros.evaluation.replay import Planned, replay
 from stc_ros.evaluation.results import ResultWriter, Span, is_finished
-from stc_ros.parent_watchdog import end_with_parent
 from stc_ros.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,7 +34,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run: a bag under some settings."""
+    """One run: a recording under some settings."""
 
     bags: tuple[str, ...]
     cameras: tuple[str, ...]  # asked for; (): those of the questions, or the only one
@@ -49,6 +45,18 @@ class Job:
     controls: bool = True
     narrate: bool = True
     row: int = 0  # of its progress bar
+    recording: str = ''  # its name, where there are several
+    copies: tuple[str, ...] = ()  # where the bags lie on this machine, if that is not at `bags`
+
+    @property
+    def title(self) -> str:
+        """What the run is called beside others."""
+        return f'{self.recording}/{self.name}' if self.recording else self.name
+
+    @property
+    def paths(self) -> list[Path]:
+        """What is read."""
+        return [Path(bag) for bag in self.copies or self.bags]
 
 
 def plan(bag: Bag, cameras: Sequence[str], file: QuestionFile) -> Plan:
@@ -95,7 +103,7 @@ def head(job: Job, topics: Sequence[str]) -> dict[str, Any]:
     return {
         'kind': 'run',
         'bag': list(job.bags),
-        'bag_bytes': sum(_size(Path(bag)) for bag in job.bags),
+        'bag_bytes': sum(map(size, job.paths)),
         'topics': list(topics),
         'settings': job.settings.changed(),
         'name': job.name,
@@ -107,30 +115,6 @@ def head(job: Job, topics: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def run_jobs(jobs: Sequence[Job], processes: int = 1) -> dict[str, str]:
-    """Run what is not finished yet -> by name of the run why it failed."""
-    failed = {}
-    waiting = [replace(job, row=row) for row, job in enumerate(jobs)]
-    if processes == 1 or len(jobs) == 1:
-        for job in waiting:
-            if error := run_job(replace(job, row=0)):
-                failed[job.name] = error
-        return failed
-    pool = ProcessPoolExecutor(min(processes, len(jobs)), get_context('spawn'), _start_worker)
-    try:
-        futures = {pool.submit(run_job, job): job.name for job in waiting}
-        for future in as_completed(futures):
-            try:
-                error = future.result()
-            except BrokenProcessPool:
-                error = 'its process was killed, perhaps because memory ran out; the same command again goes on'
-            if error:
-                failed[futures[future]] = error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    return failed
-
-
 def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
     """Replay and write the result, unless it is there -> why that failed, or ''."""
     from tqdm import tqdm
@@ -140,14 +124,16 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
     from stc_ros.settings import SettingError
 
     try:
-        with Bag([Path(bag) for bag in job.bags]) as bag:
+        with Bag(job.paths) as bag:
             planned = plan(bag, job.cameras, job.file)
             line = head(job, planned.topics)
             if is_finished(job.folder, line):
                 return ''
             model = (load or _model)(_of_model(job.settings))
             writer = ResultWriter(job.folder, line, planned.spans, job.file.requirements)
-            bar = tqdm(total=(bag.end_ns - bag.start_ns) / 1e9, desc=job.name, unit='s', position=job.row, disable=None)
+            bar = tqdm(
+                total=(bag.end_ns - bag.start_ns) / 1e9, desc=job.title, unit='s', position=job.row, disable=None
+            )
             with bar, contextlib.closing(writer):
                 writer.progress = lambda stamp: bar.update(max((stamp - bag.start_ns) / 1e9 - bar.n, 0.0))
                 problems = list(planned.problems)
@@ -189,12 +175,6 @@ def _model(settings: Settings) -> Any:
     return model
 
 
-def _start_worker() -> None:
-    import signal
-
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle: it ends, and this process with it
-
-
-def _size(path: Path) -> int:
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
     return sum(f.stat().st_size for f in path.rglob('*') if f.is_file()) if path.is_dir() else path.stat().st_size
