@@ -8,7 +8,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ('evaluate', 'compare', 'bag', 'questions', 'report')  # each in stc_ros/evaluation/cli_NAME.py
+COMMANDS = ('evaluate', 'compare', 'tune', 'bag', 'questions', 'report')  # each in stc_ros/evaluation/cli_NAME.py
 
 
 def make_parser() -> argparse.ArgumentParser:

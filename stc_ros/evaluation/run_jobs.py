@@ -13,7 +13,7 @@ from typing import Any
 from stc_ros.evaluation.evaluate import Job, run_job
 from stc_ros.parent_watchdog import end_with_parent
 
-KILLED = 'its process was killed, perhaps because memory ran out; the same command again goes on'
+KILLED = 'a process was killed, perhaps because memory ran out; the same command again goes on'
 
 
 def run_jobs(jobs: Sequence[Job], processes: int = 1) -> dict[str, str]:
