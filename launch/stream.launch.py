@@ -4,7 +4,9 @@ Every parameter of the node is an argument, too. One that is not given leaves th
 is silent to the node's defaults; one that does not exist is an error.
 """
 
+import math
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.substitutions import LaunchConfiguration
+from launch.substitutions import LaunchConfiguration, TextSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -26,10 +28,12 @@ ARGUMENTS = {  # name: (default, text)
     'namespace': ('', 'Namespace of all nodes, topics and services.'),
     'params_file': (str(CONFIG / 'stream.yaml'), 'Parameters of the node, a YAML file.'),
     'image': ('image', 'Image topic to watch; the demonstration camera publishes there.'),
+    'cameras': ('', 'Several cameras, front,rear say: front/image is watched, with front.prune_ratio:=..., and so on.'),
     'use_sim_time': ('false', 'Take the time from /clock.'),
     'autostart': ('true', 'Configure and activate the node at once; false leaves that to a lifecycle manager.'),
     'log_level': ('info', 'debug, info, warn, error or fatal.'),
     'respawn': ('false', 'Start the node again when it dies.'),
+    'respawn_delay': ('2.0', 'Seconds from its death to its next start.'),
     'camera': ('false', 'Start the demonstration camera, too.'),
     'camera_source': ('synthetic', 'What it shows: synthetic, a video file, or /dev/videoN.'),
 }
@@ -57,20 +61,39 @@ def true(text: str) -> bool:
     return text.lower() == 'true'
 
 
-def overrides(given: dict) -> dict:
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ValueError(f'respawn_delay must be a number of seconds from 0 on, not {text!r}')
+    return value
+
+
+def split(name: str, cameras: list[str]) -> tuple[str, str]:
+    """front.pruner -> ('front.', 'pruner.method'), where front is a camera; without one ('', ...)."""
+    camera, dot, own = name.partition('.')
+    if dot and camera in cameras:
+        return f'{camera}.', SHORT.get(own, own)
+    return '', SHORT.get(name, name)
+
+
+def overrides(given: dict, cameras: list[str]) -> dict:
     """What the launch line says of parameters. Raises `ValueError` for an argument that does not exist."""
     parameters = read_parameters(CONFIG / 'stream.yaml')
     values = {}
-    for name, text in given.items():
-        name = SHORT.get(name, name)
+    for argument, text in given.items():
+        of_camera, name = split(argument, cameras)
         if name in parameters:
             kind = type(parameters[name][0])
-            values[name] = ParameterValue(text, value_type=kind)
+            value = ParameterValue([TextSubstitution(text=text)], value_type=kind)  # a plain str is refused
         elif of_a_method(name):
-            values[name] = yaml.safe_load(text)
+            value = yaml.safe_load(text)
         else:
             meant = nearest(name, [*ARGUMENTS, *SHORT, *parameters])
-            raise ValueError(f'there is no argument {name!r}{meant}; --show-args lists all')
+            raise ValueError(f'there is no argument {argument!r}{meant}; --show-args lists all')
+        values[of_camera + name] = value
     return values
 
 
@@ -97,22 +120,23 @@ def start_nodes(context):
         'ros_arguments': ['--log-level', given['log_level']],
     }
     sim_time = {'use_sim_time': true(given['use_sim_time'])}
-    lines = context.launch_configurations
-    if any(
+    cameras = re.findall(r'\w+', given['cameras'])
+    more = {name: text for name, text in context.launch_configurations.items() if name not in ARGUMENTS and text != ''}
+    if not any(
         word.endswith(Path(__file__).name) for word in sys.argv
-    ):  # else another launch file's arguments are there, too
-        more = {name: text for name, text in lines.items() if name not in ARGUMENTS and text != ''}
-    else:
-        known = [*read_parameters(CONFIG / 'stream.yaml'), *SHORT]
-        more = {name: text for name, text in lines.items() if text != '' and (name in known or of_a_method(name))}
+    ):  # another launch file's arguments are there, too
+        known = read_parameters(CONFIG / 'stream.yaml')
+        ours = {argument: split(argument, cameras)[1] for argument in more}
+        more = {name: text for name, text in more.items() if ours[name] in known or of_a_method(ours[name])}
+    own = {'autostart': true(given['autostart']), **({'cameras': given['cameras']} if cameras else {})}
     nodes = [
         Node(
             executable='stream',
             name='stc_stream',
             respawn=true(given['respawn']),
-            respawn_delay=2.0,
+            respawn_delay=seconds(given['respawn_delay']),
             **common,
-            parameters=[given['params_file'], {**sim_time, 'autostart': true(given['autostart']), **overrides(more)}],
+            parameters=[given['params_file'], {**sim_time, **own, **overrides(more, cameras)}],
         )
     ]
     if true(given['camera']):

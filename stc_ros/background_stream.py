@@ -41,6 +41,24 @@ class BackgroundStream:
                 torch.cuda.current_stream(self._device).wait_stream(self._side)
             self._running = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickled one waits for what runs, and has its result still to be settled."""
+        ran = None
+        if self._running:
+            future, _ = self._running
+            ran = future.exception(), None if future.exception() else future.result()
+        return settled_later, (self._device, ran)
+
     def _run(self, work: Callable[[], Any]) -> Any:
         with torch.inference_mode(), torch.cuda.stream(self._side):  # without a GPU: None, which changes nothing
             return work()
+
+
+def settled_later(device: torch.device, ran: tuple[BaseException | None, Any] | None) -> BackgroundStream:
+    """One in which work has ended: with an exception or a result, or, where `ran` is None, none."""
+    stream = BackgroundStream(device)
+    if ran:
+        future: Future = Future()
+        future.set_exception(ran[0]) if ran[0] else future.set_result(ran[1])
+        stream._running = future, None
+    return stream

@@ -57,8 +57,10 @@ def ros():
 
 @pytest.fixture
 def launch_process(tmp_path):
-    """`launch_process('stc_ros.ros.camera', ...)` starts `python -m` with its output in a file (`.log`);
-    whatever still runs when the test ends is ended."""
+    """`launch_process('stc_ros.ros.camera', ...)` starts `python -m` with its output in a file (`.log`).
+
+    Whatever still runs when the test ends is ended.
+    """
     started = []
 
     def start(module: str, *arguments: str, **environment: str) -> subprocess.Popen:

@@ -14,8 +14,11 @@ from stc_ros.settings import Settings
 
 
 class FakeStream:
-    """see_s, token_s: how long a frame and a piece take. `faults` maps a step ('see', 'ask', 'piece', 'reset') to the
-    exceptions that it raises next. `log` tells what was called, in order."""
+    """A stream without a model.
+
+    see_s, token_s: how long a frame and a piece take. `faults` maps a step ('see', 'ask', 'piece', 'reset') to the
+    exceptions that it raises next. `log` tells what was called, in order.
+    """
 
     def __init__(self, words: int = 3, see_s: float = 0.0, token_s: float = 0.0):
         self.model = SimpleNamespace(narration=NarrationStyle('narrate {frames} frames, {seconds} s', (8, 16)))
@@ -23,7 +26,7 @@ class FakeStream:
         self.words, self.see_s, self.token_s = words, see_s, token_s
         self.says = 'word{} '  # each piece, of its number
         self.mute = 0  # tokens behind the last piece, which write nothing
-        self.sure = lambda piece: 1.0  # probability of a piece, by its number
+        self.sure = certain  # probability of a piece, by its number
         self.faults: dict[str, list[BaseException]] = {}
         self.log: list = []
         self.threads: set[int] = set()
@@ -94,6 +97,10 @@ class FakeStream:
 
     def names(self) -> list[str]:
         return [entry[0] for entry in self.log]
+
+
+def certain(piece: int) -> float:
+    return 1.0
 
 
 class FakeAnswer:

@@ -48,7 +48,11 @@ def question(number: int, passed: bool, **other) -> dict:
         'frames': number + 10,
         'thumbnail': '',
         'overlay': '',
-        'controls': {'blank': {'answer': 'grey', 'score': 0.0}, 'newest': {'answer': 'red', 'score': 1.0}},
+        'controls': {
+            'blank': {'answer': 'grey', 'score': 0.0},
+            'newest': {'answer': 'red', 'score': 1.0},
+            'last4': {'answer': 'red', 'score': 1.0},
+        },
     }
     return values | other
 
@@ -57,6 +61,41 @@ def narration(number: int, text: str, **other) -> dict:
     stamp = START + number * 1_000_000_000
     values = {'kind': 'narration', 'camera': CAMERA, 'stamp': stamp, 'first_stamp': stamp - 10**9, 'text': text}
     return values | {'scene_change': False, 'checks': []} | other
+
+
+def event(number: int, text: str) -> dict:
+    stamp = START + number * 1_000_000_000
+    return {'kind': 'event', 'camera': CAMERA, 'stamp': stamp, 'event': 'reset', 'text': text}
+
+
+def expectation(text: str, passed: bool, must: str = 'say') -> dict:
+    between = {'between': [START, START + 10**10]}
+    return {
+        'kind': 'expectation',
+        'camera': CAMERA,
+        **between,
+        'must': must,
+        'text': text,
+        'passed': passed,
+        'tags': [],
+    }
+
+
+def head(name: str, **other) -> dict:
+    values = {
+        'kind': 'run',
+        'bag': ['kitchen.mcap'],
+        'bag_bytes': 123_456,
+        'topics': [CAMERA],
+        'settings': {'prune_ratio': 0.6},
+        'name': name,
+        'questions': 'kitchen.yaml',
+        'questions_sha256': '0' * 64,
+        'model': 'embedded',
+        'controls': True,
+        'narration': True,
+    }
+    return values | other
 
 
 def summary(questions: list[dict]) -> dict:
@@ -70,7 +109,7 @@ def summary(questions: list[dict]) -> dict:
         'kind': 'summary',
         **accuracy(questions),
         'by_tag': {tag: accuracy([q for q in questions if tag in q['tags']]) for tag in tags},
-        'narration': {'n': 0, 'passed': 0},
+        'narration': {'n': 1, 'passed': 1},
         'requirements': [{'text': 'accuracy >= 0.5 on tag:door', 'value': 0.75, 'passed': True}],
         'passed': True,
         'problems': [],
@@ -80,9 +119,10 @@ def summary(questions: list[dict]) -> dict:
 def timing(frames: list[dict], questions: list[dict], rng) -> list[dict]:
     rows = []
     for f in frames:
-        ms = {'preprocess': 1.1, 'vision': round(float(rng.lognormal(2.3, 0.3)), 3), 'prefill': 4.5}
+        ms = {'preprocess': 1.1, 'vision': round(float(rng.lognormal(2.3, 0.3)), 3), 'prune': 0.4, 'prefill': 4.5}
         rows.append({'stamp': f['stamp'], 'camera': f['camera'], 'ms': ms, 'total_ms': round(sum(ms.values()), 3)})
-    return rows + [{'id': q['id'], 'time_to_first_token': 0.08, 'tokens_per_second': 61.5} for q in questions]
+    answered = {'time_to_first_token': 0.08, 'tokens_per_second': 61.5, 'seconds': 0.12}
+    return rows + [{'id': q['id'], **answered} for q in questions]
 
 
 def write(folder: Path, records: list[dict], times: list[dict] | None = None) -> Path:
@@ -94,9 +134,9 @@ def write(folder: Path, records: list[dict], times: list[dict] | None = None) ->
 
 
 def write_run(
-    folder: Path, frames: int = 120, passed=(True, False, True, True), pictures: bool = False, **head
+    folder: Path, frames: int = 120, passed=(True, False, True, True), pictures: bool = False, **other
 ) -> Path:
-    """A whole run: frames at 10 Hz, a question every 0.7 s, of which `passed` says how it went, two narrations."""
+    """A whole run: frames at 10 Hz, a question every 0.7 s, of which `passed` says how it went; two narrations."""
     rng = np.random.default_rng(len(folder.name))
     seen, asked = [frame(n, rng) for n in range(frames)], [question(n, ok) for n, ok in enumerate(passed)]
     if pictures:
@@ -105,8 +145,8 @@ def write_run(
             q['thumbnail'], q['overlay'] = f'frames/{q["id"]}.jpg', f'frames/{q["id"]}-overlay.jpg'
             for path in (q['thumbnail'], q['overlay']):
                 Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).save(folder / path)
-    said = [narration(2, 'a red circle moves left'), narration(5, 'it stops', scene_change=True)]
-    first = {'kind': 'run', 'bag': ['kitchen.mcap'], 'topics': [CAMERA], 'settings': {'prune_ratio': 0.6}, **head}
-    first |= {'name': folder.name, 'questions': 'kitchen.yaml', 'model': 'embedded'}
-    records = [first, *sorted([*seen, *asked, *said], key=lambda r: r['stamp']), summary(asked)]
+    check = {'must': 'say', 'text': 'red', 'passed': True}
+    said = [narration(2, 'a red circle moves left', checks=[check]), narration(5, 'it stops', scene_change=True)]
+    told = sorted([*seen, *asked, *said, event(4, 'memory ran out')], key=lambda r: r['stamp'])
+    records = [head(folder.name, **other), *told, expectation('red', True), summary(asked)]
     return write(folder, records, timing(seen, asked, rng))

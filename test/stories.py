@@ -25,8 +25,11 @@ def story(frames, events=(), scenes=None):
 
 
 def two_leave():
-    """12 frames: a blue star leaves at 4, a green star at 8, a red circle turns white at 6, a red star enters at 10
-    and is moving up at the end, while a small white square moves right from the start."""
+    """12 frames, in which two objects leave.
+
+    A blue star leaves at 4, a green star at 8, a red circle turns white at 6, a red star enters at 10 and is moving up
+    at the end, while a small white square moves right from the start.
+    """
     frames = []
     for t in range(12):
         objects = [

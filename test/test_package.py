@@ -1,4 +1,4 @@
-"""What makes it a package: interfaces, manifest, requirements, and ./dev on machines that lack something."""
+"""What makes it a package: manifest, requirements, and ./dev on machines that lack something."""
 
 import ast
 import os
@@ -11,52 +11,6 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-
-INTERFACES = [*ROOT.glob('msg/*.msg'), *ROOT.glob('srv/*.srv'), *ROOT.glob('action/*.action')]
-
-
-def fields_of(part: str) -> list[str]:
-    """Type, name and constant of each line, without comments and blanks."""
-    lines = (re.sub(r'\s*#.*', '', line) for line in part.splitlines())
-    return [' '.join(line.split()) for line in lines if line]
-
-
-# ---------------------------------------------------------------- interfaces
-
-
-def test_service_and_action_ask_and_answer_the_same():
-    service = (ROOT / 'srv/Ask.srv').read_text().split('---')
-    action = (ROOT / 'action/AskStream.action').read_text().split('---')
-    for of_service, of_action in zip(service, action):
-        assert fields_of(of_service) == fields_of(of_action)
-
-
-def test_error_codes_are_distinct_and_none_is_zero():
-    codes = dict(re.findall(r'^uint16 (\w+) = (\d+)', (ROOT / 'srv/Ask.srv').read_text(), re.MULTILINE))
-    assert codes['NONE'] == '0'
-    assert len(set(codes.values())) == len(codes) >= 10
-
-
-@pytest.mark.parametrize('path', INTERFACES, ids=lambda path: path.name)
-def test_every_number_says_what_it_counts(path):
-    for line in path.read_text().splitlines():
-        if re.match(r'(u?int|float|bool|builtin_interfaces)', line):
-            assert re.search(r'#\s*\S+|error_code$', line), line
-            if line.startswith('float32') and '_ms' in line:
-                assert '[ms]' in line, line
-
-
-def test_every_interface_is_generated():
-    listed = set(re.findall(r'"((?:msg|srv|action)/\w+\.\w+)"', (ROOT / 'CMakeLists.txt').read_text()))
-    assert listed == {str(path.relative_to(ROOT)) for path in INTERFACES}
-
-
-def test_the_built_interfaces_are_those_of_the_files():
-    srv = pytest.importorskip('stc_ros.srv', reason='the interfaces are not built: run ./dev build')
-    request = fields_of((ROOT / 'srv/Ask.srv').read_text().split('---')[0])
-    assert [line.split()[1] for line in request] == list(srv.Ask.Request.get_fields_and_field_types())
-    assert srv.Ask.Response.OUT_OF_MEMORY == 9
-
 
 # ---------------------------------------------------------------- manifest and requirements
 
@@ -114,6 +68,14 @@ def test_every_executable_finds_its_program():
         path = ROOT / Path(*module.split('.')).with_suffix('.py')
         assert 'def main(' in path.read_text()
         assert f'scripts/{script.name}' in (ROOT / 'CMakeLists.txt').read_text()
+
+
+def test_colcon_test_runs_every_launch_test():
+    files = [
+        path.stem for path in ROOT.glob('test/launch/*.py') if '\ndef generate_test_description' in path.read_text()
+    ]
+    (listed,) = re.findall(r'set\(launch_tests ([^)]*)\)', (ROOT / 'CMakeLists.txt').read_text())
+    assert listed.split() == sorted(files)
 
 
 def test_every_constraint_is_an_exact_version_and_covers_what_is_required():

@@ -63,7 +63,7 @@ class Bench:
         model, stream = self.stream.model, self.stream
         self.engine = Engine(lambda settings: model, lambda model, settings: stream, decode, self.notes)
         self.worker = Worker(self.engine)
-        self.worker.load(Settings(), ('camera',)).result(5)
+        self.worker.load(Settings(), {'camera': Settings()}).result(5)
         self.session = self.engine.sessions['camera']
 
     def put(self, message):

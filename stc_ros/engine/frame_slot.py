@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,17 +25,17 @@ class Counts:
 class Rate:
     """Events per second over the last seconds of a clock that gives nanoseconds."""
 
-    def __init__(self) -> None:
-        self._times: deque[int] = deque(maxlen=1024)
+    def __init__(self, times: Iterable[int] = ()) -> None:
+        self.times: deque[int] = deque(times, maxlen=1024)
 
     def note(self, now: int) -> None:
-        self._times.append(now)
+        self.times.append(now)
 
     def hertz(self, now: int) -> float:
-        while self._times and not 0 <= now - self._times[0] <= RATE_WINDOW_S * 1e9:
-            self._times.popleft()
-        span = (now - self._times[0]) / 1e9 if len(self._times) > 1 else 0.0
-        return (len(self._times) - 1) / span if span > 0 else 0.0
+        while self.times and not 0 <= now - self.times[0] <= RATE_WINDOW_S * 1e9:
+            self.times.popleft()
+        span = (now - self.times[0]) / 1e9 if len(self.times) > 1 else 0.0
+        return (len(self.times) - 1) / span if span > 0 else 0.0
 
 
 class FrameSlot:

@@ -26,8 +26,11 @@ Turn = Callable[[], None]
 
 
 class Engine:
-    """load: settings -> model. open_stream: (model, settings) -> stream. decode: message -> `Frame`, or raises
-    `FrameInvalid`. clock: in ns, as header.stamp counts. seconds: what max_rate and prefill_wait count, never back."""
+    """Made of what the node, or a test, gives it.
+
+    load: settings -> model. open_stream: (model, settings) -> stream. decode: message -> `Frame`, or raises
+    `FrameInvalid`. clock: in ns, as header.stamp counts. seconds: what max_rate and prefill_wait count, never back.
+    """
 
     def __init__(
         self,

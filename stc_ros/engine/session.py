@@ -18,6 +18,7 @@ from stc_ros.io.image_messages import FrameInvalid
 from stc_ros.parameters import NarrationParameters
 from stc_ros.settings import Settings
 
+WIRING = ('camera', '_decode', 'sink', 'clock', '_end', 'seconds')  # what is the engine's, and not of the stream
 LATE_NS = 500_000_000  # a stamp this much older than the newest begins anew (a looped bag); less is a late frame
 
 
@@ -82,6 +83,16 @@ class Session:
         self.begin(in_work)
         self.resets += 1
         self.sink.was_reset(self, reason)
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs in another process. Raises `RuntimeError` while a question is in work."""
+        if self.question:
+            raise RuntimeError('a question is in work')
+        return {name: value for name, value in vars(self).items() if name not in WIRING}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where a session of the same camera was."""
+        vars(self).update(state)
 
     def give_up(self, error: Error = Error.SHUTDOWN, message: str = '') -> None:
         """End the question in work, drop the frame that waits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -34,13 +34,13 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name='stc worker', daemon=True)
         self._thread.start()
 
-    def load(self, settings: Settings, cameras: tuple[str, ...] = ('camera',)) -> Future[Any]:
+    def load(self, settings: Settings, cameras: Mapping[str, Settings]) -> Future[Any]:
         """Load the model and start a stream for each camera. The future raises what loading raises."""
 
         def job() -> None:
             self.engine.load(settings)
-            for camera in cameras:
-                self.engine.open(camera, settings)
+            for camera, own in cameras.items():
+                self.engine.open(camera, own)
 
         return self.do(job)
 
@@ -57,9 +57,24 @@ class Worker:
         self.engine.end_all()
         return self._of_each(lambda session: session.give_up())
 
-    def configure(self, settings: Settings) -> Future[Any]:
-        """Use other settings from the next frame on. The future raises what a stream objects to."""
-        return self._of_each(lambda session: session.configure(settings))
+    def configure(self, cameras: Mapping[str, Settings]) -> Future[Any]:
+        """Use other settings from the next frame on; a camera that is not among them ends, a new one begins.
+
+        The future raises what a stream objects to.
+        """
+
+        def job() -> None:
+            if not self.engine.sessions:  # not loaded yet
+                return
+            for gone in [name for name in self.engine.sessions if name not in cameras]:
+                self.engine.close(gone)
+            for camera, settings in cameras.items():
+                if session := self.engine.sessions.get(camera):
+                    session.configure(settings)
+                else:
+                    self.engine.open(camera, settings)
+
+        return self.do(job)
 
     def reset(self, reason: str) -> Future[Any]:
         """Forget everything seen."""

@@ -2,7 +2,7 @@
 
 Every frame is processed in the order of its header.stamp, none is dropped, and each question is asked exactly at its
 time, before any later frame. Two evaluations write the same result.jsonl, byte for byte. Interrupted or killed, the
-same command goes on: finished runs are not evaluated anew.
+same command goes on where it was: it does again what came behind the last checkpoint, as a rule less than 20 s of work.
 
 Each BAG is a recording of its own: a rosbag2 folder, a file, or the split files of one (run_0.mcap run_1.mcap). Another
 folder stands for the recordings in it. The results of one recording are in DIR/SETTINGS, of several in
@@ -76,6 +76,9 @@ def add_parser(subparsers: Any) -> None:
         '--no-controls', action='store_true', help='leave out blank, newest and last4: what can be guessed'
     )
     parser.add_argument('--no-narration', action='store_true', help='do not narrate')
+    parser.add_argument(
+        '--no-bag', action='store_true', help='leave out result.mcap, the replay for Foxglove, Rerun and PlotJuggler'
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -34,6 +34,13 @@ class Controls:
         """A frame has been processed."""
         self._frames.setdefault(camera, deque(maxlen=LAST)).append(frame)
 
+    def state(self) -> tuple[Any, ...]:
+        """What `restore` needs in another process; the streams need nothing, they are reset before each question."""
+        return self._frames, self._blank
+
+    def restore(self, state: tuple[Any, ...]) -> None:
+        self._frames, self._blank = state
+
     def answers(self, camera: str, text: str) -> dict[str, str]:
         """What each control answers at this moment."""
         frames = list(self._frames.get(camera, ()))

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stc_ros.evaluation.checkpoint import EVERY_S, Checkpoints
 from stc_ros.evaluation.questions import NarrationExpectation, QuestionFile, QuestionFileError
-from stc_ros.evaluation.replay import Planned, replay
+from stc_ros.evaluation.replay import Planned, ReplaySink, replay
 from stc_ros.evaluation.results import ResultWriter, Span, is_finished
+from stc_ros.evaluation.sinks import Sinks
 from stc_ros.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,9 +46,11 @@ class Job:
     folder: Path
     controls: bool = True
     narrate: bool = True
+    with_bag: bool = True  # leave a result.mcap
     row: int = 0  # of its progress bar
     recording: str = ''  # its name, where there are several
     copies: tuple[str, ...] = ()  # where the bags lie on this machine, if that is not at `bags`
+    checkpoint_s: float = EVERY_S  # between two checkpoints
 
     @property
     def title(self) -> str:
@@ -60,8 +64,11 @@ class Job:
 
 
 def plan(bag: Bag, cameras: Sequence[str], file: QuestionFile) -> Plan:
-    """Find the topics and times. Raises `BagError` for a camera that the bag has not or where one has to be named, and
-    `QuestionFileError` where questions are not in order."""
+    """Find the topics and times.
+
+    Raises `BagError` for a camera that the bag has not or where one has to be named, and `QuestionFileError` where
+    questions are not in order.
+    """
     from stc_ros.io.bags import BagError
 
     problems, missing = [], {}
@@ -115,10 +122,18 @@ def head(job: Job, topics: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def is_done(job: Job, line: dict[str, Any]) -> bool:
+    """Whether all that the job leaves is there. line: its `head`."""
+    from stc_ros.evaluation.result_bag import RESULT_BAG
+
+    return is_finished(job.folder, line) and (not job.with_bag or (job.folder / RESULT_BAG).exists())
+
+
 def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
     """Replay and write the result, unless it is there -> why that failed, or ''."""
     from tqdm import tqdm
 
+    from stc_ros.evaluation.result_bag import RESULT_BAG, SPOOL, ResultBag
     from stc_ros.io.bags import Bag, BagError
     from stc_ros.models.base import ModelError
     from stc_ros.settings import SettingError
@@ -127,15 +142,18 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
         with Bag(job.paths) as bag:
             planned = plan(bag, job.cameras, job.file)
             line = head(job, planned.topics)
-            if is_finished(job.folder, line):
+            checkpoints = Checkpoints(job.folder, line | {'result_bag': job.with_bag}, job.checkpoint_s)
+            if is_done(job, line):
+                checkpoints.discard()  # it was killed at its very end
                 return ''
             model = (load or _model)(_of_model(job.settings))
             writer = ResultWriter(job.folder, line, planned.spans, job.file.requirements)
-            bar = tqdm(
-                total=(bag.end_ns - bag.start_ns) / 1e9, desc=job.title, unit='s', position=job.row, disable=None
-            )
-            with bar, contextlib.closing(writer):
-                writer.progress = lambda stamp: bar.update(max((stamp - bag.start_ns) / 1e9 - bar.n, 0.0))
+            for name in (RESULT_BAG, SPOOL) if not job.with_bag else (RESULT_BAG,):
+                (job.folder / name).unlink(missing_ok=True)  # of a run of something else
+            seen = ResultBag(job.folder, planned.topics, bag.start_ns) if job.with_bag else None
+            seconds = (bag.end_ns - bag.start_ns) / 1e9
+            bar = tqdm(total=seconds, desc=job.title, unit='s', position=job.row, disable=None)
+            with bar, contextlib.closing(writer), contextlib.closing(seen) if seen else contextlib.nullcontext():
                 problems = list(planned.problems)
                 try:
                     replay(
@@ -144,17 +162,31 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
                         planned.topics,
                         planned.questions,
                         job.settings,
-                        writer,
+                        Sinks(writer, *([seen] if seen else []), _Progress(bar, bag.start_ns)),
                         controls=job.controls,
                         narrate=job.narrate,
+                        checkpoints=checkpoints,
                     )
                 except BagError as error:  # what came before it counts
                     problems.append(f'{error}; what came before it was evaluated')
                     problems += writer.not_asked(planned.questions)
-                writer.finish(problems)
+                if seen:
+                    seen.finish()
+                writer.finish(problems)  # the last: a result.jsonl says that all is there
+            checkpoints.discard()
     except (BagError, QuestionFileError, SettingError, ModelError, ImportError) as error:
         return str(error)
     return ''
+
+
+class _Progress(ReplaySink):
+    """Moves a bar to the stream's time, in seconds from its start."""
+
+    def __init__(self, bar: Any, start_ns: int):
+        self._bar, self._start_ns = bar, start_ns
+
+    def progress(self, stamp: int) -> None:
+        self._bar.update(max((stamp - self._start_ns) / 1e9 - self._bar.n, 0.0))
 
 
 def _of_model(settings: Settings) -> Settings:

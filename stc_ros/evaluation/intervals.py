@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 Z95 = 1.959963984540054  # of the normal distribution, two-sided 95 %
 
@@ -14,6 +15,18 @@ def wilson(mean: float, n: int) -> list[float]:
     spread = Z95 * math.sqrt(mean * (1 - mean) / n + Z95**2 / (4 * n * n))
     low, high = (mean + Z95**2 / (2 * n) + sign * spread for sign in (-1, 1))
     return [round(min(max(bound / (1 + Z95**2 / n), 0.0), 1.0), 6) for bound in (low, high)]
+
+
+def combined(parts: Sequence[tuple[float, float, int]]) -> tuple[float, list[float]]:
+    """The sum of weight * mean over independent parts (weight, mean, n), and its 95 % interval: the distances to the
+    parts' Wilson bounds added up as squares (Zou and Donner 2008)."""
+    bounds = [wilson(mean, n) for _, mean, n in parts]
+    total = sum(weight * mean for weight, mean, _ in parts)
+    below, above = (
+        math.sqrt(sum((weight * (bound[side] - mean)) ** 2 for (weight, mean, _), bound in zip(parts, bounds)))
+        for side in (0, 1)
+    )
+    return total, [round(max(total - below, 0.0), 6), round(min(total + above, 1.0), 6)]
 
 
 def sign_test(better: int, worse: int) -> float:

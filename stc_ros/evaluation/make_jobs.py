@@ -36,6 +36,7 @@ def make_jobs(options: argparse.Namespace, recordings: Sequence[Recording]) -> t
             folder=options.out / recording.name / name if several else options.out / name,
             controls=not options.no_controls,
             narrate=not options.no_narration,
+            with_bag=not options.no_bag,
             recording=recording.name if several else '',
         )
         for recording, file in asked

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import os
 import shutil
 import socket
@@ -25,8 +26,8 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from stc_ros.evaluation.evaluate import InputError, Job, head, plan, run_job, size
-from stc_ros.evaluation.results import JUNIT, PART, RESULT, is_finished
+from stc_ros.evaluation.evaluate import InputError, Job, head, is_done, plan, run_job, size
+from stc_ros.evaluation.results import JUNIT, PART, RESULT
 
 PACKAGE = Path(__file__).resolve().parents[1]
 LOCAL = 'local'
@@ -108,7 +109,8 @@ def evaluate_there(job: Job, place: str, sizes: list[int], sources: str, bags: l
             copies.append(Path(made) / f'bag{number}' / Path(name).name)
             _write(copies[-1], files)
         folder = Path(made) / job.folder.name
-        error = run_job(replace(job, folder=folder, copies=tuple(map(str, copies))))
+        # No checkpoints: the folder is gone with the worker, and Ray begins the run anew.
+        error = run_job(replace(job, folder=folder, copies=tuple(map(str, copies)), checkpoint_s=math.inf))
         for copy, name in zip(copies, job.bags):  # what is said of a copy is said of the bag
             error = error.replace(str(copy), name)
             _rename(folder / RESULT, str(copy), name, lambda text: json.dumps(text, ensure_ascii=False)[1:-1])
@@ -174,7 +176,7 @@ def _state(job: Job) -> tuple[str, bool]:
 
     try:
         with bags.Bag(job.paths) as bag:
-            return '', is_finished(job.folder, head(job, plan(bag, job.cameras, job.file).topics))
+            return '', is_done(job, head(job, plan(bag, job.cameras, job.file).topics))
     except bags.BagError as error:
         return str(error), False
 

@@ -3,6 +3,10 @@
 Every frame is processed before the next one is read, and a question is asked when all frames up to its time have been
 processed and none behind it: what a robot would answer whose computer is never late. `input.max_rate`,
 `expert.prefill_wait` and `narration.period` count the stream's time, so that two replays give the same to the last bit.
+
+What a replay knows between two frames is a value: a checkpoint writes it down, and a replay that begins with it goes on
+to the same last bit. Frames are not in it but their numbers: the bag is read on from its start up to there, which costs
+what reading and, of video, decoding costs.
 """
 
 from __future__ import annotations
@@ -10,14 +14,15 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from stc_ros.engine import questions as engine_questions
 from stc_ros.engine.errors import describe
 from stc_ros.engine.events import EventSink, Frame, FrameProcessed, NarrationSpan
-from stc_ros.engine.questions import Reply
+from stc_ros.engine.questions import Error, Reply
 from stc_ros.engine.scheduler import Engine
 from stc_ros.evaluation.controls import Controls
 from stc_ros.evaluation.questions import Question
@@ -25,6 +30,7 @@ from stc_ros.io.image_messages import FrameInvalid
 from stc_ros.settings import Settings
 
 if TYPE_CHECKING:
+    from stc_ros.evaluation.checkpoint import Checkpoints, Found
     from stc_ros.io.bags import Bag, BagFrame
 
 
@@ -47,16 +53,34 @@ class Asked:
     newest: FrameProcessed | None  # the newest frame of its camera
     controls: dict[str, str] = field(default_factory=dict)  # answers by control
 
+    @property
+    def score(self) -> float:
+        """Of the answer, 0 to 1; 0 where there is none."""
+        expect = self.planned.question.expect
+        return expect.score(self.reply.answer.strip()) if self.reply.error is Error.NONE else 0.0
+
 
 class ReplaySink:
-    """What a replay calls, in order of the stream's time. Whoever wants to hear of it overrides these."""
+    """What a replay calls, in order of the stream's time. Whoever wants to hear of it overrides these.
 
+    Before all else but `progress` come `begin` or, where a killed replay goes on, `restore`; a restore that raises is
+    followed by `begin`. So what a killed one wrote must lie there untouched until then.
+    """
+
+    def begin(self) -> None: ...
+    def received(self, camera: str, stamp: int) -> None: ...
     def frame(self, camera: str, event: FrameProcessed) -> None: ...
     def invalid(self, camera: str, stamp: int, kind: str, text: str) -> None: ...
     def asked(self, asked: Asked) -> None: ...
     def narrated(self, camera: str, span: NarrationSpan, text: str) -> None: ...
     def event(self, camera: str, stamp: int, name: str, text: str) -> None: ...
     def progress(self, stamp: int) -> None: ...
+
+    def checkpoint(self) -> Any:
+        """What restores it, to be pickled at once; everything that came until now is on the disk."""
+
+    def restore(self, state: Any) -> None:
+        """Be as at that `checkpoint`; what was written behind it is forgotten. Raises whatever prevents that."""
 
 
 def replay(
@@ -69,18 +93,29 @@ def replay(
     controls: bool = True,
     narrate: bool = True,
     open_stream: Callable[[Any, Settings], Any] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> None:
     """Replay `topics` of `bag`, a session for each, and ask the questions, which are in order of time.
 
-    Raises what the bag raises where it cannot be read on; what was due until then has been asked.
+    checkpoints: written now and then; where there is one already, the replay goes on from there. Raises what the bag
+    raises where it cannot be read on; what was due until then has been asked.
     """
     if open_stream is None:
         from stc_ros.stream import open_stream  # here, because it imports torch
-    run = _Replay(model, bag.start_ns, topics, settings, sink, controls, narrate, open_stream)
-    for planned in questions:
-        run.plan(planned.stamp, run.ask, planned)
+    planned = tuple(questions)
+    given = model, bag.start_ns, topics, planned, settings, sink, controls, narrate, open_stream, checkpoints
+    run, frames = _Replay(*given), bag.frames(topics)
+    found = checkpoints.read(model) if checkpoints else None
+    if found:
+        try:
+            run.go_on(found, frames)
+        except Exception as error:  # somebody else's part or sink raises whatever it likes
+            checkpoints.refuse(describe(error))
+            run, frames, found = _Replay(*given), bag.frames(topics), None
+    if not found:
+        run.begin()
     try:
-        for frame in bag.frames(topics):
+        for frame in frames:
             run.until(frame.stamp)
             run.put(frame)
     except Exception:
@@ -97,16 +132,18 @@ class _Replay(EventSink):
         model: Any,
         start_ns: int,
         topics: Sequence[str],
+        questions: Sequence[Planned],
         settings: Settings,
         sink: ReplaySink,
         controls: bool,
         narrate: bool,
         open_stream: Callable[[Any, Settings], Any],
+        checkpoints: Checkpoints | None,
     ):
         self.start = self.now = start_ns
-        self._sink, self._narrates = sink, narrate
-        self._due: list[tuple[int, int, Callable[[Any], None], Any]] = []  # a heap of (stamp, number, what, of what)
-        self._planned = 0
+        self._questions, self._sink, self._narrates, self._checkpoints = questions, sink, narrate, checkpoints
+        self._due: list[tuple[int, int, str, Any]] = []  # a heap of (stamp, number, what, of what)
+        self._planned = self._frames_read = 0
         self._decoding: BagFrame | None = None
         self._engine = Engine(
             lambda _: model, open_stream, self._decode, self, clock=lambda: self.now, seconds=self._seconds
@@ -117,30 +154,82 @@ class _Replay(EventSink):
         self._controls = Controls(model, settings, open_stream) if controls else None
         self._limit: int = settings['query.max_new_tokens']
         self._period = round(settings['narration.period'] * 1e9)
-        for topic in topics if narrate and self._period else ():
-            self.plan(start_ns + self._period, self._narrate, topic)
 
-    def plan(self, stamp: int, what: Callable[[Any], None], of: Any) -> None:
-        """Do something when the frames up to `stamp` have been processed."""
-        self._planned += 1
-        heapq.heappush(self._due, (stamp, self._planned, what, of))
+    def begin(self) -> None:
+        """Begin at the bag's start."""
+        if self._checkpoints:
+            self._checkpoints.discard()
+        self._sink.begin()
+        for index, planned in enumerate(self._questions):
+            self._plan(planned.stamp, 'question', index)
+        for topic in self._engine.sessions if self._narrates and self._period else ():
+            self._plan(self.start + self._period, 'narration', topic)
+
+    def go_on(self, found: Found, frames: Iterator[BagFrame]) -> None:
+        """Go on where a killed replay was: take from `frames` what it had taken. Raises whatever prevents that."""
+        from stc_ros.evaluation.pickled_state import unpack  # here, because it imports torch
+
+        sessions, shown = self._engine.sessions, {}
+        for frame in islice(frames, found.frames_read):
+            self._sink.progress(frame.stamp)
+            if frame.number in found.frames:
+                shown[frame.number] = frame
+        streams = [session.stream for session in sessions.values()]
+        for session in sessions.values():
+            session.stream = None
+        state = unpack(found.data, self._engine.model, streams, shown)
+        for camera, session in sessions.items():
+            session.restore(state['sessions'][camera])
+        if self._controls:
+            self._controls.restore(state['controls'])
+        self.now, self._due, self._planned = state['now'], state['due'], state['planned']
+        self._frames_read = found.frames_read
+        self._sink.restore(state['sink'])
+
+    def _write_checkpoint(self) -> None:
+        """Write down what `go_on` needs. Between two frames no question is in work."""
+        sessions = self._engine.sessions
+        state = {
+            'now': self.now,
+            'due': self._due,
+            'planned': self._planned,
+            'sessions': {camera: session.state() for camera, session in sessions.items()},
+            'controls': self._controls.state() if self._controls else None,
+            'sink': self._sink.checkpoint(),
+        }
+        streams = [session.stream for session in sessions.values()]
+        self._checkpoints.write(self._engine.model, streams, state, self._frames_read, self.now)
 
     def until(self, stamp: int) -> None:
         """Let the time go on to just before `stamp`, and do what is due by then."""
         while self._due and self._due[0][0] < stamp:
             at, _, what, of = heapq.heappop(self._due)
             self._advance(at)
-            what(of)
+            self._ask(self._questions[of]) if what == 'question' else self._narrate(of)
+            self._between()
         self._advance(stamp - 1)
 
     def put(self, frame: BagFrame) -> None:
         """Process a frame at its own time."""
         self.now = max(self.now, frame.stamp)
+        self._frames_read += 1
+        self._sink.received(frame.topic, self.now)
         self._engine.put(frame.topic, frame)
         self._finish()
         self._sink.progress(self.now)
+        self._between()
 
-    def ask(self, planned: Planned) -> None:
+    def _between(self) -> None:
+        """Between two frames or questions."""
+        if self._checkpoints and self._checkpoints.due:
+            self._write_checkpoint()
+
+    def _plan(self, stamp: int, what: str, of: Any) -> None:
+        """Do something when the frames up to `stamp` have been processed."""
+        self._planned += 1
+        heapq.heappush(self._due, (stamp, self._planned, what, of))
+
+    def _ask(self, planned: Planned) -> None:
         """Ask a question now, and its controls."""
         replies: list[Reply] = []
         text, began = planned.question.text, time.monotonic()
@@ -156,7 +245,7 @@ class _Replay(EventSink):
     def _narrate(self, camera: str) -> None:
         self._engine.narrate(camera)
         self._finish()
-        self.plan(self.now + self._period, self._narrate, camera)
+        self._plan(self.now + self._period, 'narration', camera)
 
     def _advance(self, stamp: int) -> None:
         """Let the time go on to `stamp`, and the engine do what becomes due meanwhile."""
@@ -179,7 +268,7 @@ class _Replay(EventSink):
         self._decoding = frame
         if frame.picture is None:
             raise FrameInvalid(frame.error_kind, frame.error)
-        return Frame(frame, frame.stamp, frame.picture)
+        return to_frame(frame)
 
     # What the engine reports
 
@@ -205,3 +294,7 @@ class _Replay(EventSink):
 
     def wants_narration(self, camera: str) -> bool:
         return self._narrates
+
+
+def to_frame(frame: BagFrame) -> Frame:
+    return Frame(frame, frame.stamp, frame.picture)

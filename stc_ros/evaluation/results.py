@@ -16,18 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from stc_ros.engine.events import FrameProcessed, NarrationSpan
-from stc_ros.engine.questions import Error
-from stc_ros.evaluation.controls import CONTROLS
 from stc_ros.evaluation.expectations import mentions
-from stc_ros.evaluation.intervals import wilson
 from stc_ros.evaluation.junit import write_junit
+from stc_ros.evaluation.part_file import PART, PartFile, to_line
 from stc_ros.evaluation.replay import Asked, Planned, ReplaySink
-from stc_ros.evaluation.requirements import Requirement, mean
+from stc_ros.evaluation.requirements import Requirement
+from stc_ros.evaluation.run_summary import summarize
 from stc_ros.evaluation.thumbnails import FOLDER as FRAMES
 from stc_ros.evaluation.thumbnails import save_pictures
 
 RESULT, TIMING, JUNIT = 'result.jsonl', 'timing.jsonl', 'junit.xml'
-PART = '.part'  # behind the name of a file that is being written
 LONGEST_SIDE = 480  # px of a frame of which pictures are made
 PASS = 1 - 1e-9  # a score from here on has passed
 
@@ -58,7 +56,7 @@ def is_finished(folder: Path, head: dict[str, Any]) -> bool:
     """Whether the folder has the whole result of a run that begins with the line `head`."""
     try:
         with (folder / RESULT).open(encoding='utf-8') as lines:
-            return lines.readline() == _line(head)
+            return lines.readline() == to_line(head)
     except (OSError, UnicodeDecodeError):
         return False
 
@@ -72,19 +70,42 @@ class ResultWriter(ReplaySink):
     """Writes down a replay as it goes on. head: the first line, which says what is replayed."""
 
     def __init__(self, folder: Path, head: dict[str, Any], spans: Sequence[Span], requirements: Sequence[Requirement]):
-        self.folder, self._requirements = folder, requirements
+        self.folder, self._head, self._requirements = folder, head, requirements
         self._spans: dict[Span, bool] = {span: span.must == 'not say' for span in spans}  # whether it is met so far
         self._rows: list[dict[str, Any]] = []  # of the questions, without what is long
         self._invalid: dict[tuple[str, str], int] = {}
         self._frames: dict[str, int] = {}
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (RESULT, TIMING, JUNIT):  # of a run of something else
-            (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder / FRAMES, ignore_errors=True)
-        (folder / FRAMES).mkdir()
-        self._result = (folder / (RESULT + PART)).open('w', encoding='utf-8')
-        self._timing = (folder / (TIMING + PART)).open('w', encoding='utf-8')
-        self._write(head)
+        self._pictures: list[Path] = []  # since the last checkpoint
+        self._result, self._timing = PartFile(folder / RESULT), PartFile(folder / TIMING)
+
+    def begin(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / JUNIT).unlink(missing_ok=True)  # of a run of something else
+        shutil.rmtree(self.folder / FRAMES, ignore_errors=True)
+        (self.folder / FRAMES).mkdir()
+        self._result.begin()
+        self._timing.begin()
+        self._write(self._head)
+
+    def checkpoint(self) -> dict[str, Any]:
+        for path in self._pictures:
+            with path.open('rb') as file:
+                os.fsync(file.fileno())
+        self._pictures.clear()
+        return {
+            'result': self._result.checkpoint(),
+            'timing': self._timing.checkpoint(),
+            'met': list(self._spans.values()),
+            'rows': self._rows,
+            'invalid': self._invalid,
+            'frames': self._frames,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._result.restore(state['result'])
+        self._timing.restore(state['timing'])
+        self._spans = dict(zip(self._spans, state['met'], strict=True))
+        self._rows, self._invalid, self._frames = state['rows'], state['invalid'], state['frames']
 
     def frame(self, camera: str, event: FrameProcessed) -> None:
         report = event.report
@@ -109,8 +130,7 @@ class ResultWriter(ReplaySink):
 
     def asked(self, asked: Asked) -> None:
         question, reply = asked.planned.question, asked.reply
-        answer = reply.answer.strip()
-        score = question.expect.score(answer) if reply.error is Error.NONE else 0.0
+        answer, score = reply.answer.strip(), asked.score
         controls = {
             name: {'answer': text.strip(), 'score': round(question.expect.score(text), 6)}
             for name, text in asked.controls.items()
@@ -201,8 +221,8 @@ class ResultWriter(ReplaySink):
         self._write(summarize(self._rows, checks, self._requirements, [*problems, *invalid]))
         self.close()
         write_junit(self.folder / JUNIT, self.folder.name, self._judged())
-        os.replace(self.folder / (TIMING + PART), self.folder / TIMING)
-        os.replace(self.folder / (RESULT + PART), self.folder / RESULT)  # the last: now it is finished
+        self._timing.finish()
+        self._result.finish()  # the last: now it is finished
 
     def close(self) -> None:
         self._result.close()
@@ -223,50 +243,11 @@ class ResultWriter(ReplaySink):
             return {'thumbnail': '', 'overlay': ''}
         image, name = asked.newest.frame.picture.array(LONGEST_SIDE), f'{index:04d}-{asked.planned.question.id}'
         thumbnail, drawn = save_pictures(self.folder, name, image, asked.newest.report)
+        self._pictures += (self.folder / thumbnail, self.folder / drawn)
         return {'thumbnail': thumbnail, 'overlay': drawn}
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._result.write(_line(line))
+        self._result.write(line)
 
     def _time(self, **line: Any) -> None:
-        self._timing.write(_line(line))
-
-
-def summarize(
-    rows: Sequence[dict[str, Any]],
-    checks: Sequence[dict[str, Any]],
-    requirements: Sequence[Requirement],
-    problems: Sequence[str],
-) -> dict[str, Any]:
-    """The last line: accuracy over all and by tag, beside it the controls', and what was required."""
-    tags = dict.fromkeys(tag for row in rows for tag in row['tags'])
-    required = [requirement.check(rows, checks) for requirement in requirements]
-    met = [check['passed'] for check in checks]
-    return {
-        'kind': 'summary',
-        **_accuracy(rows),
-        'by_tag': {tag: _accuracy([row for row in rows if tag in row['tags']]) for tag in tags},
-        'narration': {'n': len(met), 'passed': sum(met)},
-        'requirements': required,
-        'passed': all(each['passed'] for each in required),
-        'problems': list(problems),
-    }
-
-
-def _accuracy(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    accuracy = mean([row['score'] for row in rows])
-    controls = {
-        name: round(mean([row['controls'][name]['score'] for row in rows]) or 0.0, 6)
-        for name in CONTROLS
-        if rows and all(name in row['controls'] for row in rows)
-    }
-    return {
-        'accuracy': None if accuracy is None else round(accuracy, 6),
-        'n': len(rows),
-        'interval': wilson(accuracy or 0.0, len(rows)),
-        'controls': controls,
-    }
-
-
-def _line(line: dict[str, Any]) -> str:
-    return json.dumps(line, ensure_ascii=False, allow_nan=False) + '\n'
+        self._timing.write(line)

@@ -55,6 +55,7 @@ def make_jobs(
             folder=folder / each.name if each.name else folder,
             controls=controls,
             narrate=False,
+            with_bag=False,
             recording=each.name,
         )
         for each in asked

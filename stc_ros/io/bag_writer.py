@@ -35,17 +35,18 @@ H264 = {'preset': 'veryfast', 'crf': '18', 'bf': '0', 'g': '30', 'threads': '1'}
 class BagWriter:
     """A new bag, a folder; it appears when it is complete, and nothing of it stays when writing fails.
 
-    storage: one of STORAGES; compression: one of COMPRESSIONS, by zstd. All stamps are in ns. Raises `BagError`.
+    storage: one of STORAGES; compression: one of COMPRESSIONS, by zstd; types: a typestore that has more than ROS 2
+    Jazzy. All stamps are in ns. Raises `BagError`.
     """
 
-    def __init__(self, path: Path, storage: str = 'mcap', compression: str = ''):
+    def __init__(self, path: Path, storage: str = 'mcap', compression: str = '', types: Any = None):
         self.path = Path(path)
         if self.path.exists():
             raise BagError(f'{self.path} exists already; remove it, or name another folder')
         # rosbags names the files after the folder, so only the one around it has a passing name
         self._making = self.path.with_name(f'.{self.path.name}.partial')
         shutil.rmtree(self._making, ignore_errors=True)
-        self._types = get_typestore(Stores.ROS2_JAZZY)
+        self._types = types or get_typestore(Stores.ROS2_JAZZY)
         register_video_types(self._types)
         self._writer = Writer(self._making / self.path.name, version=VERSION, storage_plugin=STORAGES[storage])
         self._writer.set_compression(COMPRESSIONS[compression], CompressionFormat.ZSTD)
@@ -69,9 +70,17 @@ class BagWriter:
 
     def write(self, topic: str, type: str, stamp: int, message: Any) -> None:
         """Any message of a type that ROS 2 Jazzy or a video packet has, recorded at `stamp`."""
+        self.advertise(topic, type)
+        self.record(topic, stamp, self._types.serialize_cdr(message, type))
+
+    def advertise(self, topic: str, type: str) -> None:
+        """Have the topic in the bag, with or without messages."""
         if topic not in self._connections:
             self._connections[topic] = self._writer.add_connection(topic, type, typestore=self._types)
-        self._writer.write(self._connections[topic], stamp, self._types.serialize_cdr(message, type))
+
+    def record(self, topic: str, stamp: int, serialized: bytes | memoryview) -> None:
+        """A message in CDR, of a topic that was advertised."""
+        self._writer.write(self._connections[topic], stamp, serialized)
 
     def make(self, type: str, *fields: Any, **named: Any) -> Any:
         """A message, of 'std_msgs/String' and the like."""

@@ -15,7 +15,7 @@ import heapq
 import struct
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ class BagFrame:
     picture: Picture | None
     error: str = ''
     error_kind: str = ''  # the same for frames that fail alike, as `FrameInvalid.kind`
+    number: int = 0  # among those that one call of `Bag.frames` gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +126,8 @@ class Bag:
         wanted = {self.choose(topic) for topic in topics}
         sources = [self._in_order(number, wanted) for number in range(len(self._readers))]
         decoders: dict[tuple[int, str], VideoDecoder] = {}
-        for message in heapq.merge(*sources, key=lambda m: (m.order, m.topic)):
-            yield self._frame(message, decoders)
+        for number, message in enumerate(heapq.merge(*sources, key=lambda m: (m.order, m.topic))):
+            yield replace(self._frame(message, decoders), number=number)
 
     def messages(self, topics: Collection[str] = ()) -> Iterator[BagMessage]:
         """Messages of these topics (all, when none is named), in the order in which they were recorded."""

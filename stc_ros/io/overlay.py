@@ -26,12 +26,17 @@ FEATHER = 6  # a cell's edge is soft over this part of it
 
 
 def draw(image: np.ndarray, report) -> np.ndarray:
-    """image: uint8 RGB [H, W, 3]; report: its `FrameReport` -> uint8 [H', W', 3], the frame with a legend below.
+    """image: uint8 RGB [H, W, 3]; report: its `FrameReport` -> uint8 [H', W', 3], the frame with a legend below."""
+    return np.asarray(compose(image, report))
+
+
+def compose(image: np.ndarray, report, shortest: int = SHORTEST_SIDE) -> Image.Image:
+    """`draw`, as Pillow's picture: what becomes a JPEG next needs no array. shortest: px, smaller frames are enlarged.
 
     The model sees the whole frame squeezed into its square, so the grids span the whole frame here.
     """
     picture = Image.fromarray(image)
-    scale = min(max(1.0, SHORTEST_SIDE / min(picture.size)), LONGEST_SIDE / max(picture.size))
+    scale = min(max(1.0, shortest / min(picture.size)), LONGEST_SIDE / max(picture.size))
     if scale != 1.0:
         size = tuple(max(1, round(side * scale)) for side in picture.size)
         picture = picture.resize(size, Image.BILINEAR, reducing_gap=2.0)
@@ -39,12 +44,15 @@ def draw(image: np.ndarray, report) -> np.ndarray:
     kept.reshape(-1)[report.kept] = 1.0
     recomputed = np.asarray(report.recomputed, np.float32).reshape(report.grid)
 
-    canvas = picture.convert('L', DIM_GREY).convert('RGB')
+    legend = _legend(picture.width, report)
+    canvas = Image.new('RGB', (picture.width, picture.height + legend.height))
+    canvas.paste(picture.convert('L', DIM_GREY))
     if len(report.kept):
-        canvas.paste(picture, mask=_soft(kept, picture.size))
+        canvas.paste(picture, (0, 0), _soft(kept, picture.size))
     if recomputed.any():
-        canvas.paste(Image.new('RGB', picture.size, RECOMPUTED), mask=_outline(recomputed, picture.size))
-    return np.concatenate((np.asarray(canvas), np.asarray(_legend(picture.width, report))))
+        canvas.paste(RECOMPUTED, (0, 0), _outline(recomputed, picture.size))
+    canvas.paste(legend, (0, picture.height))
+    return canvas
 
 
 def to_jpeg(image: np.ndarray) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,9 @@ EMBEDDED_NOTES = (
 )
 REAL_EYE = 'real-eye'  # for measuring, see stc_ros/models/real_eye/README.md
 SMALL = 50_000_000  # weights
+# While transformers loads, torch's default dtype and some of torch's functions are its own, for all threads: of two
+# loads at once both fail, or get weights of two dtypes. So several nodes of one process load one after another.
+ONE_AT_A_TIME = threading.Lock()
 
 
 def load_model(settings: Settings | Mapping = {}):  # noqa: B006 - never written to
@@ -33,10 +37,19 @@ def load_model(settings: Settings | Mapping = {}):  # noqa: B006 - never written
     needed = ('torch', 'transformers' if wanted.name else 'tokenizers', 'safetensors')
     if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
         raise ImportError(f'{" and ".join(missing)} not installed in this Python: run ./dev build')
+    with ONE_AT_A_TIME:
+        model = _load(wanted)
+    if wanted.compile:
+        from stc_ros.models.compiled import Compiler
+
+        model.tower.compiler = Compiler()
+    return model
+
+
+def _load(wanted: ModelParameters):
     import torch
 
     from stc_ros.models.base import ModelError
-    from stc_ros.models.compiled import Compiler
 
     device = pick_device(wanted.device)
     if wanted.dtype == 'auto':
@@ -46,22 +59,18 @@ def load_model(settings: Settings | Mapping = {}):  # noqa: B006 - never written
     if wanted.name == REAL_EYE:
         from stc_ros.models import real_eye
 
-        model = real_eye.load(device, dtype)
-    elif wanted.name:
+        return real_eye.load(device, dtype)
+    if wanted.name:
         from stc_ros.models.checkpoint import find_family, find_folder
 
         folder = find_folder(wanted.name)
         family = model_families.create(find_family(folder, model_families.names()))
-        model = family.load(wanted.name, folder, device, dtype)
-    elif (EMBEDDED / 'model.safetensors').is_file():
+        return family.load(wanted.name, folder, device, dtype)
+    if (EMBEDDED / 'model.safetensors').is_file():
         from stc_ros.models import embedded
 
-        model = embedded.load(EMBEDDED, device, dtype, EMBEDDED_NOTES)
-    else:
-        raise ModelError(f'the embedded model is missing from {EMBEDDED}: train it with ./dev train-tiny')
-    if wanted.compile:
-        model.tower.compiler = Compiler()
-    return model
+        return embedded.load(EMBEDDED, device, dtype, EMBEDDED_NOTES)
+    raise ModelError(f'the embedded model is missing from {EMBEDDED}: train it with ./dev train-tiny')
 
 
 def share_cores_fairly(model) -> None:

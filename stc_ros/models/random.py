@@ -118,8 +118,10 @@ def random_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def random_model(size: str = 'toy', seed: int = 0, device='cpu', dtype=torch.float32, packed=False) -> VideoModel:
-    """A `VideoModel` of that size: "toy" (36 patches, 9 visual tokens), "0.5b", "7b", or "so400m", which is their tower
-    with hardly a language model. `packed`: as a large loaded model is, so that its weights cannot be changed.
+    """A `VideoModel` of that size.
+
+    size: "toy" (36 patches, 9 visual tokens), "0.5b", "7b", or "so400m", which is their tower with hardly a language
+    model. packed: as a large loaded model is, so that its weights cannot be changed.
     """
     weights = random_weights(size, seed, device, dtype)
     if packed:

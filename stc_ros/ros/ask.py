@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -12,6 +14,7 @@ from stc_ros.action import AskStream
 from stc_ros.engine.questions import MAX_CHARACTERS, Error, Question, Reply
 from stc_ros.parameter_spec import specs
 from stc_ros.parameters import StreamParameters
+from stc_ros.ros.ask_cameras import Gathering, combine, label
 from stc_ros.ros.messages import fill_answer
 from stc_ros.srv import Ask
 
@@ -28,7 +31,7 @@ class AskServer:
     def __init__(self, node):
         self._node = node
         self._patience = Clock(clock_type=ClockType.STEADY_TIME)  # real time, also in simulation
-        self._goals: dict[bytes, Question] = {}
+        self._goals: dict[bytes, list[Question]] = {}
         self.open = 0  # requests without a reply so far
         # A coroutine holds its group until it ends: questions must not share one with anything else.
         self._group = ReentrantCallbackGroup()
@@ -52,7 +55,7 @@ class AskServer:
         self._node.destroy_service(self._service)
 
     async def _serve(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
-        return fill_answer(response, await self._reply_to(request))
+        return fill_answer(response, await self._replies_to(request))
 
     async def _execute(self, goal) -> AskStream.Result:
         identity = bytes(goal.goal_id.uuid)
@@ -61,51 +64,67 @@ class AskServer:
             goal.publish_feedback(AskStream.Feedback(text=piece, tokens=tokens))
 
         try:
-            reply = await self._reply_to(goal.request, publish, identity, goal.is_cancel_requested)
+            replies = await self._replies_to(goal.request, publish, identity, goal.is_cancel_requested)
         finally:
             self._goals.pop(identity, None)
-        if reply.error is Error.NONE:
+        error = combine(replies).error
+        if error is Error.NONE:
             goal.succeed()
-        elif reply.error is Error.CANCELED:
+        elif error is Error.CANCELED:
             goal.canceled()
         else:
             goal.abort()
-        return fill_answer(AskStream.Result(), reply)
+        return fill_answer(AskStream.Result(), replies)
 
     def _cancel(self, goal) -> CancelResponse:
-        if question := self._goals.get(bytes(goal.goal_id.uuid)):
+        for question in self._goals.get(bytes(goal.goal_id.uuid), ()):
             self._node.worker.engine.end(question, Error.CANCELED)
         return CancelResponse.ACCEPT
 
-    async def _reply_to(self, request, on_piece=None, identity: bytes | None = None, canceled: bool = False) -> Reply:
+    async def _replies_to(
+        self, request, on_piece=None, identity: bytes | None = None, canceled: bool = False
+    ) -> dict[str, Reply]:
+        """Ask one camera, or all -> the reply of each."""
         node, worker = self._node, self._node.worker
         executor = node.executor
-        reply = Future(executor=executor)
+        replies = Future(executor=executor)
 
-        def on_reply(value: Reply) -> None:
-            reply.set_result(value)
+        def on_all(found: dict[str, Reply]) -> None:
+            replies.set_result(found)
             executor.wake()  # the coroutine goes on when the executor looks at it again
 
         length = request.max_new_tokens or node.settings['query.max_new_tokens']
         timeout = request.timeout.sec + request.timeout.nanosec / 1e9 or node.settings['query.timeout']
-        question = Question(request.question, length, on_reply, on_piece, timeout=timeout)
-        refusal = (Error.CANCELED, '') if canceled else self._refusal(request, timeout)
-        if refusal:
-            worker.engine.end(question, *refusal)
-            return await reply
+        cameras = [request.camera] if request.camera else list(node.cameras)
+        gathering = Gathering(cameras, on_all)
+        questions = []
+        for camera in cameras:
+            pieces = label(camera, on_piece, camera == cameras[0]) if on_piece and len(cameras) > 1 else on_piece
+            take = functools.partial(gathering.take, camera)
+            questions.append(Question(request.question, length, take, pieces, camera=camera, timeout=timeout))
+        if refusal := (Error.CANCELED, '') if canceled else self._refusal(request, timeout):
+            for question in questions:
+                worker.engine.end(question, *refusal)
+            return await replies
         if identity:
-            self._goals[identity] = question
-        worker.ask(question)
+            self._goals[identity] = questions
+        for question in questions:
+            worker.ask(question)
         self.open += 1
         late = f'{timeout:g} s passed before the answer was complete'
+
+        def on_deadline() -> None:
+            for question in questions:
+                worker.engine.end(question, Error.TIMEOUT, late)
+
         deadline = node.create_timer(
             timeout - min(MARGIN_S, timeout / 4),
-            lambda: worker.engine.end(question, Error.TIMEOUT, late),
+            on_deadline,
             callback_group=ReentrantCallbackGroup(),  # its own: a group never forgets what was in it
             clock=self._patience,
         )
         try:
-            return await reply
+            return await replies
         finally:
             self.open -= 1
             node.destroy_timer(deadline)
@@ -118,6 +137,9 @@ class AskServer:
                 return Error.INVALID_REQUEST, (
                     f'{name} must lie in [{low:g}, {high:g}] {unit}, or be 0 for the default; it is {value:g}'
                 )
+        if request.camera and request.camera not in self._node.cameras:
+            known = ', '.join(self._node.cameras)
+            return Error.INVALID_REQUEST, f'there is no camera {request.camera!r}; there are: {known}'
         if not request.question.strip():
             return Error.EMPTY_QUESTION, ''
         if len(request.question) > MAX_CHARACTERS:

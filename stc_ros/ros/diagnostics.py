@@ -14,27 +14,27 @@ INVALID_IN_ROW = 10  # frames, after which it is the camera, not a frame
 STUCK_AFTER_S = 30.0  # in one turn of the worker, once the model is loaded
 
 
-def camera_status(node, now: int) -> DiagnosticStatus:
-    """What comes in. now: the node's clock, in ns."""
-    session = node.session
+def camera_status(node, camera, now: int) -> DiagnosticStatus:
+    """What comes in from a `CameraInput`. now: the node's clock, in ns."""
+    session = camera.session
     slot, newest = (session.slot, session.newest) if session else (FrameSlot(), None)
     counts, (input_rate, processing_rate) = slot.counts(), slot.rates(now)
     level, message = DiagnosticStatus.OK, f'{input_rate:.1f} frames/s, {processing_rate:.1f} processed'
     if not node.active:
         message = 'not active'
-    elif node.silent_s > SILENT_AFTER_S:
-        level, message = DiagnosticStatus.WARN, f'no frame for {node.silent_s:.0f} s'
+    elif camera.silent_s > SILENT_AFTER_S:
+        level, message = DiagnosticStatus.WARN, f'no frame for {camera.silent_s:.0f} s'
     elif counts.invalid and not counts.processed:
         level, message = DiagnosticStatus.ERROR, 'every frame was invalid: see the log'
     elif counts.invalid_in_row >= INVALID_IN_ROW:
         level, message = DiagnosticStatus.ERROR, f'the last {counts.invalid_in_row} frames were invalid: see the log'
     return _status(
         node,
-        'camera',
+        'camera' + (f' {camera.name}' if camera.prefix else ''),
         level,
         message,
         {
-            'topic': node.image_topic,
+            'topic': camera.topic,
             'input rate [Hz]': f'{input_rate:.2f}',
             'processing rate [Hz]': f'{processing_rate:.2f}',
             'received': counts.received,
@@ -49,7 +49,8 @@ def camera_status(node, now: int) -> DiagnosticStatus:
 
 def model_status(node) -> DiagnosticStatus:
     """What is made of it."""
-    session, worker = node.session, node.worker
+    worker = node.worker
+    sessions = [camera.session for camera in node.cameras.values() if camera.session]
     busy = worker.busy_since
     busy_s = time.monotonic() - busy if busy else 0.0
     level, message = DiagnosticStatus.OK, 'watching' if node.active else node.state
@@ -57,22 +58,30 @@ def model_status(node) -> DiagnosticStatus:
         level, message = DiagnosticStatus.ERROR, node.fault
     elif node.active and busy_s > STUCK_AFTER_S:
         level, message = DiagnosticStatus.WARN, f'the model has worked on one thing for {busy_s:.0f} s'
-    elif session and session.failures:
-        level, message = DiagnosticStatus.WARN, f'{session.failures} failures, {session.resets} resets: see the log'
+    elif failures := sum(session.failures for session in sessions):
+        resets = sum(session.resets for session in sessions)
+        level, message = DiagnosticStatus.WARN, f'{failures} failures, {resets} resets: see the log'
     values = {
         'state': node.state,
         'model': node.settings['model.name'] or 'embedded',
         'questions waiting': worker.engine.waiting,
     }
-    if session:
-        values |= {
-            'failures': session.failures,
-            'resets': session.resets,
-            'answers': session.tally.answers,
-            'answers failed': session.tally.answers_failed,
-            'narrations': session.tally.narrations,
-        }
-    if session and (seen := session.newest):
+    for session in sessions:
+        of = f'{session.camera}: ' if len(sessions) > 1 else ''
+        values |= {of + key: value for key, value in _of_session(session).items()}
+    return _status(node, 'model', level, message, values | _gpu_memory())
+
+
+def _of_session(session) -> dict:
+    """What one camera's stream has done."""
+    values = {
+        'failures': session.failures,
+        'resets': session.resets,
+        'answers': session.tally.answers,
+        'answers failed': session.tally.answers_failed,
+        'narrations': session.tally.narrations,
+    }
+    if seen := session.newest:
         report = seen.report
         values |= {
             'recomputed share': f'{report.patches_recomputed / max(report.patches, 1):.3f}',
@@ -83,7 +92,7 @@ def model_status(node) -> DiagnosticStatus:
             'memory [MiB]': f'{report.memory_bytes / 2**20:.1f}',
             'memory budget [MiB]': seen.settings['memory.max_mib'],
         }
-    return _status(node, 'model', level, message, values | _gpu_memory())
+    return values
 
 
 def _status(node, part: str, level: bytes, message: str, values: dict) -> DiagnosticStatus:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from builtin_interfaces.msg import Time
 
 from stc_ros.engine.events import FrameProcessed, NarrationSpan
 from stc_ros.engine.questions import Reply
 from stc_ros.engine.session import Session
-from stc_ros.msg import Narration, StreamStats
+from stc_ros.msg import CameraAnswer, Narration, StreamStats
+from stc_ros.ros.ask_cameras import combine
 
 
 def to_time(nanoseconds: int) -> Time:
     return Time(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
 
 
-def fill_answer(result, reply: Reply):
-    """Fill an Ask.Response or AskStream.Result, whose fields are the same."""
+def fill_answer(result, replies: Mapping[str, Reply]):
+    """Fill an Ask.Response or AskStream.Result, whose fields are the same, with the replies by camera."""
+    reply = combine(replies)
     result.error_code = getattr(result, reply.error.name)
     result.error_msg = reply.message
     result.answer = reply.answer
@@ -26,6 +30,17 @@ def fill_answer(result, reply: Reply):
     result.time_to_first_token = reply.time_to_first_token
     result.tokens_per_second = reply.tokens_per_second
     result.tokens = reply.tokens
+    result.answers = [
+        CameraAnswer(
+            camera=camera,
+            error_code=getattr(result, each.error.name),
+            error_msg=each.message,
+            answer=each.answer,
+            first_stamp=to_time(each.first_stamp),
+            last_stamp=to_time(each.last_stamp),
+        )
+        for camera, each in replies.items()
+    ]
     return result
 
 

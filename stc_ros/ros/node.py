@@ -1,48 +1,38 @@
-"""The lifecycle node `stc_stream`: a camera topic in, narration, statistics and answers out."""
+"""The lifecycle node `stc_stream`: camera topics in, narration, statistics and answers out."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from typing import Any
 
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from stc_ros.engine.errors import describe
-from stc_ros.engine.events import Frame
 from stc_ros.engine.scheduler import Engine
 from stc_ros.engine.session import Session
 from stc_ros.engine.worker import Worker
-from stc_ros.io import image_messages
 from stc_ros.ros import diagnostics
 from stc_ros.ros.ask import AskServer
+from stc_ros.ros.camera_input import CameraInput
 from stc_ros.ros.lifecycle import FAILURE, SUCCESS, transition
-from stc_ros.ros.no_image_causes import no_image_causes
 from stc_ros.ros.parameters import Parameters, unknown_overrides
 from stc_ros.ros.publishers import Publishers
 from stc_ros.ros.real_parts import load, open_warm
 from stc_ros.settings import Settings
 
-NEWEST_ONLY = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 UNLOAD_S = 30.0  # longest wait for the turn in work when the model is given up; a frame may take seconds
-CAMERA = 'camera'  # name of the one session
-SAY_SILENCE_AGAIN = 6  # a camera that stays silent is named after 5 s, 30 s, 180 s, ...
 
 
 class StreamNode(LifecycleNode):
-    """Configure loads the model, activate watches the camera, deactivate keeps the weights, cleanup frees them.
+    """Configure loads the model, activate watches the cameras, deactivate keeps the weights, cleanup frees them.
 
     load: settings -> model; open_stream: (model, settings) -> stream (tests give their own). Raises `SettingError` when
     a parameter's start value is refused.
@@ -57,17 +47,14 @@ class StreamNode(LifecycleNode):
         self.fault = ''  # why the node does not work; empty if it does
         self._load, self._open_stream = load, open_stream
         self._parameter_set = Parameters(self, self._accept, self._apply)
-        for complaint in unknown_overrides(self, getattr(self, '_parameter_overrides', ())):
+        for complaint in unknown_overrides(self, getattr(self, '_parameter_overrides', ()), self._parameter_set.named):
             self.get_logger().error(complaint)
-        compressed = self.settings['input.transport'] == 'compressed'
-        self._image_type = CompressedImage if compressed else Image
-        self.image_topic = self.resolve_topic_name('image') + ('/compressed' if compressed else '')
         self._sink = Publishers(self)
+        self.cameras: dict[str, CameraInput] = {}
+        self._open_cameras()
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self._subscription = self._narration_timer = None
         self._loading: Future | None = None
         self._closing = threading.Event()
-        self._frame_at = self._named_silence_s = 0.0  # s, monotonic: newest frame; silence that has been named
         self.worker = self._new_worker()
         self.create_service(Trigger, '~/reset', self._on_reset)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -87,11 +74,6 @@ class StreamNode(LifecycleNode):
     def active(self) -> bool:
         return self.state == 'active'
 
-    @property
-    def silent_s(self) -> float:
-        """Seconds since the newest frame, or since activation."""
-        return time.monotonic() - self._frame_at
-
     def now(self) -> int:
         """The node's clock, in ns."""
         return self.get_clock().now().nanoseconds
@@ -104,8 +86,12 @@ class StreamNode(LifecycleNode):
 
     @property
     def session(self) -> Session | None:
-        """The camera's; None before the model is loaded."""
-        return self.worker.engine.sessions.get(CAMERA)
+        """The first camera's; None before the model is loaded."""
+        return next(iter(self.cameras.values())).session
+
+    def wants_narration(self, camera: str) -> bool:
+        """Whether somebody listens to it."""
+        return self._sink.wants_narration(camera)
 
     @property
     def open_questions(self) -> int:
@@ -143,17 +129,8 @@ class StreamNode(LifecycleNode):
         self.worker.resume()
         self._sink.forget_trouble()
         self._ask_server = self._ask_server or AskServer(self)  # not before: a service that is there should work
-        self._frame_at, self._named_silence_s = time.monotonic(), 0.0
-        self._subscription = self.create_subscription(
-            self._image_type,
-            self.image_topic,
-            self._on_image,
-            NEWEST_ONLY,
-            raw=True,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
-        self._set_narration_timer(self.settings['narration.period'])
-        self.get_logger().info(f'watching {self.image_topic}')
+        for name, camera in self.cameras.items():
+            camera.start(self._parameter_set.cameras[name])
         return SUCCESS
 
     @transition(to='inactive')
@@ -197,7 +174,7 @@ class StreamNode(LifecycleNode):
         settings = self.settings
         self.get_logger().info(f'loading {settings["model.name"] or "the embedded model"} ...')
         began = time.monotonic()
-        self._loading, self.fault = self.worker.load(settings, (CAMERA,)), ''
+        self._loading, self.fault = self.worker.load(settings, self._parameter_set.cameras), ''
         self._loading.add_done_callback(lambda done: done.cancelled() or done.exception() or self._say_loaded(began))
         return self._loading
 
@@ -207,15 +184,14 @@ class StreamNode(LifecycleNode):
             self.get_logger().info(notes)
 
     def _new_worker(self) -> Worker:
-        return Worker(Engine(self._load, self._open_stream, self._decode, self._sink, self.now))
+        decode = CameraInput.decode
+        return Worker(Engine(self._load, self._open_stream, lambda put: decode(*put), self._sink, self.now))
 
     def _stop_watching(self) -> None:
         if self.active:
             self.state = 'inactive'  # from here on questions are refused
-        if self._subscription:
-            self.destroy_subscription(self._subscription)
-        self._subscription = None
-        self._set_narration_timer(0.0)
+        for camera in self.cameras.values():
+            camera.stop()
 
     def worker_died(self, error: BaseException) -> None:
         """Called on the dying thread: its questions are replied to; leave the active state through an error."""
@@ -225,44 +201,40 @@ class StreamNode(LifecycleNode):
 
     # Callbacks
 
-    def _on_image(self, serialized: bytes) -> None:
-        self._frame_at, self._named_silence_s = time.monotonic(), 0.0
-        if self.session:
-            self.worker.engine.put(CAMERA, serialized)
+    def _accept(self, cameras: Mapping[str, Settings]) -> None:
+        """Raises `SettingError` when a stream could not take them."""
+        for name, settings in cameras.items():
+            if camera := self.cameras.get(name):
+                if camera.session:
+                    camera.session.stream.check(camera.session.settings, settings)
 
-    def _decode(self, serialized: bytes) -> Frame:
-        message = image_messages.read(serialized, self._image_type.__name__)
-        if message is None:  # of an encoding of CDR that is rclpy's to read
-            message = deserialize_message(serialized, self._image_type)
-        stamp = image_messages.stamp_of(message.header)
-        time = Time(sec=message.header.stamp.sec, nanosec=message.header.stamp.nanosec)
-        return Frame(Header(stamp=time, frame_id=message.header.frame_id), stamp, image_messages.to_picture(message))
-
-    def _accept(self, settings: Settings) -> None:
-        """Raises `SettingError` when the stream could not take them."""
-        if self.session:
-            self.session.stream.check(self.settings, settings)
-
-    def _apply(self, settings: Settings) -> None:
+    def _apply(self) -> None:
         """Settings have changed; the worker takes them between two frames."""
-        if self.active:
-            self._set_narration_timer(settings['narration.period'])
-        self.worker.configure(settings).add_done_callback(self._complain)
+        self._open_cameras()
+        cameras = self._parameter_set.cameras
+        for name, camera in self.cameras.items():
+            if self.active:
+                camera.narrate_every(cameras[name]['narration.period'])
+        if self._loading:
+            self.worker.configure(cameras).add_done_callback(self._complain)
+
+    def _open_cameras(self) -> None:
+        """Bring the inputs and topics in line with the parameter `cameras`; the worker does so with the streams."""
+        wanted, named = self._parameter_set.cameras, bool(self._parameter_set.named)
+        for name in [n for n in self.cameras if n not in wanted]:
+            self.cameras.pop(name).stop()
+            self._sink.close_camera(name)
+        for name, settings in wanted.items():
+            if name not in self.cameras:
+                self.cameras[name] = CameraInput(self, name, named, settings)
+                self._sink.open_camera(name, self.cameras[name].prefix)
+                if self.active:
+                    self.cameras[name].start(settings)
+        self.cameras = {name: self.cameras[name] for name in wanted}
 
     def _complain(self, done: Future) -> None:
         if not done.cancelled() and done.exception():
             self.get_logger().error(f'settings not applied: {describe(done.exception())}')
-
-    def _set_narration_timer(self, period: float) -> None:
-        if self._narration_timer:
-            if self._narration_timer.timer_period_ns == int(period * 1e9):
-                return  # anew, it would begin to wait anew
-            self.destroy_timer(self._narration_timer)
-        self._narration_timer = self.create_timer(period, self._on_narration_time) if period else None
-
-    def _on_narration_time(self) -> None:
-        if self.session and self._sink.wants_narration(CAMERA):
-            self.worker.engine.narrate(CAMERA)
 
     def _on_reset(self, request, response: Trigger.Response) -> Trigger.Response:
         response.success = self.active
@@ -276,14 +248,16 @@ class StreamNode(LifecycleNode):
             self.worker.reset(f'time jumped back by {-jump.delta.nanoseconds / 1e9:.1f} s, as when a bag starts over')
 
     def _report_health(self) -> None:
+        now = self.now()
         self._diagnostics.publish(
             DiagnosticArray(
                 header=Header(stamp=self.get_clock().now().to_msg()),
-                status=[diagnostics.camera_status(self, self.now()), diagnostics.model_status(self)],
+                status=[
+                    *(diagnostics.camera_status(self, camera, now) for camera in self.cameras.values()),
+                    diagnostics.model_status(self),
+                ],
             )
         )
-        patience = max(diagnostics.SILENT_AFTER_S, SAY_SILENCE_AGAIN * self._named_silence_s)
-        if self.active and self.silent_s > patience:
-            self._named_silence_s = self.silent_s
-            causes = '; '.join(no_image_causes(self, self._subscription))
-            self.get_logger().warning(f'no image on {self.image_topic} for {self.silent_s:.0f} s: {causes}')
+        if self.active:
+            for camera in self.cameras.values():
+                camera.report_silence()

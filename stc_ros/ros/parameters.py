@@ -1,19 +1,25 @@
-"""`Settings` as ROS parameters: declared with ranges and texts, accepted by the stream before they are committed."""
+"""`Settings` as ROS parameters: declared with ranges and texts, accepted by the stream before they are committed.
+
+Where `cameras` names some, each has its own parameters under its name: front.prune_ratio. The plain prune_ratio sets
+that of every camera.
+"""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.parameter import Parameter
 
 from stc_ros.parameter_spec import ParameterSpec, SettingError, nearest
 from stc_ros.parameters import METHODS, SHORT, in_use, parameters
+from stc_ros.ros.camera_names import ONLY, TEXT, is_of_each, read_names
 from stc_ros.settings import Settings
 
 WRAP = 72  # columns of a description in rqt, which does not wrap it
 STEPS = 100  # of rqt's sliders
+CAMERAS = 'cameras'
 AUTOSTART = ParameterSpec(
     'autostart',
     'autostart',
@@ -25,6 +31,7 @@ AUTOSTART = ParameterSpec(
 OTHERS = (
     *SHORT,
     'autostart',
+    CAMERAS,
     'use_sim_time',
     'start_type_description_service',
 )  # of the node's overrides, beside qos_*
@@ -33,30 +40,47 @@ OTHERS = (
 class Parameters:
     """A node's settings, always valid; of the methods' parameters those of the methods in use are declared.
 
-    accept: called with new `Settings` before they are committed, raises `SettingError` when they cannot be. changed:
-    called with them once they are. Raises `SettingError` when a start value is refused.
+    settings: those of the node. cameras: those of each camera, by its name. accept: called with new `cameras` before
+    they are committed, raises `SettingError` when they cannot be. changed: called once they are. Raises `SettingError`
+    when a start value is refused.
     """
 
-    def __init__(self, node, accept: Callable[[Settings], None], changed: Callable[[Settings], None]):
+    def __init__(self, node, accept: Callable[[Mapping[str, Settings]], None], changed: Callable[[], None]):
         self._node, self._accept, self._changed = node, accept, changed
-        given = {name: value for name in SHORT if (value := _override(node, name)) is not None}
-        for name in METHODS:  # which methods: they decide which parameters there are
-            full = f'{name}.method'
-            given[full] = _override(node, full, given.pop(name, parameters()[full].default))
-        self.settings = Settings(given)
+        self.settings = Settings(self._methods_given(''))
         for name, spec in in_use(self.settings).items():  # in this order rqt shows them
             self.settings |= {name: _declare(node, spec, self.settings[name])}
         self.autostart = _declare(node, AUTOSTART, True)
-        node.add_pre_set_parameters_callback(_plain_values)
+        about = ParameterDescriptor(description=textwrap.fill(TEXT, WRAP), dynamic_typing=True)
+        self.named = read_names(node.declare_parameter(CAMERAS, '', about).value)
+        self.cameras = {name: self._declare_camera(name) for name in self.named} or {ONLY: self.settings}
+        node.add_pre_set_parameters_callback(self._plain_values)
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._take)
+
+    def _methods_given(self, prefix: str, common: Mapping | None = None) -> dict:
+        """The methods that are given under a prefix: they decide which parameters there are."""
+        found = {}
+        for name in METHODS:
+            full = f'{name}.method'
+            default = common[full] if common else parameters()[full].default
+            found[full] = _override(self._node, prefix + full, _override(self._node, prefix + name, default))
+        return found if common else {**{n: v for n in SHORT if (v := _override(self._node, n)) is not None}, **found}
+
+    def _declare_camera(self, camera: str) -> Settings:
+        """Declare the parameters of a camera, at the node's values where none is given -> its settings."""
+        settings = self.settings | self._methods_given(f'{camera}.', self.settings)
+        for name, spec in in_use(settings).items():
+            if is_of_each(name):
+                settings |= {name: _declare(self._node, spec, settings[name], f'{camera}.')}
+        return settings
 
     def _check(self, given: list[Parameter]) -> SetParametersResult:
         """Accept all of what is `given` or none."""
         try:
-            settings = self._with(given)
-            if settings != self.settings:
-                self._accept(settings)
+            settings, cameras = self._with(given)
+            if (settings, cameras) != (self.settings, self.cameras):
+                self._accept(cameras)
         except SettingError as error:
             names = ', '.join(p.name for p in given)
             self._node.get_logger().warning(f'refused to set {names}: {error}')
@@ -64,49 +88,98 @@ class Parameters:
         return SetParametersResult(successful=True)
 
     def _take(self, given: list[Parameter]) -> None:
-        settings = self._with(given)
-        if settings == self.settings:
+        settings, cameras = self._with(given)
+        if (settings, cameras) == (self.settings, self.cameras):
             return
-        self.settings = settings
-        self._changed(settings)
-        if any(p.name.endswith('.method') for p in given):
-            self._declare_methods()
+        gone = [name for name in self.named if name not in cameras]
+        self.settings, self.cameras = settings, cameras
+        self.named = self._names(given, self.named)
+        self._changed()
+        self._declare_methods('', settings)
+        for name in self.named:
+            self._declare_methods(f'{name}.', cameras[name])
+        for name in gone:
+            for each, spec in parameters().items():
+                if spec.live and self._node.has_parameter(f'{name}.{each}'):  # rclpy keeps those that are read-only
+                    self._node.undeclare_parameter(f'{name}.{each}')
+        self._mirror()
 
-    def _declare_methods(self) -> None:
+    def _declare_methods(self, prefix: str, settings: Settings) -> None:
         """Declare the parameters of methods that are in use now, and take back those of others."""
-        wanted = in_use(self.settings)
+        wanted = in_use(settings)
         for name, spec in parameters().items():
-            declared = self._node.has_parameter(name)
+            if prefix and not is_of_each(name):
+                continue
+            declared = self._node.has_parameter(prefix + name)
             if name in wanted and not declared:
-                self._node.declare_parameter(name, self.settings[name], describe(spec), ignore_override=True)
+                self._node.declare_parameter(prefix + name, settings[name], describe(spec), ignore_override=True)
             elif declared and name not in wanted:
-                self._node.undeclare_parameter(name)
+                self._node.undeclare_parameter(prefix + name)
 
-    def _with(self, given: list[Parameter]) -> Settings:
-        return self.settings | {p.name: p.value for p in given if p.name in parameters()}
+    def _mirror(self) -> None:
+        """Show on each camera's parameters what the node's have set there."""
+        for camera in self.named:
+            for name, value in self.cameras[camera].items():
+                full = f'{camera}.{name}'
+                if self._node.has_parameter(full) and self._node.get_parameter(full).value != value:
+                    self._node.set_parameters([Parameter(full, value=value)])
+
+    def _names(self, given: list[Parameter], names: tuple[str, ...]) -> tuple[str, ...]:
+        return next((read_names(p.value) for p in given if p.name == CAMERAS), names)
+
+    def _given(self, camera: str) -> dict:
+        """What was given at start for a camera that comes now."""
+        given = getattr(self._node, '_parameter_overrides', {})
+        return {
+            name: given[full].value
+            for name in parameters()
+            if is_of_each(name) and (full := f'{camera}.{name}') in given
+        }
+
+    def _with(self, given: list[Parameter]) -> tuple[Settings, dict[str, Settings]]:
+        """The settings of node and cameras with what is given."""
+        common = {p.name: p.value for p in given if p.name in parameters()}
+        settings = self.settings | common
+        names = self._names(given, self.named)
+        if not names:
+            return settings, {ONLY: settings}
+        cameras = {}
+        for camera in names:
+            own = {
+                n: p.value for p in given if (n := p.name.removeprefix(f'{camera}.')) != p.name and n in parameters()
+            }
+            cameras[camera] = self.cameras[camera] if camera in self.named else settings | self._given(camera)
+            cameras[camera] |= common | {name: value for name, value in own.items() if is_of_each(name)}
+        return settings, cameras
+
+    def _plain_values(self, given: list[Parameter]) -> list[Parameter]:
+        """Take what `ros2 param set` makes of a text: 2 for 2.0, and false for `off`; rclpy alone would refuse it."""
+        plain = []
+        for p in given:
+            camera, _, rest = p.name.partition('.')
+            if spec := parameters().get(rest if camera in self.named else p.name):
+                try:
+                    p = Parameter(p.name, value=spec.check(p.value))
+                except SettingError:
+                    pass  # `_check` says why
+            plain.append(p)
+        return plain
 
 
-def unknown_overrides(node, names) -> list[str]:
+def unknown_overrides(node, names, cameras=()) -> list[str]:
     """What was given with -p or in a file, for which there is no parameter: a sentence for each of `names`."""
     known = [*parameters(), *OTHERS]
-    return [
-        f'there is no parameter {name!r}{nearest(name, known)}; it has no effect'
-        for name in names
-        if name not in known and not name.startswith('qos_overrides.') and not node.has_parameter(name)
-    ]
-
-
-def _plain_values(given: list[Parameter]) -> list[Parameter]:
-    """Take what `ros2 param set` makes of a text: 2 for 2.0, and false for `off`; rclpy alone would refuse it."""
-    plain = []
-    for p in given:
-        if spec := parameters().get(p.name):
-            try:
-                p = Parameter(p.name, value=spec.check(p.value))
-            except SettingError:
-                pass  # `_check` says why
-        plain.append(p)
-    return plain
+    known += [f'{camera}.{name}' for camera in cameras for name in known]
+    complaints = []
+    for name in names:
+        camera, _, rest = name.partition('.')
+        if name in known or name.startswith('qos_overrides.') or node.has_parameter(name):
+            continue
+        if rest in parameters():
+            complaints.append(f'{name} is given for a camera {camera!r} that is not in cameras: it counts once it is')
+        else:
+            complaints.append(f'there is no parameter {name!r}{nearest(name, known)}; it has no effect')
+    return complaints
 
 
 def describe(spec: ParameterSpec) -> ParameterDescriptor:
@@ -130,13 +203,13 @@ def describe(spec: ParameterSpec) -> ParameterDescriptor:
     return about
 
 
-def _declare(node, spec: ParameterSpec, default):
+def _declare(node, spec: ParameterSpec, default, prefix: str = ''):
     """Declare a parameter -> its start value, checked by us: rclpy would not say what is allowed."""
     try:
-        value = spec.check(_override(node, spec.name, default))
+        value = spec.check(_override(node, prefix + spec.name, default))
     except SettingError as error:
-        raise SettingError(f'parameter {error}') from None
-    return node.declare_parameter(spec.name, value, describe(spec), ignore_override=True).value
+        raise SettingError(f'parameter {prefix}{error}') from None
+    return node.declare_parameter(prefix + spec.name, value, describe(spec), ignore_override=True).value
 
 
 def _override(node, name: str, default=None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -20,19 +21,42 @@ from stc_ros.ros import messages
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
+class CameraTopics:
+    """What is published of one camera."""
+
+    def __init__(self, node, prefix: str):
+        self._node = node
+        self.narration = node.create_publisher(Narration, f'~/{prefix}narration', LATCHED)
+        self.text = node.create_publisher(String, f'~/{prefix}narration_text', LATCHED)
+        self.stats = node.create_publisher(StreamStats, f'~/{prefix}stats', 10)
+        self.overlay = node.create_publisher(CompressedImage, f'~/{prefix}overlay/compressed', 1)
+        self.overlay_at = 0.0  # s, monotonic
+
+    def destroy(self) -> None:
+        for publisher in (self.narration, self.text, self.stats, self.overlay):
+            self._node.destroy_publisher(publisher)
+
+
 class Publishers(EventSink):
     """The topics of a `StreamNode`. `close` ends all publishing."""
 
     def __init__(self, node):
         self._node = node
         self._log = node.get_logger()
-        self._narration = node.create_publisher(Narration, '~/narration', LATCHED)
-        self._text = node.create_publisher(String, '~/narration_text', LATCHED)
-        self._stats = node.create_publisher(StreamStats, '~/stats', 10)
-        self._overlay = node.create_publisher(CompressedImage, '~/overlay/compressed', 1)
-        self._overlay_at = 0.0  # s, monotonic
+        self._cameras: dict[str, CameraTopics] = {}
+        self._lock = threading.Lock()  # cameras come and go on the executor's thread
         self._said: set[str] = set()  # kinds of trouble that are in the log already
         self._closed = False
+
+    def open_camera(self, name: str, prefix: str) -> None:
+        """Advertise a camera's topics; '' as prefix: under the node's own name."""
+        with self._lock:
+            self._cameras[name] = CameraTopics(self._node, prefix)
+
+    def close_camera(self, name: str) -> None:
+        """Take back a camera's topics."""
+        with self._lock:
+            self._cameras.pop(name).destroy()
 
     def close(self) -> None:
         self._closed = True
@@ -42,25 +66,29 @@ class Publishers(EventSink):
         self._said.clear()
 
     def wants_narration(self, camera: str) -> bool:
-        return any(p.get_subscription_count() for p in (self._narration, self._text))
+        with self._lock:
+            topics = self._cameras.get(camera)
+            return bool(topics) and any(p.get_subscription_count() for p in (topics.narration, topics.text))
 
     def processed(self, session: Session, event: FrameProcessed) -> None:
         node = self._node
         if self._closed or not node.active:  # deactivated while the frame was in work
             return
-        self._stats.publish(messages.stats(event, session, node.worker.engine.waiting, node.now()))
-        rate, now = event.settings['overlay.rate'], time.monotonic()
-        if rate and now - self._overlay_at >= 1 / rate and self._overlay.get_subscription_count():
-            self._overlay_at = now
-            picture = overlay.to_jpeg(overlay.draw(event.frame.picture.array(overlay.LONGEST_SIDE), event.report))
-            self._overlay.publish(CompressedImage(header=event.frame.header, format='jpeg', data=picture))
+        stats = messages.stats(event, session, node.worker.engine.waiting, node.now())
+        with self._lock:
+            if topics := self._cameras.get(session.camera):
+                topics.stats.publish(stats)
+                rate, now = event.settings['overlay.rate'], time.monotonic()
+                if rate and now - topics.overlay_at >= 1 / rate and topics.overlay.get_subscription_count():
+                    topics.overlay_at = now
+                    topics.overlay.publish(_overlay(event))
 
     def narrated(self, session: Session, span: NarrationSpan, reply: Reply) -> None:
-        if self._closed:
-            return
         message = messages.narration(span, reply, self._node.now())
-        self._narration.publish(message)
-        self._text.publish(String(data=message.text))
+        with self._lock:
+            if (topics := self._cameras.get(session.camera)) and not self._closed:
+                topics.narration.publish(message)
+                topics.text.publish(String(data=message.text))
 
     def invalid(self, session: Session, frame: FrameInvalid) -> None:
         self._once(frame.kind, f'invalid frame: {frame} (further ones like it are counted in ~/stats)')
@@ -82,3 +110,8 @@ class Publishers(EventSink):
         if kind not in self._said and not self._closed:
             self._said.add(kind)
             self._log.error(text)
+
+
+def _overlay(event: FrameProcessed) -> CompressedImage:
+    picture = overlay.to_jpeg(overlay.draw(event.frame.picture.array(overlay.LONGEST_SIDE), event.report))
+    return CompressedImage(header=event.frame.header, format='jpeg', data=picture)

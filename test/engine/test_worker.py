@@ -109,7 +109,7 @@ def test_questions_without_end_do_not_starve_frames(bench):
 
 def test_what_waits_for_its_prefill_is_prefilled_when_nothing_else_comes(bench):
     b = bench()
-    b.worker.configure(Settings({'expert.prefill_wait': 0.2})).result(5)
+    b.worker.configure({'camera': Settings({'expert.prefill_wait': 0.2})}).result(5)
     b.stream.tokens_waiting, began = 7, time.monotonic()
     b.see(SECOND)
     assert until(lambda: 'prefill' in b.stream.names()) and time.monotonic() - began >= 0.19
@@ -131,7 +131,7 @@ def test_a_failing_prefill_is_reported_and_the_worker_goes_on(bench):
 def test_the_slowest_rate_that_a_float_can_name_does_not_end_the_worker(bench):
     b = bench()
     b.see(SECOND)
-    b.worker.configure(Settings({'input.max_rate': 1e-300})).result(5)
+    b.worker.configure({'camera': Settings({'input.max_rate': 1e-300})}).result(5)
     b.put(2 * SECOND)
     assert until(lambda: b.session.slot.waits)
     _, got = b.ask()
@@ -153,7 +153,7 @@ def test_a_worker_that_has_ended_keeps_no_model(bench, busy):
 
 def test_max_rate_is_honoured_and_what_it_skips_is_counted(bench):
     b = bench()
-    b.worker.configure(Settings({'input.max_rate': 20.0})).result(5)
+    b.worker.configure({'camera': Settings({'input.max_rate': 20.0})}).result(5)
     began = time.monotonic()
     for stamp in range(1, 201):
         b.put(stamp)
@@ -169,7 +169,7 @@ def test_settings_are_applied_between_frames(bench):
     b.see(1)
     b.put(2)
     assert until(lambda: b.stream.log[-1] == ('see', 2))
-    b.worker.configure(Settings({'prune_ratio': 0.0})).result(5)
+    b.worker.configure({'camera': Settings({'prune_ratio': 0.0})}).result(5)
     b.see(3)
     assert [seen.settings['prune_ratio'] for seen in b.notes.frames] == [0.67, 0.67, 0.0]
     assert b.notes.frames[-1].report.visual_tokens_kept == 4

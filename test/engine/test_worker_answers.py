@@ -225,7 +225,7 @@ def test_loading_errors_reach_the_one_who_asked_for_it():
 
     worker = Worker(Engine(load, None, None, EventSink()))
     with pytest.raises(FileNotFoundError, match='no such model'):
-        worker.load(Settings()).result(5)
+        worker.load(Settings(), {'camera': Settings()}).result(5)
     assert worker.alive
     worker.stop()
     assert worker.join(5)

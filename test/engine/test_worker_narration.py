@@ -96,14 +96,14 @@ def test_a_narration_says_nothing_twice(bench):
 def test_a_narration_leaves_out_what_the_model_is_unsure_of_and_an_answer_does_not(bench):
     b = bench()
     b.stream.says, b.stream.sure = 'Door {} opens. ', lambda piece: {2: 0.3}.get(piece, 0.6)
-    b.worker.configure(Settings({'narration.min_confidence': 0.5})).result(5)
+    b.worker.configure({'camera': Settings({'narration.min_confidence': 0.5})}).result(5)
     b.see(SECOND)
     b.narrate()
     assert until(lambda: b.notes.narrations)
     assert b.notes.narrations[0][1].answer == 'Door 1 opens. Door 3 opens.'
     _, got = b.ask()
     assert until(lambda: got) and got[0].answer == 'Door 1 opens. Door 2 opens. Door 3 opens. '
-    b.worker.configure(Settings({'narration.min_confidence': 0.9})).result(5)
+    b.worker.configure({'camera': Settings({'narration.min_confidence': 0.9})}).result(5)
     b.see(2 * SECOND)
     b.narrate()
     assert until(lambda: b.stream.closed == 3)
@@ -128,7 +128,7 @@ def test_an_event_is_told_once_until_the_scene_or_the_stream_begins_anew(bench):
 
 def test_a_prompt_of_the_users_own_gets_the_exact_numbers(bench):
     b = bench()
-    b.worker.configure(Settings({'narration.prompt': '{frames} and {seconds}?'})).result(5)
+    b.worker.configure({'camera': Settings({'narration.prompt': '{frames} and {seconds}?'})}).result(5)
     b.see(SECOND, 2 * SECOND, 4 * SECOND)
     b.narrate()
     assert until(lambda: b.notes.narrations)
@@ -152,5 +152,5 @@ def test_scene_change_is_narrated_at_once_if_somebody_listens(bench):
     assert b.notes.narrations[0][0].scene_change
     b.notes.listening = False
     b.see(3)
-    b.worker.configure(Settings()).result(5)
+    b.worker.configure({'camera': Settings()}).result(5)
     assert len(b.notes.narrations) == 1 and b.session.due is None

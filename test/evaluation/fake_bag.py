@@ -1,5 +1,6 @@
 """A bag with the interface of stc_ros.io.bags.Bag that makes its frames, and a stream that answers what it has seen."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,10 +48,9 @@ class FakeBag:
         return wanted or names[0]
 
     def frames(self, topics):
-        for frame in self._frames:
-            if frame.topic in topics:
-                self.read += 1
-                yield frame
+        for number, frame in enumerate(frame for frame in self._frames if frame.topic in topics):
+            self.read += 1
+            yield replace(frame, number=number)
         if self._ends:
             raise BagError(self._ends)
 

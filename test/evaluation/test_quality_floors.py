@@ -1,6 +1,7 @@
 """The shipped model keeps what it learned: accuracies on eight fixed test streams.
 
-With so few streams the floors lie a little below what these very streams give; docs/quality.md has the figures."""
+With so few streams the floors lie a little below what these very streams give; docs/quality.md has the figures.
+"""
 
 import pytest
 

@@ -51,7 +51,7 @@ def written(folder):
     return {
         str(f.relative_to(folder)): f.read_bytes()
         for f in folder.rglob('*')
-        if f.is_file() and f.name not in ('timing.jsonl', 'report.html')
+        if f.is_file() and f.name not in ('timing.jsonl', 'result.mcap', 'report.html')
     }
 
 
@@ -107,7 +107,7 @@ def ray(tmp_path, monkeypatch):
 def test_what_comes_back_is_the_serial_run_to_the_byte_and_is_done_once(jobs, serial, ray, tmp_path):
     assert run_jobs_on_ray(jobs, 'host:6379', 2) == {} and ray.started['address'] == 'host:6379' and ray.ended
     assert written(tmp_path / 'out') == serial and len(serial) == 2 * 4  # result, junit, two pictures
-    assert (tmp_path / 'out' / 'A' / 'timing.jsonl').exists() and not ray.sent
+    assert all((tmp_path / 'out' / 'A' / name).exists() for name in ('timing.jsonl', 'result.mcap')) and not ray.sent
     assert all(each['max_retries'] > 0 and each['num_gpus'] == 0 for each in ray.options)
     (tmp_path / 'out' / 'A' / 'result.jsonl').unlink()
     assert run_jobs_on_ray(jobs, 'host:6379', 2) == {} and len(ray.options) == 3

@@ -1,19 +1,14 @@
 """What an evaluation writes, and how it ends: the same bytes twice, killed and resumed, wrong input by name."""
 
-import json
-import signal
-import subprocess
-import sys
-import time
 import xml.etree.ElementTree as ET
 
 import pytest
-from conftest import ROOT
 from evaluation.fake_bag import SECOND, START, FakeBag, FakeModel, open_seen
 
 from stc_ros.__main__ import main
-from stc_ros.evaluation import cli_evaluate, results
+from stc_ros.evaluation import cli_evaluate, part_file, results
 from stc_ros.evaluation.intervals import wilson
+from stc_ros.evaluation.result_bag import RESULT_BAG
 
 FRAMES = [('/a', t / 2, 10 + t) for t in range(8)]
 QUESTIONS = """\
@@ -98,7 +93,8 @@ def test_times_of_the_clock_stand_apart(command):
 
 def test_two_runs_write_the_same_bytes(command, tmp_path):
     def everything():
-        files = sorted(f for f in command.out.rglob('*') if f.is_file() and f.name != results.TIMING)
+        measured = (results.TIMING, RESULT_BAG)  # hold milliseconds
+        files = sorted(f for f in command.out.rglob('*') if f.is_file() and f.name not in measured)
         return {f.relative_to(command.out): f.read_bytes() for f in files}
 
     command()
@@ -129,7 +125,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(command, tmp_path, monkeyp
     class Killed(BaseException):
         pass
 
-    written, write, replace = [], results.ResultWriter._write, results.os.replace
+    written, write, replace = [], results.ResultWriter._write, part_file.os.replace
 
     def die(*_):
         raise Killed
@@ -138,14 +134,14 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(command, tmp_path, monkeyp
         if writer.folder.name == 'B':
             written.append(line)
             if dies_at == len(written) - 1 or (dies_at == 'finish' and line['kind'] == 'summary'):
-                writer._result.write('{"kind": "fra')  # what a kill leaves
+                writer._result._open.write('{"kind": "fra')  # what a kill leaves
                 raise Killed
         write(writer, line)
 
     monkeypatch.setattr(results.ResultWriter, '_write', write_some)
     if dies_at == 'rename':
         monkeypatch.setattr(
-            results.os,
+            part_file.os,
             'replace',
             lambda a, b: die() if b.parent.name == 'B' and b.name == results.RESULT else replace(a, b),
         )
@@ -153,12 +149,23 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(command, tmp_path, monkeyp
         command(*options)
     assert not (command.out / 'B' / results.RESULT).exists()
     monkeypatch.setattr(results.ResultWriter, '_write', write)
-    monkeypatch.setattr(results.os, 'replace', replace)
+    monkeypatch.setattr(part_file.os, 'replace', replace)
     replays = command.replays
     command(*options)
     assert command.replays == replays + 3  # A is not done anew
     assert {name: (command.out / name / results.RESULT).read_bytes() for name in 'AB'} == whole
     assert not list(command.out.glob('*/*.part'))
+
+
+def test_the_bag_can_be_left_out_and_made_later(command):
+    bag = command.out / 'default' / RESULT_BAG
+    assert command('--no-bag') == 0 and not bag.exists()
+    whole = (command.out / 'default' / results.RESULT).read_bytes()
+    assert command() == 0 and bag.exists() and command.replays == 6  # twice a stream and the two of its controls
+    assert (command.out / 'default' / results.RESULT).read_bytes() == whole
+    assert command('--no-bag') == 0 and bag.exists() and command.replays == 6
+    command('--no-bag', questions=QUESTIONS.replace('"17"', '"16"'))
+    assert command.replays == 9 and not bag.exists()  # it was of another run
 
 
 def test_requirements_decide_about_the_exit_code_and_junit_says_why(command, capsys):
@@ -231,47 +238,3 @@ def test_settings_of_one_name_are_refused(command, tmp_path, capsys):
     (tmp_path / 'x').mkdir()
     assert command(*command.settings('', 'A.yaml'), *command.settings('', 'x/A.yaml')) == 2
     assert "called 'A'" in capsys.readouterr().err
-
-
-# With the real model, on a real bag
-
-
-@pytest.fixture(scope='module')
-def bag(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('bag')
-    made = ['bag', 'from-synthetic', '--profile', 'patrol', '--seconds', '8', '--count', '16']
-    assert main([*made, '--out', str(folder / 'world'), '--questions', str(folder / 'q.yaml')]) == 0
-    return folder
-
-
-def evaluation(bag, out, *options):
-    return [sys.executable, '-m', 'stc_ros', 'evaluate', str(bag / 'world'), '--questions', str(bag / 'q.yaml'),
-            '--out', str(out), *options]  # fmt: skip
-
-
-def test_the_embedded_model_knows_its_world_and_a_killed_evaluation_goes_on(bag, tmp_path):
-    (tmp_path / 'A.yaml').write_text('prune_ratio: 0.5\n')
-    (tmp_path / 'B.yaml').write_text('cacher: threshold\n')
-    options = [word for name in 'AB' for word in ('--settings', str(tmp_path / f'{name}.yaml'))]
-    whole = subprocess.run(evaluation(bag, tmp_path / 'whole', *options), cwd=ROOT, capture_output=True, text=True)
-    assert whole.returncode == 0, whole.stderr
-    assert (tmp_path / 'whole' / 'report.html').stat().st_size > 1000
-    summary = results.read_summary(tmp_path / 'whole' / 'A')
-    assert summary['n'] >= 12 and summary['accuracy'] >= 0.85
-    assert summary['accuracy'] >= summary['controls']['newest'] + 0.2 and summary['controls']['blank'] <= 0.5
-
-    process = subprocess.Popen(evaluation(bag, tmp_path / 'killed', *options), cwd=ROOT, stderr=subprocess.DEVNULL)
-    first, second = (tmp_path / 'killed' / name / results.RESULT for name in 'AB')
-    end = time.monotonic() + 120
-    while not (second.parent / 'result.jsonl.part').exists() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert first.exists() and not second.exists()
-    made = first.stat().st_mtime_ns
-    again = evaluation(bag, tmp_path / 'killed', *options, '--jobs', '2')
-    assert subprocess.run(again, cwd=ROOT, capture_output=True).returncode == 0
-    assert first.stat().st_mtime_ns == made
-    for name in 'AB':
-        both = [(tmp_path / where / name / results.RESULT).read_bytes() for where in ('whole', 'killed')]
-        assert both[0] == both[1] and json.loads(both[0].splitlines()[0])['name'] == name

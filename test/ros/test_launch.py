@@ -1,9 +1,6 @@
-"""launch/stream.launch.py: its arguments, and what it starts from them."""
+"""launch/stream.launch.py: its arguments, and what it starts from them. With the real launch packages: test/launch."""
 
 import importlib.util
-import os
-import signal
-import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -28,6 +25,12 @@ class Configuration(Recorded):
         return context.launch_configurations[self.positional[0]]
 
 
+def parameter_value(value, value_type):
+    """(value, type) of launch_ros.ParameterValue, which takes text of a parameter of another type as a list only."""
+    assert isinstance(value, list), f'TypeError: value={value!r} is not an instance of {value_type}'
+    return ''.join(part.named['text'] for part in value), value_type
+
+
 @pytest.fixture
 def launch_file(monkeypatch):
     """The launch file as a module, on stand-ins for the launch packages, which PyPI does not have."""
@@ -38,10 +41,10 @@ def launch_file(monkeypatch):
             name: type(name, (Recorded,), {})
             for name in ('DeclareLaunchArgument', 'OpaqueFunction', 'SetEnvironmentVariable')
         },
-        'launch.substitutions': {'LaunchConfiguration': Configuration},
+        'launch.substitutions': {'LaunchConfiguration': Configuration, 'TextSubstitution': Recorded},
         'launch_ros': {},
         'launch_ros.actions': {'Node': type('Node', (Recorded,), {})},
-        'launch_ros.parameter_descriptions': {'ParameterValue': lambda value, value_type: (value, value_type)},
+        'launch_ros.parameter_descriptions': {'ParameterValue': parameter_value},
     }
     for name, content in modules.items():
         module = ModuleType(name)
@@ -95,6 +98,7 @@ def test_what_is_given_overrides_the_parameters_file(start):
         use_sim_time='True',
         autostart='false',
         respawn='true',
+        respawn_delay='0.5',
         params_file='/my.yaml',
         namespace='robot1',
         image='/front/image_raw',
@@ -112,7 +116,7 @@ def test_what_is_given_overrides_the_parameters_file(start):
             'prune_ratio': ('1', float),
         },
     ]
-    assert node.named['respawn'] is True
+    assert node.named['respawn'] is True and node.named['respawn_delay'] == 0.5
     assert node.named['namespace'] == 'robot1'
     assert node.named['remappings'] == [('image', '/front/image_raw')]
 
@@ -120,6 +124,24 @@ def test_what_is_given_overrides_the_parameters_file(start):
 def test_the_parameters_of_any_method_can_be_given(start):
     (node,) = start({'pruner': 'stc', 'pruner.stc.history_frames': '4'})
     assert node.named['parameters'][1]['pruner.stc.history_frames'] == 4
+
+
+@pytest.mark.parametrize('included', [False, True])
+def test_each_camera_has_its_own_arguments(start, monkeypatch, included):
+    if included:
+        monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', 'robot', 'bringup.launch.py'])
+    (node,) = start({'front.prune_ratio': '0.5', 'rear.pruner': 'stc', 'prune_ratio': '0.25'}, cameras='front, rear')
+    assert node.named['parameters'][1] == {
+        'use_sim_time': False,
+        'autostart': True,
+        'cameras': 'front, rear',
+        'front.prune_ratio': ('0.5', float),
+        'rear.pruner.method': ('stc', str),
+        'prune_ratio': ('0.25', float),
+    }
+    if not included:
+        with pytest.raises(ValueError, match="no argument 'left.prune_ratio'"):
+            start({'left.prune_ratio': '0.5'}, cameras='front, rear')
 
 
 @pytest.mark.parametrize(
@@ -153,6 +175,12 @@ def test_neither_true_nor_false_is_refused(start):
         start(camera='maybe')
 
 
+@pytest.mark.parametrize('delay', ['soon', '-1', 'nan', 'inf', ''])
+def test_a_delay_that_is_no_time_is_refused(start, delay):
+    with pytest.raises(ValueError, match=f"respawn_delay must be .* not '{delay}'"):
+        start(respawn_delay=delay)
+
+
 @pytest.mark.parametrize('already', [None, '/mine.xml'])
 def test_the_large_image_profile_is_set_unless_there_is_one(launch_file, monkeypatch, already):
     monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE', raising=False)
@@ -163,46 +191,3 @@ def test_the_large_image_profile_is_set_unless_there_is_one(launch_file, monkeyp
     ]
     profile = ('FASTDDS_DEFAULT_PROFILES_FILE', str(ROOT / 'config' / 'fastdds.xml'))
     assert set_by_launch == ([] if already else [profile])
-
-
-@pytest.mark.skipif(not importlib.util.find_spec('launch_ros'), reason='launch_ros is not on PyPI: source a ROS 2')
-def test_launched_for_real_it_sees_its_camera(ros, toy, tmp_path):
-    """The real launch packages start both nodes as processes; frames arrive at the model; SIGINT ends all."""
-    from rclpy.qos import QoSProfile
-
-    from stc_ros.msg import StreamStats
-
-    stats = []
-    ros.node.create_subscription(StreamStats, '/robot1/stc_stream/stats', stats.append, QoSProfile(depth=10))
-    script = tmp_path / 'launch_it.py'
-    script.write_text(
-        'import sys\n'
-        'from launch import LaunchDescription, LaunchService\n'
-        'from launch.actions import IncludeLaunchDescription\n'
-        'from launch.launch_description_sources import PythonLaunchDescriptionSource\n'
-        'arguments = [tuple(a.split(":=")) for a in sys.argv[2:]]\n'
-        'service = LaunchService()\n'
-        'service.include_launch_description(LaunchDescription([IncludeLaunchDescription(\n'
-        '    PythonLaunchDescriptionSource(sys.argv[1]), launch_arguments=arguments)]))\n'
-        'sys.exit(service.run())\n'
-    )
-    log = (tmp_path / 'launch.log').open('w+')
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(FILE), 'camera:=true', 'namespace:=robot1', f'model:={toy}'],
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-        env={**os.environ, 'ROS_LOG_DIR': str(tmp_path)},
-    )
-    try:
-        seen = ros.spin_until(lambda: stats, timeout=90)
-        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal does
-        code = process.wait(15)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    log.seek(0)
-    said = log.read()
-    assert seen, said
-    assert stats[0].header.frame_id == 'camera' and stats[0].frames_processed >= 1
-    assert code == 0 and 'Traceback' not in said, said

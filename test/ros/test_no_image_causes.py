@@ -18,7 +18,7 @@ def silence(r, ros, topic, kind=Image, **options):
     camera.create_publisher(kind, topic, QoSProfile(depth=1, **options))
     assert ros.spin_until(lambda: r.node.count_publishers(topic), PATIENCE_S)
     try:
-        return ' '.join(no_image_causes(r.node, r.node._subscription))
+        return ' '.join(no_image_causes(r.node, r.node.cameras['camera']._subscription))
     finally:
         camera.destroy_node()
         context.shutdown()
@@ -47,6 +47,6 @@ def test_silence_large_images(robot, ros):
 def test_silence_is_named_in_log_and_diagnostics(robot, ros):
     r = robot().until_active()
     health = r.listen(DiagnosticArray, '/diagnostics')
-    r.node._frame_at -= 5  # five seconds ago
+    r.node.cameras['camera']._frame_at -= 5  # five seconds ago
     assert ros.spin_until(lambda: health and 'no frame' in health[-1].status[0].message)
     assert health[-1].status[0].level == b'\x01'

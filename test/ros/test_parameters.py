@@ -60,7 +60,7 @@ def test_autostart_is_there_with_a_text_and_read_only(fake):
 
 
 def test_the_everyday_parameters_come_first(fake):
-    listed = [name for name in fake.node.get_parameters_by_prefix('')]
+    listed = list(fake.node.get_parameters_by_prefix(''))
     ours = [name for name in listed if name in parameters()]
     assert ours == list(in_use(Settings()))
 
@@ -217,7 +217,7 @@ def test_the_narration_period_changes_while_it_runs(robot, ros):
     assert r.set(**{'narration.period': 0.1})['narration.period'].successful
     assert ros.spin_until(lambda: len(told) >= 2)
     assert r.set(**{'narration.period': 0.0})['narration.period'].successful
-    assert ros.spin_until(lambda: r.node._narration_timer is None)
+    assert ros.spin_until(lambda: r.node.cameras['camera']._narration_timer is None)
 
 
 def test_other_parameters_do_not_put_narration_off(robot, ros):
@@ -234,9 +234,15 @@ def test_other_parameters_do_not_put_narration_off(robot, ros):
 
 def test_the_narration_timer_is_made_anew_for_another_period_only(robot):
     r = robot(lambda settings: FakeStream(), **{'narration.period': 4.1}).until_active()  # 4.1 * 1e9 is no whole number
-    timer = r.node._narration_timer
-    assert r.set(**{'input.max_rate': 5.0})['input.max_rate'].successful and r.node._narration_timer is timer
-    assert r.set(**{'narration.period': 4.2})['narration.period'].successful and r.node._narration_timer is not timer
+    timer = r.node.cameras['camera']._narration_timer
+    assert (
+        r.set(**{'input.max_rate': 5.0})['input.max_rate'].successful
+        and r.node.cameras['camera']._narration_timer is timer
+    )
+    assert (
+        r.set(**{'narration.period': 4.2})['narration.period'].successful
+        and r.node.cameras['camera']._narration_timer is not timer
+    )
 
 
 def test_a_prompt_of_the_users_own(robot, ros):

@@ -85,8 +85,8 @@ def test_the_last_object_knows_how_many_there_are():
         for t in (6, 11):
             census = labels.census[:, t]
             for q in ask_about(clip, t, draw, 12, types=['count']):
-                kinds = {"count_all": "objects", "count_colour": "colour", "count_shape": "shape",
-                         "count_size": "size", "count_moving": "moving"}  # fmt: skip
+                kinds = {'count_all': 'objects', 'count_colour': 'colour', 'count_shape': 'shape',
+                         'count_size': 'size', 'count_moving': 'moving'}  # fmt: skip
                 rows = [labels.rows[i] for i in q.objects if i in labels.rows]
                 if q.form not in kinds or not rows:
                     continue

@@ -97,7 +97,8 @@ class Reader:
 def measure(folder: Path, questions: int, seeds: str, dtype: torch.dtype, first: int = 0, controls: bool = True):
     """Yields a report after each stream, of all so far.
 
-    Streams of FRAMES frames of all profiles until every type has `questions` questions; narration at their end."""
+    Streams of FRAMES frames of all profiles until every type has `questions` questions; narration at their end.
+    """
     reader = Reader(LlavaOnevisionForConditionalGeneration.from_pretrained(folder), dtype)
     views = ('plain', 'blank', 'newest') if controls else ('plain',)
     right = {name: dict.fromkeys(views, 0) for name in TYPES}
