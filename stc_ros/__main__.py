@@ -25,6 +25,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
+    if getattr(options, 'realtime', None):
+        from stc_ros.realtime import run  # here, because it needs ROS
+
+        return run(options)
     return options.run(options)
 
 

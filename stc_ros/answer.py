@@ -74,7 +74,7 @@ class Answer(Iterator[str]):
         self._asked = time.perf_counter()
         with torch.inference_mode():
             whole = newest(room - min(BRIEF, max_new_tokens))
-            context = memory.open(torch.cat((model.newline[None, None], model.decoder.embed(ids)), 1), whole)
+            context = memory.open(torch.cat((model.newline[None], model.decoder.embed(ids)), 1), whole)
         max_new_tokens = min(room - (0 if whole is None else whole.shape[1]), max_new_tokens)
         self.report = AnswerReport('', memory.frames[0].stamp, memory.frames[-1].stamp, len(memory.frames))
         self._pieces = self._decode(model, context, max_new_tokens)

@@ -137,6 +137,12 @@ class QueryParameters:
     max_queue: int = param(
         32, 'Questions that may wait; one more is refused as BUSY.', unit='questions', low=1, high=256
     )
+    introspection: bool = param(
+        False,
+        'Publish each question with its answer on ask/_service_event, and of ask_stream where this ROS can, so that '
+        'a bag holds them: `stc_ros questions from-log` makes a question file of it.',
+        live=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +206,8 @@ class ModelParameters:
 
     name: str = param(
         '',
-        'Hub id or local folder of a LLaVA-OneVision model; empty is the embedded one, which knows only its synthetic '
-        'world of coloured shapes.',
+        'Hub id or local folder of a LLaVA-OneVision, SmolVLM2 or InternVL model; empty is the embedded one, which '
+        'knows only its synthetic world of coloured shapes.',
         live=False,
     )
     device: str = param('auto', 'Where the model runs: auto, cpu, cuda, cuda:1, ...', live=False)

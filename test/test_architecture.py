@@ -24,6 +24,7 @@ LAYERS = [  # the lowest first; what stands in one line may import what stands i
     ('stream',),
     ('engine',),
     ('evaluation', 'ros'),
+    ('realtime',),
     ('__main__',),
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

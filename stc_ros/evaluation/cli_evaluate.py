@@ -19,9 +19,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stc_ros.evaluation.arguments import positive
+
+if TYPE_CHECKING:
+    from stc_ros.evaluation.evaluate import Job
 
 REPORT, OVERALL = 'report.html', 'overall.json'
 MOST_RUNS = 40  # in one report
@@ -75,6 +78,14 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--no-controls', action='store_true', help='leave out blank, newest and last4: what can be guessed'
     )
+    parser.add_argument(
+        '--realtime',
+        type=positive(float),
+        metavar='RATE',
+        nargs='?',
+        const=1.0,
+        help='play with the clock to the node itself over ROS, RATE times as fast (1): what a robot would have',
+    )
     parser.add_argument('--no-narration', action='store_true', help='do not narrate')
     parser.add_argument(
         '--no-bag', action='store_true', help='leave out result.mcap, the replay for Foxglove, Rerun and PlotJuggler'
@@ -84,42 +95,26 @@ def add_parser(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     from stc_ros.evaluation.evaluate import InputError
     from stc_ros.evaluation.make_jobs import make_jobs
-    from stc_ros.evaluation.overall import by_settings, tables
     from stc_ros.evaluation.recordings import find_recordings
-    from stc_ros.evaluation.results import read_summary
     from stc_ros.io.bags import BagError
 
     try:
         recordings = find_recordings(options.bag, options.one)
         jobs, wrong = make_jobs(options, recordings)
     except (InputError, BagError) as error:
-        return _wrong([str(error)])
+        return refuse([str(error)])
     for path in [] if options.questions else dict.fromkeys(job.file.file for job in jobs if job.file.file):
         print(f'questions: {path}', file=sys.stderr)
     os.environ.setdefault('OMP_NUM_THREADS', '1') if options.jobs > 1 else None  # the processes share the cores
     try:
         failed = run_all(jobs, options)
     except InputError as error:
-        return _wrong([*wrong, str(error)])
+        return refuse([*wrong, str(error)])
     except KeyboardInterrupt:
         print('\nstopped; the same command goes on where it was', file=sys.stderr, flush=True)
         os._exit(INTERRUPTED)  # at once: a pool would first wait for its processes
     wrong += [f'{name}: {why}' for name, why in failed.items()]
-    done = [job for job in jobs if job.title not in failed]
-    summaries: dict[str, dict[str, Any]] = {}
-    for job in done:
-        summaries.setdefault(job.recording, {})[job.name] = read_summary(job.folder)
-    if done:
-        print(tables(summaries))
-        if len(recordings) > 1:
-            (options.out / OVERALL).write_text(json.dumps(by_settings(summaries), indent=1, ensure_ascii=False) + '\n')
-        write_reports([job.folder for job in done], options.out)
-    wrong += dict.fromkeys(
-        problem for found in summaries.values() for each in found.values() for problem in each['problems']
-    )
-    if wrong:
-        return _wrong(wrong)
-    return 0 if all(summary['passed'] for found in summaries.values() for summary in found.values()) else 1
+    return conclude([job for job in jobs if job.title not in failed], wrong, options.out)
 
 
 def run_all(jobs: list[Any], options: argparse.Namespace) -> dict[str, str]:
@@ -131,6 +126,24 @@ def run_all(jobs: list[Any], options: argparse.Namespace) -> dict[str, str]:
     from stc_ros.evaluation.run_jobs import run_jobs
 
     return run_jobs(jobs, options.jobs)
+
+
+def conclude(done: Sequence[Job], wrong: list[str], out: Path) -> int:
+    """Print and write what the finished runs amount to, and what was wrong -> the exit code."""
+    from stc_ros.evaluation.overall import by_settings, tables
+    from stc_ros.evaluation.results import read_summary
+
+    summaries: dict[str, dict[str, Any]] = {}
+    for job in done:
+        summaries.setdefault(job.recording, {})[job.name] = read_summary(job.folder)
+    if done:
+        print(tables(summaries))
+        if any(job.recording for job in done):
+            (out / OVERALL).write_text(json.dumps(by_settings(summaries), indent=1, ensure_ascii=False) + '\n')
+        write_reports([job.folder for job in done], out)
+    found = [each for of in summaries.values() for each in of.values()]
+    wrong += dict.fromkeys(problem for each in found for problem in each['problems'])
+    return refuse(wrong) if wrong else int(not all(each['passed'] for each in found))
 
 
 def write_reports(folders: Sequence[Path], out: Path) -> None:
@@ -152,7 +165,7 @@ def write_html(folders: Sequence[Path], file: Path) -> None:
     write_report(list(folders), file)
 
 
-def _wrong(messages: list[str]) -> int:
+def refuse(messages: list[str]) -> int:
     for message in messages:
         print(f'evaluate: {message}', file=sys.stderr)
     return 2

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stc_ros.evaluation.checkpoint import EVERY_S, Checkpoints
-from stc_ros.evaluation.questions import NarrationExpectation, QuestionFile, QuestionFileError
+from stc_ros.evaluation.question_events import stamps_of
+from stc_ros.evaluation.questions import Question, QuestionFile, QuestionFileError, SpanExpectation
 from stc_ros.evaluation.replay import Planned, ReplaySink, replay
 from stc_ros.evaluation.results import ResultWriter, Span, is_finished
 from stc_ros.evaluation.sinks import Sinks
@@ -73,7 +74,9 @@ def plan(bag: Bag, cameras: Sequence[str], file: QuestionFile) -> Plan:
 
     problems, missing = [], {}
     topics = dict.fromkeys(bag.choose(camera) for camera in cameras)
-    everything = (*file.questions, *file.narration)
+    everything = (*file.questions, *file.narration, *file.events)
+    if file.unlabelled and not everything:
+        raise QuestionFileError(file.not_labelled())
     unnamed = not everything or any(not each.camera for each in everything)
     default = next(iter(topics), '') or (bag.choose('') if unnamed else '')
     for camera, line in file.cameras.items():
@@ -85,23 +88,48 @@ def plan(bag: Bag, cameras: Sequence[str], file: QuestionFile) -> Plan:
         topics[default] = None
     problems += missing.values()
     file.check_order(bag.start_ns)
+    problems += [file.not_labelled()] if file.unlabelled else []
+    times, unread = stamps_of(bag, [each.on for each in file.questions if each.on and each.camera not in missing])
+    problems += unread
     questions, spans = [], []
     for question in file.questions:
         if question.camera in missing:
             continue
-        if problem := file.out_of_range(question, bag.start_ns, bag.end_ns):
-            problems.append(problem)
+        stamps = [question.at.stamp(bag.start_ns)] if question.at else times[question.on]
+        if isinstance(stamps, str):
+            problems.append(f'{file.file}:{question.on.line}: {stamps}; question {question.id!r} was not asked')
             continue
-        questions.append(Planned(question, question.camera or default, question.at.stamp(bag.start_ns)))
-    for each in file.narration:
+        for each, stamp in zip(_several(question, len(stamps)), stamps):
+            if problem := file.out_of_range(each, stamp, bag.start_ns, bag.end_ns):
+                problems.append(problem)
+            else:
+                questions.append(Planned(each, question.camera or default, stamp))
+    for each in (*file.narration, *file.events):
         if each.camera not in missing:
             spans += _spans(each, each.camera or default, bag.start_ns)
+    questions.sort(key=lambda planned: planned.stamp)  # those of one time stay in the file's order
+    _check_ids(file, questions)
     return Plan(tuple(topics), tuple(questions), tuple(spans), tuple(problems))
 
 
-def _spans(each: NarrationExpectation, camera: str, start_ns: int) -> Iterator[Span]:
+def _several(question: Question, count: int) -> Iterator[Question]:
+    """A question for each time that its event happens: door, door.2, door.3, ..."""
+    return (replace(question, id=f'{question.id}.{n}') if n > 1 else question for n in range(1, count + 1))
+
+
+def _check_ids(file: QuestionFile, questions: Sequence[Planned]) -> None:
+    lines: dict[str, int] = {}
+    for question in (each.question for each in questions):
+        if lines.setdefault(question.id, question.line) != question.line:
+            raise QuestionFileError(
+                f'{file.file}:{question.line}: the id {question.id!r} is also that of a question of line '
+                f'{lines[question.id]}, which is asked several times: rename one'
+            )
+
+
+def _spans(each: SpanExpectation, camera: str, start_ns: int) -> Iterator[Span]:
     first, last = (time.stamp(start_ns) for time in each.between)
-    for must, texts in (('say', each.must_say), ('not say', each.must_not_say)):
+    for must, texts in ((each.verb, each.must), (f'not {each.verb}', each.must_not)):
         yield from (Span(camera, first, last, must, text, each.tags) for text in texts)
 
 

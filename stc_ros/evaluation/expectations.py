@@ -129,6 +129,19 @@ class Pattern:
         return {'pattern': self.text}
 
 
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """What a robot answered, of which nobody has said whether it is right: nothing can be scored by it."""
+
+    text: str
+
+    def score(self, answer: str) -> float:
+        raise ValueError(f'nobody has said what is right; {self.text!r} is what a robot answered')
+
+    def describe(self) -> dict[str, Any]:
+        return {'proposed': self.text}
+
+
 def mentions(answer: str, text: str) -> bool:
     """Whether `text` stands in `answer`, as whole words."""
     wanted, said = _words(text), _words(answer)

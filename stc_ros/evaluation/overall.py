@@ -98,10 +98,10 @@ def _about(by_settings: Mapping[str, Summary], tags: bool = True) -> list[str]:
         rows += [_row(f'  {tag}', of) for tag, of in summary['by_tag'].items() if tags]
     lines = [as_text(rows)]
     for name, summary in by_settings.items():
-        if summary['narration']['n']:
-            lines.append(
-                f'{name}: {summary["narration"]["passed"]} of {summary["narration"]["n"]} narrations as expected'
-            )
+        for what in ('narration', 'events'):
+            if summary[what]['n']:
+                counts = f'{summary[what]["passed"]} of {summary[what]["n"]}'
+                lines.append(f'{name}: {counts} expectations of {what} met')
         for each in summary['requirements']:
             value = 'nothing to measure' if each['value'] is None else f'{each["value"]:.3f}'
             lines.append(f'{name}: {"passed" if each["passed"] else "FAILED"}: {each["text"]} ({value})')

@@ -86,7 +86,15 @@ def _answer(index: int, run: Run, q: dict) -> dict:
         'compression': _compression(run, q),
         'files': (run.folder, q.get('thumbnail'), q.get('overlay')),
         'overlay': None,
+        'strip': _strip(q),
     }
+
+
+def _strip(q: dict) -> list[dict]:
+    """The frames before the newest that the answer knows; pictures are filled in later."""
+    newest = number(q.get('last_stamp'))
+    found = [(newest - number(each.get('stamp')), each.get('overlay')) for each in q.get('strip') or []]
+    return [{'before': f'−{ns / 1e9:.1f} s', 'file': file, 'picture': None} for ns, file in found if ns == ns]
 
 
 # ---------------------------------------------------------------- narrations

@@ -44,12 +44,12 @@ class Asked:
 def make_jobs(
     asked: Sequence[Asked], settings: Settings, folder: Path, cameras: Sequence[str], controls: bool = False
 ) -> list[Job]:
-    """A job for each recording; narrations are neither asked for nor judged."""
+    """A job for each recording; narrations and events are neither asked for nor judged."""
     return [
         Job(
             bags=each.bags,
             cameras=tuple(cameras),
-            file=dataclasses.replace(each.file, narration=(), requirements=()),
+            file=dataclasses.replace(each.file, narration=(), events=(), requirements=()),
             name=folder.name,
             settings=settings,
             folder=folder / each.name if each.name else folder,

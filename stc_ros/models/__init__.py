@@ -64,7 +64,7 @@ def _load(wanted: ModelParameters):
         from stc_ros.models.checkpoint import find_family, find_folder
 
         folder = find_folder(wanted.name)
-        family = model_families.create(find_family(folder, model_families.names()))
+        family = model_families.create(find_family(wanted.name, folder, model_families.names()))
         return family.load(wanted.name, folder, device, dtype)
     if (EMBEDDED / 'model.safetensors').is_file():
         from stc_ros.models import embedded

@@ -43,10 +43,16 @@ def find_folder(source: str) -> Path:
     return _download(source, ABOUT)
 
 
-def find_family(folder: Path, known: tuple[str, ...]) -> str:
-    """The model_type in its config.json; of one that is not `known` the first, whose loader says what is wrong."""
+def find_family(source: str, folder: Path, known: tuple[str, ...]) -> str:
+    """The model_type in its config.json. Raises `ModelError` for one that is not `known`."""
     kind = read_json(folder / 'config.json').get('model_type')
-    return kind if kind in known else known[0]
+    if kind in known:
+        return kind
+    said = f'names the model_type {kind!r}' if kind else 'names no model_type'
+    raise ModelError(
+        f'{source} is of no model family that can be run: its config.json {said}; supported are '
+        f"{', '.join(map(repr, known))}. Take a checkpoint in transformers' format, such as {EXAMPLE}"
+    )
 
 
 def find_weights(source: str, folder: Path) -> int:

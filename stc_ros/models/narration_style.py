@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +28,16 @@ class NarrationStyle:
             enough = frames - frames // 8
             frames = next((n for n in self.frame_counts if n >= enough), max(self.frame_counts, default=frames))
         return prompt.replace('{frames}', str(frames)).replace('{seconds}', str(seconds))
+
+
+FIELDS = {  # of stc.json
+    'narration': 'prompt',
+    'certainty': 'min_confidence',
+    'event': 'event',
+    'frames': 'frame_counts',
+}
+
+
+def read_style(own: Mapping[str, Any]) -> NarrationStyle:
+    """By stc.json's content, checked."""
+    return NarrationStyle(**{field: own[key] for key, field in FIELDS.items() if key in own})

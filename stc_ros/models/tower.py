@@ -20,9 +20,9 @@ class Block:
     """One encoder layer's parts. `x + attention(norm1 x)`, then `x + mlp(norm2 x)`; no mask, no rotation."""
 
     norm1: nn.Module
-    q: nn.Linear
-    k: nn.Linear
-    v: nn.Linear
+    q: nn.Module
+    k: nn.Module
+    v: nn.Module
     out: nn.Linear
     norm2: nn.Module
     mlp: nn.Module
@@ -41,6 +41,17 @@ class Block:
         q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (query, key, value))
         mixed = F.scaled_dot_product_attention(q, k, v)  # [F, heads, k, d / heads]
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class Scaled(nn.Module):
+    """A layer whose output is scaled channel by channel (layer scale, arXiv 2103.17239)."""
+
+    def __init__(self, inner: nn.Module, scale: torch.Tensor):
+        super().__init__()
+        self.inner, self.scale = inner, scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x) * self.scale
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile
+from rclpy.service_introspection import ServiceIntrospectionState
 from rclpy.task import Future
 
 from stc_ros.action import AskStream
@@ -49,6 +50,11 @@ class AskServer:
             result_service_qos_profile=QoSProfile(depth=SERVICE_DEPTH),
             feedback_pub_qos_profile=EVERY_PIECE,
         )
+        if node.settings['query.introspection']:
+            for each in (self._service, self._action):
+                if hasattr(each, 'configure_introspection'):  # an action's is younger than Jazzy
+                    depth = QoSProfile(depth=SERVICE_DEPTH)
+                    each.configure_introspection(node.get_clock(), depth, ServiceIntrospectionState.CONTENTS)
 
     def destroy(self) -> None:
         self._action.destroy()

@@ -85,7 +85,8 @@ def test_questions_are_one_file_for_all_or_one_for_each_or_lie_beside(place):
 
 def summary(right, n, tag='door'):
     figures = {'accuracy': right / n if n else None, 'n': n, 'interval': [0, 1], 'controls': {'blank': 0.5}}
-    return {**figures, 'by_tag': {tag: figures}, 'narration': {'n': 0}, 'requirements': [], 'passed': True}
+    none = {'n': 0}
+    return {**figures, 'by_tag': {tag: figures}, 'narration': none, 'events': none, 'requirements': [], 'passed': True}
 
 
 def test_pooled_figures_are_those_of_all_questions_together():

@@ -70,8 +70,9 @@ def test_what_a_result_holds(command, capsys):
     assert (first['score'], first['passed'], later['score'], later['passed']) == (1, True, 0, False)
     assert first['controls']['newest'] == {'answer': 'knows eleven 11', 'score': 0}
     assert (first['first_stamp'], first['last_stamp'], first['frames']) == (START, START + SECOND // 2, 2)
-    for name in ('thumbnail', 'overlay'):
-        assert (command.out / 'default' / first[name]).read_bytes()[:2] == b'\xff\xd8'
+    assert [each['stamp'] for each in first['strip']] == [START]  # all that was seen before its newest frame
+    for name in (first['thumbnail'], first['overlay'], first['strip'][0]['overlay']):
+        assert (command.out / 'default' / name).read_bytes()[:2] == b'\xff\xd8'
     assert summary['accuracy'] == 0.5 and summary['n'] == 2 and summary['by_tag']['later']['accuracy'] == 0
     assert summary['controls'] == {'blank': 0, 'newest': 0, 'last4': 0.5}
     assert summary['interval'] == wilson(0.5, 2) and summary['by_tag']['later']['interval'] == wilson(0, 1)
@@ -101,7 +102,9 @@ def test_two_runs_write_the_same_bytes(command, tmp_path):
     first = everything()
     command.out = tmp_path / 'other'
     command()
-    assert everything() == first and len(first) == 3 + 4  # result, junit, report; two pictures for each question
+    pictures = {line[name] for line in command.lines(kind='question') for name in ('thumbnail', 'overlay')}
+    pictures |= {each['overlay'] for line in command.lines(kind='question') for each in line['strip']}
+    assert everything() == first and len(first) == 3 + len(pictures)  # result, junit, report
 
 
 def test_a_finished_run_is_not_done_anew_unless_something_else_is_asked(command):

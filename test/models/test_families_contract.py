@@ -3,32 +3,23 @@
 import inspect
 
 import pytest
+import random_families
 import torch
 
 from stc_ros.memory.base import Limits
 from stc_ros.models import model_families
 from stc_ros.models.narration_style import NarrationStyle
-from stc_ros.models.random import random_tokenizer, random_weights
 from stc_ros.parameters import memories
 from stc_ros.stream import open_stream
 
 NAMES = model_families.names()
 
 
-def llava_onevision(folder):
-    weights = random_weights('toy', seed=4)
-    weights.save_pretrained(folder)
-    random_tokenizer().save_pretrained(folder)
-
-
-CHECKPOINTS = {'llava_onevision': llava_onevision}  # a small one of each family; a new family brings its own
-
-
 @pytest.fixture(scope='module', params=NAMES)
 def model(request, tmp_path_factory):
-    assert request.param in CHECKPOINTS, f'give {request.param} a small checkpoint in {__name__}'
+    assert request.param in random_families.MAKE, f'give {request.param} a small checkpoint in random_families.py'
     folder = tmp_path_factory.mktemp(request.param)
-    CHECKPOINTS[request.param](folder)
+    random_families.save(request.param, folder)
     return model_families.create(request.param).load(str(folder), folder, torch.device('cpu'), torch.float32)
 
 
@@ -45,9 +36,9 @@ def test_a_frame_becomes_as_many_tokens_as_it_says(model):
     x = model.tower.embed(pixels)
     assert x.shape[:2] == (1, model.tower.tokens)
     features = model.tower.finish(torch.rand_like(x))
-    tokens = model.pool(model.project_out(model.project_in(features)))
+    late = model.project_out(model.project_in(features))  # the pruners project only what is kept
+    tokens = model.project(features) if model.project else late
     assert tokens.shape == (1, model.visual_tokens, model.newline.shape[-1])
-    late = model.project_out(model.pool(model.project_in(features)))  # the pruners project only what is kept
     torch.testing.assert_close(tokens, late, atol=1e-4, rtol=1e-4)
 
 
