@@ -104,7 +104,7 @@ class Costs:
         """Pooling and projector, its last layer for the tokens kept only."""
         import torch
 
-        features = torch.randn(1, 729, self.model.tower.blocks[0].v.in_features)
+        features = torch.randn(1, 729, self.model.tower.width)
         model = self.model
         return self.time(lambda: model.project_out(model.project_in(features)[0][:count]))
 

@@ -1,4 +1,7 @@
-"""Evaluate settings on what a robot saw, compare results, make bags and questions. Needs no ROS."""
+"""Evaluate settings on what a robot saw, compare results, make bags and questions; look at machine and models.
+
+Needs no ROS, but for what the doctor says of topics.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,18 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ('evaluate', 'compare', 'tune', 'bag', 'questions', 'report')  # each in stc_ros/evaluation/cli_NAME.py
+COMMANDS = (
+    *(f'stc_ros.evaluation.cli_{name}' for name in ('evaluate', 'compare', 'tune', 'bag', 'questions', 'report')),
+    'stc_ros.cli_doctor',
+    'stc_ros.cli_models',
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='stc_ros', description=__doc__, allow_abbrev=False)
     subparsers = parser.add_subparsers(title='commands', metavar='COMMAND', required=True)
-    for name in COMMANDS:
-        module = f'stc_ros.evaluation.cli_{name}'
+    for module in COMMANDS:
+        name = module.rpartition('cli_')[2]
         if importlib.util.find_spec(module):
             command = importlib.import_module(module)
             command.add_parser(subparsers)

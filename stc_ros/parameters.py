@@ -217,6 +217,12 @@ class ModelParameters:
         choices=('auto', 'float32', 'bfloat16', 'float16'),
         live=False,
     )
+    self_test: bool = param(
+        True,
+        "Compare a frame and a question with transformers' own forward when the model is loaded, and refuse a model "
+        'that computes something else.',
+        live=False,
+    )
     compile: bool = param(
         False,
         'Compile the vision layers with torch.compile; needs a C++ compiler, on a GPU Triton.',

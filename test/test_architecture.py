@@ -22,9 +22,11 @@ LAYERS = [  # the lowest first; what stands in one line may import what stands i
     ('pruning', 'memory'),
     ('report', 'answer'),
     ('stream',),
+    ('self_test',),
     ('engine',),
+    ('doctor',),
     ('evaluation', 'ros'),
-    ('realtime',),
+    ('realtime', 'cli_doctor', 'cli_models'),
     ('__main__',),
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -132,7 +132,8 @@ class ResultWriter(ReplaySink):
             reused_similarity=None if math.isnan(report.similarity) else round(float(report.similarity), 6),
         )
         ms = {stage: round(value, 3) for stage, value in report.ms.items()}
-        self._strip.see(camera, event)
+        if event.frame is not None:  # of a node that a bag is played to, only numbers are known
+            self._strip.see(camera, event)
         self._time(stamp=report.stamp, camera=camera, ms=ms, total_ms=round(event.total_ms, 3))
 
     def invalid(self, camera: str, stamp: int, kind: str, text: str) -> None:

@@ -17,6 +17,9 @@ from stc_ros.models.narration_style import NarrationStyle
 from stc_ros.models.pixels import Pixels
 from stc_ros.models.tower import Tower
 
+# (pixels [1, 3, h, w], ids before the frame's visual tokens, ids behind them, t) -> logits of the last t, [t, V]
+Reference = Callable[[torch.Tensor, list[int], list[int], int], torch.Tensor]
+
 
 class ModelError(RuntimeError):
     """A model cannot be loaded or does not work. The message names the cause and the remedy."""
@@ -40,6 +43,7 @@ class VideoModel:
     frame_text: FrameText = field(default_factory=FrameText)  # around each frame's visual tokens
     narration: NarrationStyle = field(default_factory=NarrationStyle)
     notes: str = ''  # what a user should know of this model
+    reference: Reference | None = None  # what the model computes by somebody else's code, for the self-test
     weights: object = field(default=None, repr=False)  # the transformers model, for comparisons
 
     @property

@@ -14,13 +14,13 @@ import torch
 from stc_ros.models.base import ModelError
 from stc_ros.models.checkpoint import AGAIN, first_line
 from stc_ros.models.kind import Kind
+from stc_ros.models.memory_needed import WITH_CLASS_TOKEN
 
 if TYPE_CHECKING:  # else imported where it is needed: it takes seconds
     from transformers import PreTrainedConfig
 
 ROTATIONS = ('default', 'linear', 'yarn', 'llama3')  # whose frequencies do not change with the length
 TRAINED = {'mm_newline_position': 'one_token', 'mm_spatial_pool_mode': 'bilinear', 'mm_spatial_pool_stride': 2}
-WITH_CLASS_TOKEN = ('clip_vision_model', 'internvl_vision')
 MADE_UP = 10**9  # weights, 4 GB: no more are made up only to find that they were missing
 
 

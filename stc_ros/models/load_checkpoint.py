@@ -28,6 +28,17 @@ NO_PROCESSOR_NOTE = 'No processor configuration came with it: pixels are normali
 
 
 @dataclass(slots=True)
+class Described:
+    """What is told of a model beside its weights. config: transformers'. processor: None where there is none."""
+
+    content: dict
+    config: Any
+    processor: dict | None
+    pixels: Pixels
+    own: dict
+
+
+@dataclass(slots=True)
 class Loaded:
     """What lies in a model folder. content: config.json's. own: stc.json's, checked. template: see `read_template`."""
 
@@ -38,6 +49,17 @@ class Loaded:
     own: dict
     notes: str
     template: str | None
+
+
+def describe(source: str, folder: Path, kind: Kind, adapt=lambda processor: None) -> Described:
+    """All that can be read, and found wrong, before any weight is. Raises `ModelError`; see `load_checkpoint`."""
+    content = read_files(folder)
+    config = parse_config(source, content, kind)
+    processor, file = read_processor(folder)
+    if processor is not None:
+        adapt(processor)
+    pixels = choose_pixels(f'{source}: {file}', config, processor)
+    return Described(content, config, processor, pixels, stc_json.check(source, stc_json.read_stc_json(folder)))
 
 
 def load_checkpoint(
@@ -54,14 +76,8 @@ def load_checkpoint(
     from transformers.utils import logging
 
     folder = folder or find_folder(source)
-    content = read_files(folder)
-    config = parse_config(source, content, kind)
-    processor, file = read_processor(folder)
-    if processor is not None:
-        adapt(processor)
-    pixels = choose_pixels(f'{source}: {file}', config, processor)
-    own = stc_json.check(source, stc_json.read_stc_json(folder))
-    check_count(source, config, find_weights(source, folder))
+    about = describe(source, folder, kind, adapt)
+    check_count(source, about.config, find_weights(source, folder))
     logging.disable_progress_bar()  # what was to be downloaded has been
     where = {'trust_remote_code': False, 'local_files_only': True}
     try:
@@ -71,7 +87,7 @@ def load_checkpoint(
     try:
         weights, info = getattr(transformers, kind.model).from_pretrained(
             folder,
-            config=config,
+            config=about.config,
             dtype=dtype,
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # reported in `info`
@@ -85,10 +101,10 @@ def load_checkpoint(
         raise ModelError(
             f'cannot load {source} as {kind.article} {kind.title} model: {first_line(error)} (is it complete?); {AGAIN}'
         ) from error
-    notes = check_weights(source, weights, info, count_layers(config), kind)
-    if processor is None:
+    notes = check_weights(source, weights, info, count_layers(about.config), kind)
+    if about.processor is None:
         notes = f'{NO_PROCESSOR_NOTE} {notes}'.strip()
-    return Loaded(weights, tokenizer, pixels, content, own, notes, read_template(folder))
+    return Loaded(weights, tokenizer, about.pixels, about.content, about.own, notes, read_template(folder))
 
 
 def choose_pixels(where: str, config, processor: dict | None) -> Pixels:

@@ -69,6 +69,11 @@ class Tower:
     pooled: torch.Tensor | None = None  # float32 [n, P]: 1 where a patch is a good part of a visual token, else 0
 
     @property
+    def width(self) -> int:
+        """d, of a token between two blocks."""
+        return int(self.blocks[0].v.in_features)
+
+    @property
     def tokens(self) -> int:
         return self.class_tokens + self.grid[0] * self.grid[1]
 

@@ -13,9 +13,10 @@ from rclpy.task import Future
 
 from stc_ros.action import AskStream
 from stc_ros.engine.questions import MAX_CHARACTERS, Error, Question, Reply
-from stc_ros.parameter_spec import specs
+from stc_ros.parameter_spec import shown, specs
 from stc_ros.parameters import StreamParameters
 from stc_ros.ros.ask_cameras import Gathering, combine, label
+from stc_ros.ros.camera_names import LONGEST_NAME
 from stc_ros.ros.messages import fill_answer
 from stc_ros.srv import Ask
 
@@ -101,7 +102,7 @@ class AskServer:
 
         length = request.max_new_tokens or node.settings['query.max_new_tokens']
         timeout = request.timeout.sec + request.timeout.nanosec / 1e9 or node.settings['query.timeout']
-        cameras = [request.camera] if request.camera else list(node.cameras)
+        cameras = [request.camera[: LONGEST_NAME + 1]] if request.camera else list(node.cameras)  # the reply names them
         gathering = Gathering(cameras, on_all)
         questions = []
         for camera in cameras:
@@ -145,13 +146,13 @@ class AskServer:
                 )
         if request.camera and request.camera not in self._node.cameras:
             known = ', '.join(self._node.cameras)
-            return Error.INVALID_REQUEST, f'there is no camera {request.camera!r}; there are: {known}'
-        if not request.question.strip():
-            return Error.EMPTY_QUESTION, ''
-        if len(request.question) > MAX_CHARACTERS:
+            return Error.INVALID_REQUEST, f'there is no camera {shown(request.camera)}; there are: {known}'
+        if len(request.question) > MAX_CHARACTERS:  # before anything looks at it, or copies it
             return Error.QUESTION_TOO_LONG, (
                 f'the question has {len(request.question)} characters; at most {MAX_CHARACTERS} are read'
             )
+        if not request.question.strip():
+            return Error.EMPTY_QUESTION, ''
         if not self._node.worker.alive:
             return None  # the worker says why it cannot
         return None if self._node.active else (Error.INACTIVE, '')

@@ -28,7 +28,7 @@ def camera_status(node, camera, now: int) -> DiagnosticStatus:
         level, message = DiagnosticStatus.ERROR, 'every frame was invalid: see the log'
     elif counts.invalid_in_row >= INVALID_IN_ROW:
         level, message = DiagnosticStatus.ERROR, f'the last {counts.invalid_in_row} frames were invalid: see the log'
-    return _status(
+    return make_status(
         node,
         'camera' + (f' {camera.name}' if camera.prefix else ''),
         level,
@@ -69,7 +69,7 @@ def model_status(node) -> DiagnosticStatus:
     for session in sessions:
         of = f'{session.camera}: ' if len(sessions) > 1 else ''
         values |= {of + key: value for key, value in _of_session(session).items()}
-    return _status(node, 'model', level, message, values | _gpu_memory())
+    return make_status(node, 'model', level, message, values | _gpu_memory())
 
 
 def _of_session(session) -> dict:
@@ -95,7 +95,8 @@ def _of_session(session) -> dict:
     return values
 
 
-def _status(node, part: str, level: bytes, message: str, values: dict) -> DiagnosticStatus:
+def make_status(node, part: str, level: bytes, message: str, values: dict) -> DiagnosticStatus:
+    """The status of a part of a node."""
     return DiagnosticStatus(
         level=level,
         name=f'{node.get_fully_qualified_name()}: {part}',

@@ -23,6 +23,7 @@ from stc_ros.ros import diagnostics
 from stc_ros.ros.ask import AskServer
 from stc_ros.ros.camera_input import CameraInput
 from stc_ros.ros.lifecycle import FAILURE, SUCCESS, transition
+from stc_ros.ros.machine_check import MachineCheck
 from stc_ros.ros.parameters import Parameters, unknown_overrides
 from stc_ros.ros.publishers import Publishers
 from stc_ros.ros.real_parts import load, open_warm
@@ -56,6 +57,7 @@ class StreamNode(LifecycleNode):
         self._loading: Future | None = None
         self._closing = threading.Event()
         self.worker = self._new_worker()
+        self._machine = MachineCheck(self)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._report_health, clock=self._steady)
@@ -173,6 +175,7 @@ class StreamNode(LifecycleNode):
     def _start_loading(self) -> Future:
         settings = self.settings
         self.get_logger().info(f'loading {settings["model.name"] or "the embedded model"} ...')
+        self.worker.do(lambda: self._machine.examine(settings))
         began = time.monotonic()
         self._loading, self.fault = self.worker.load(settings, self._parameter_set.cameras), ''
         self._loading.add_done_callback(lambda done: done.cancelled() or done.exception() or self._say_loaded(began))
@@ -255,6 +258,7 @@ class StreamNode(LifecycleNode):
                 status=[
                     *(diagnostics.camera_status(self, camera, now) for camera in self.cameras.values()),
                     diagnostics.model_status(self),
+                    self._machine.status(),
                 ],
             )
         )

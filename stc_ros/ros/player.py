@@ -64,11 +64,12 @@ class Player(Node):
         self._images = {c.topic: self._image_publisher(c) for c in cameras}
         self._client = self.create_client(Ask, 'ask', qos_profile=MAX_DEPTH)
         self.open = 0  # questions that wait for their reply
-        self._lock = threading.Lock()
+        self._lock, self._heard_of = threading.Lock(), []
         for c in cameras:
             for kind, type_, name in (('stats', StreamStats, 'stats'), ('narration', Narration, 'narration')):
                 topic = f'stc_stream/{c.prefix}{name}'
-                self.create_subscription(type_, topic, lambda m, k=kind, t=c.topic: heard(k, t, m), EVERY)
+                heard_of = self.create_subscription(type_, topic, lambda m, k=kind, t=c.topic: heard(k, t, m), EVERY)
+                self._heard_of.append(heard_of)
 
     def _image_publisher(self, camera: Camera):
         topic = f'{camera.prefix}image' + ('/compressed' if camera.compressed else '')
@@ -76,8 +77,12 @@ class Player(Node):
 
     @property
     def ready(self) -> bool:
-        """Whether the node answers and watches all cameras."""
-        return self._client.service_is_ready() and all(p.get_subscription_count() for p in self._images.values())
+        """Whether the node answers, watches all cameras, and is heard."""
+        return (
+            self._client.service_is_ready()
+            and all(publisher.get_subscription_count() for publisher in self._images.values())
+            and all(self.count_publishers(each.topic_name) for each in self._heard_of)
+        )
 
     def set_clock(self, stamp: int) -> None:
         self._clock_topic.publish(Clock(clock=to_time(stamp)))

@@ -3,7 +3,9 @@
 import http.client
 import io
 import re
+import signal
 import subprocess
+import sys
 import threading
 from html import unescape
 from urllib.parse import urlencode
@@ -261,3 +263,18 @@ def test_the_command_says_what_is_wrong(bag, tmp_path, capsys):
     assert main(['questions', 'label', str(bag.paths[0]), '--questions', str(tmp_path / 'none.yaml')]) == 2
     assert 'none.yaml: cannot be read' in capsys.readouterr().err
     assert bag.choose() == TOPIC
+
+
+def test_the_command_serves_until_it_is_interrupted(bag, file):
+    words = ['questions', 'label', str(bag.paths[0]), '--questions', str(file), '--no-browser']
+    process = subprocess.Popen([sys.executable, '-m', 'stc_ros', *words], stdout=subprocess.PIPE, text=True)
+    try:
+        address = process.stdout.readline()
+        page = Page(int(re.match(r'http://127\.0\.0\.1:(\d+)/', address)[1]))
+        assert page.send('/q/1', kind='exact', value='a')[0] == 303
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20)[0].strip() == f'{file}: 2 of 3 questions labelled'
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()

@@ -208,8 +208,9 @@ def test_diagnostics_tell_how_it_goes(robot, ros):
             and float(values(health[-1].status[0])['processed']) > 5
         )
     )
-    camera, model = health[-1].status
+    camera, model, machine = health[-1].status
     assert camera.name == '/stc_stream: camera' and camera.level == b'\x00' == model.level
+    assert machine.name == '/stc_stream: machine'
     assert {'dropped', 'invalid', 'age of the newest frame [s]'} <= set(values(camera))
     assert {'recomputed share', 'kept share', 'memory [MiB]', 'questions waiting', 'vision [ms]'} <= set(values(model))
     assert all(v for v in values(camera).values())

@@ -57,9 +57,10 @@ class BagDataset:
         from stc_ros.evaluation.questions import QuestionFileError
         from stc_ros.io.bags import Bag, BagError
 
+        file = self._file  # says what was not given
         try:
             with Bag([Path(self.path)]) as bag:
-                return plan(bag, [self.camera] if self.camera else [], self._file)
+                return plan(bag, [self.camera] if self.camera else [], file)
         except (BagError, QuestionFileError, OSError) as error:
             raise DatasetError(str(error)) from None
 

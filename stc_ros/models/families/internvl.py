@@ -17,10 +17,12 @@ from stc_ros.models.checkpoint_check import choose_positions, one_side
 from stc_ros.models.decoder import Decoder
 from stc_ros.models.frame_text import FrameText
 from stc_ros.models.kind import Kind
-from stc_ros.models.load_checkpoint import Loaded, chat_of, load_checkpoint
+from stc_ros.models.load_checkpoint import Loaded, chat_of, describe, load_checkpoint
+from stc_ros.models.memory_needed import Sizes, reckon_sizes
 from stc_ros.models.narration_style import read_style
 from stc_ros.models.packed import pack
 from stc_ros.models.side_by_side import SideBySide
+from stc_ros.models.stock import StockForward
 from stc_ros.models.tower import Block, Scaled, Tower
 
 KIND = Kind(
@@ -51,6 +53,15 @@ class InternVL:
         pack(loaded.weights.model.language_model)
         pack(loaded.weights.model.vision_tower, many_rows=True)
         return build(source, loaded)
+
+    def examine(self, source: str, folder: Path) -> Sizes:
+        """What it needs, if nothing is found wrong before weights are read. Raises `ModelError`."""
+        config = describe(source, folder, KIND).config
+        vision, width = config.vision_config, config.text_config.hidden_size
+        grid = one_side(vision.image_size) // one_side(vision.patch_size)
+        side = round(1 / config.downsample_ratio)
+        projector = vision.hidden_size * side**2 * width + width**2
+        return reckon_sizes(config, grid, (grid // side) ** 2, projector)
 
 
 def build(name: str, loaded: Loaded) -> VideoModel:
@@ -87,6 +98,7 @@ def build(name: str, loaded: Loaded) -> VideoModel:
         frame_text=text,
         narration=read_style(own),
         notes=loaded.notes,
+        reference=StockForward(weights, config.image_token_id, len(units.units)),
         weights=weights,
     )
 

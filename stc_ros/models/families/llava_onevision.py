@@ -15,10 +15,12 @@ from stc_ros.models.checkpoint import EXAMPLE
 from stc_ros.models.checkpoint_check import choose_positions
 from stc_ros.models.decoder import Decoder
 from stc_ros.models.kind import Kind
-from stc_ros.models.load_checkpoint import chat_of, choose_pixels, load_checkpoint
+from stc_ros.models.load_checkpoint import chat_of, choose_pixels, describe, load_checkpoint
+from stc_ros.models.memory_needed import Sizes, reckon_sizes
 from stc_ros.models.narration_style import read_style
 from stc_ros.models.packed import pack_model
 from stc_ros.models.pixels import Pixels
+from stc_ros.models.stock import StockForward
 from stc_ros.models.tower import build_tower
 
 GOOD_PART = 0.05  # of a visual token, that a patch makes up: of an odd grid's tokens some patches are a trace only
@@ -53,6 +55,11 @@ class LlavaOnevision:
 
     def load(self, source: str, folder: Path, device: torch.device, dtype: torch.dtype) -> VideoModel:
         return load(source, device, dtype, folder=folder)
+
+    def examine(self, source: str, folder: Path) -> Sizes:
+        """What it needs, if nothing is found wrong before weights are read. Raises `ModelError`."""
+        config = describe(source, folder, KIND).config
+        return sizes_of(config)
 
 
 def load(
@@ -118,8 +125,17 @@ def build(
         chat=chat,
         narration=read_style(own),
         notes=notes,
+        reference=StockForward(weights, config.video_token_id, rows * cols + 1, 'pixel_values_videos', batched=True),
         weights=weights,
     )
+
+
+def sizes_of(config) -> Sizes:
+    """Of a configuration as transformers has it."""
+    vision, text = config.vision_config, config.text_config
+    grid = vision.image_size // vision.patch_size
+    projector = vision.hidden_size * text.hidden_size + text.hidden_size**2
+    return reckon_sizes(config, grid, math.ceil(grid / 2) ** 2, projector)
 
 
 def pooling(grid: tuple[int, int]):

@@ -17,10 +17,12 @@ from stc_ros.models.checkpoint_check import choose_positions, one_side
 from stc_ros.models.decoder import Decoder
 from stc_ros.models.frame_text import TIME, FrameText
 from stc_ros.models.kind import Kind
-from stc_ros.models.load_checkpoint import Loaded, chat_of, load_checkpoint
+from stc_ros.models.load_checkpoint import Loaded, chat_of, describe, load_checkpoint
+from stc_ros.models.memory_needed import Sizes, reckon_sizes
 from stc_ros.models.narration_style import read_style
 from stc_ros.models.packed import pack
 from stc_ros.models.side_by_side import SideBySide
+from stc_ros.models.stock import StockForward
 from stc_ros.models.tower import Block, Tower
 
 KIND = Kind(
@@ -56,6 +58,14 @@ class SmolVLM:
         pack(loaded.weights.model.text_model)
         pack(loaded.weights.model.vision_model, many_rows=True)
         return build(source, loaded)
+
+    def examine(self, source: str, folder: Path) -> Sizes:
+        """What it needs, if nothing is found wrong before weights are read. Raises `ModelError`."""
+        config = describe(source, folder, KIND, square).config
+        vision, side = config.vision_config, config.scale_factor
+        grid = one_side(vision.image_size) // one_side(vision.patch_size)
+        projector = vision.hidden_size * side**2 * config.text_config.hidden_size
+        return reckon_sizes(config, grid, (grid // side) ** 2, projector)
 
 
 def square(processor: dict) -> None:
@@ -100,6 +110,7 @@ def build(name: str, loaded: Loaded) -> VideoModel:
         frame_text=text,
         narration=read_style(own),
         notes=loaded.notes,
+        reference=StockForward(weights, config.image_token_id, len(units.units), batched=True),
         weights=weights,
     )
 

@@ -60,6 +60,7 @@ def load(device: torch.device, dtype: torch.dtype, folder: Path = FOLDER) -> Vid
         project=lambda x: pool(projector.linear_3(projector.enter(x))),
         pool=pool,
         token_grid=(GRID // 2, GRID // 2),
+        reference=None,  # nobody else has this tower
         weights=everything,
     )
 
