@@ -47,8 +47,8 @@ def add_parser(subparsers: Any) -> None:
     add('--out', type=Path, metavar='DIR', default=Path('tuning'), help='study, trials and what was found (tuning)')
     group = parser.add_argument_group('what is searched')
     add = group.add_argument
-    for kind in ('cacher', 'pruner', 'memory'):
-        add(f'--{kind}', metavar='A,B', default='', help=f'{kind}s to choose among (that of the settings)')
+    for kind, several in (('cacher', 'cachers'), ('pruner', 'pruners'), ('memory', 'memories')):
+        add(f'--{kind}', metavar='A,B', default='', help=f'{several} to choose among (that of the settings)')
     text = "a parameter's range, or its choices: NAME=A,B; also of a parameter that is not searched otherwise"
     add('--parameters', metavar='NAME=LOW..HIGH', action='append', default=[], help=text)
     add('--only', metavar='NAME', action='append', default=[], help='search this parameter, and no other not named so')

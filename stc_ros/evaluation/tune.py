@@ -87,7 +87,7 @@ def failures(study: Any) -> dict[int, str]:
     from optuna.trial import TrialState
 
     failed, notes = study.get_trials(deepcopy=False, states=(TrialState.FAIL,)), study.user_attrs
-    return {each.number: notes.get(_note(each.number), 'killed before its settings were noted') for each in failed}
+    return {each.number: notes[_note(each.number)] for each in failed}
 
 
 def first_trial(study: Any, space: Space, run: Callable[[int, Settings], Measured]) -> None:
@@ -134,10 +134,7 @@ def search(
             elif time.monotonic() >= end:
                 break
             else:
-                study.sampler = _sampler(sampler, seed + len(study.get_trials(deepcopy=False)))
-                trial = study.ask()
-                number, settings = trial.number, space.suggest(trial)
-                trial.set_user_attr(SETTINGS, settings.changed())
+                number, settings = _propose(study, space, sampler, seed)
             if same := next((each for each in finished(study) if each.settings == settings), None):
                 _tell(study, number, Measured(same.accuracy, same.n, same.cost), same.number)
                 yield number
@@ -178,17 +175,33 @@ def cheapest_within(front: list[Trial], within: float) -> Trial:
     return min((each for each in front if each.accuracy >= best - within - 1e-9), key=lambda each: each.cost)
 
 
+def _propose(study: Any, space: Space, sampler: str, seed: int) -> tuple[int, Settings]:
+    """A new trial. It is drawn in a copy of the study and enters the study whole, so that a kill leaves no half one."""
+    import optuna
+
+    trials = study.get_trials(deepcopy=False)
+    copy = optuna.create_study(directions=study.directions, sampler=_sampler(sampler, seed + len(trials)))
+    copy.add_trials(trials)
+    settings = space.suggest(copy.ask())
+    drawn = copy.get_trials(deepcopy=False)[-1]
+    study.add_trial(
+        optuna.create_trial(
+            state=optuna.trial.TrialState.RUNNING,
+            params=drawn.params,
+            distributions=drawn.distributions,
+            user_attrs={SETTINGS: settings.changed()},
+            system_attrs=drawn.system_attrs,
+        )
+    )
+    return len(trials), settings
+
+
 def _left_over(study: Any) -> list[tuple[int, Settings]]:
-    """Trials that had begun when the search was killed. Those that had no settings yet have failed."""
+    """Trials that had begun when the search was killed."""
     from optuna.trial import TrialState
 
-    found = []
-    for each in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if SETTINGS in each.user_attrs:
-            found.append((each.number, Settings(each.user_attrs[SETTINGS])))
-        else:
-            study.tell(each.number, state=TrialState.FAIL)
-    return found
+    begun = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [(each.number, Settings(each.user_attrs[SETTINGS])) for each in begun]
 
 
 def _tell(study: Any, number: int, found: Measured, same_as: int | None = None) -> None:

@@ -12,8 +12,8 @@ from evaluation.fake_bag import FakeBag, FakeModel, SeenStream
 from stc_ros.__main__ import main
 from stc_ros.evaluation import results, tune_command
 from stc_ros.evaluation.settings_file import read_settings
-from stc_ros.evaluation.tune import cheapest_within, finished, open_study, pareto, search
-from stc_ros.evaluation.tune_space import make_space
+from stc_ros.evaluation.tune import cheapest_within, failures, finished, open_study, pareto, search
+from stc_ros.evaluation.tune_space import Space, make_space
 from stc_ros.evaluation.tune_trial import Measured
 from stc_ros.settings import Settings
 
@@ -160,6 +160,35 @@ def test_killed_in_the_midst_of_a_trial_it_proposes_what_it_would_have(tune, mon
     assert tune('--trials', '8') == 0 and len(calls) == 9
 
 
+def test_killed_while_settings_are_drawn_it_draws_them_again(tmp_path, monkeypatch):
+    space, suggest, calls = make_space(Settings(), {}), Space.suggest, []
+
+    class Killed(BaseException):
+        pass
+
+    def go_on(where):
+        def submit(number, settings):
+            return tune_command.Here().submit(lambda: Measured(number / 9, 10, settings['prune_ratio']))
+
+        study = open_study(tmp_path / where, {})
+        list(search(study, space, submit, trials=5, timeout=math.inf, at_once=1, sampler='tpe', seed=0))
+
+    def die(self, trial):
+        settings = suggest(self, trial)
+        calls.append(settings)
+        if len(calls) == 3:
+            raise Killed
+        return settings
+
+    go_on('whole')
+    monkeypatch.setattr(Space, 'suggest', die)
+    with pytest.raises(Killed):
+        go_on('killed')
+    go_on('killed')
+    one, other = (open_study(tmp_path / where, {}) for where in ('whole', 'killed'))
+    assert finished(one) == finished(other) and len(finished(other)) == 5 and not failures(other)
+
+
 def test_the_same_settings_are_not_evaluated_twice(tune):
     assert tune('--trials', '9', '--parameters', 'prune_ratio=0.1,0.4', only=('--only', 'prune_ratio')) == 0
     found = trials(tune.root)
@@ -227,15 +256,16 @@ def test_several_trials_run_at_once(tmp_path):
 
 @pytest.mark.parametrize('sampler', ['tpe', 'nsga2'])
 def test_every_sampler_learns(sampler):
-    """On a goal of two parts of which one can have both: later trials are better than the first, random ones."""
+    """The last trials are nearer to the best settings than the first, random ones."""
     study = optuna.create_study(directions=['maximize', 'minimize'])
     space = make_space(Settings(), {}, only=['prune_ratio', 'cache_similarity'])
 
-    def submit(number, settings):
-        return tune_command.Here().submit(
-            lambda: Measured(1 - abs(settings['prune_ratio'] - 0.3), 10, settings['cache_similarity'])
-        )
+    def off(settings):
+        return abs(settings['prune_ratio'] - 0.3)
 
-    list(search(study, space, submit, trials=70, timeout=math.inf, at_once=1, sampler=sampler, seed=1))
-    off = [abs(each.settings['prune_ratio'] - 0.3) for each in finished(study)]
-    assert sum(off[-20:]) < 0.7 * sum(off[:20])
+    def submit(number, settings):
+        return tune_command.Here().submit(lambda: Measured(1 - off(settings), 10, off(settings)))
+
+    list(search(study, space, submit, trials=70, timeout=math.inf, at_once=1, sampler=sampler, seed=0))
+    found = [off(each.settings) for each in finished(study)]
+    assert sum(found[-20:]) < 0.7 * sum(found[:20])
