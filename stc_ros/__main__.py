@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = (
-    *(f'stc_ros.evaluation.cli_{name}' for name in ('evaluate', 'compare', 'bag', 'questions', 'report')),
+    *(f'stc_ros.evaluation.cli_{name}' for name in ('evaluate', 'compare', 'tune', 'bag', 'questions', 'report')),
     'stc_ros.cli_doctor',
     'stc_ros.cli_models',
     'stc_ros.cli_mcp',
