@@ -14,12 +14,12 @@ from stc_ros.engine.events import EventSink, Frame, FrameProcessed, NarrationSpa
 from stc_ros.engine.frame_slot import FrameSlot
 from stc_ros.engine.narrator import Narrator
 from stc_ros.engine.questions import Error, Question, Reply
+from stc_ros.engine.stamp_order import StampOrder
 from stc_ros.io.image_messages import FrameInvalid
 from stc_ros.parameters import NarrationParameters
 from stc_ros.settings import Settings
 
 WIRING = ('camera', '_decode', 'sink', 'clock', '_end', 'seconds')  # what is the engine's, and not of the stream
-LATE_NS = 500_000_000  # a stamp this much older than the newest begins anew (a looped bag); less is a late frame
 
 
 @dataclass(slots=True)
@@ -53,6 +53,7 @@ class Session:
         self.camera, self.stream, self.settings = camera, stream, settings
         self._decode, self.sink, self.clock, self._end, self.seconds = decode, sink, clock, end, seconds
         self.slot = FrameSlot()
+        self.order = StampOrder()
         self.narrator = Narrator(stream.model.narration, settings.fill(NarrationParameters, 'narration'))
         self.failures = 0
         self.resets = 0
@@ -237,12 +238,9 @@ class Session:
         return Error.MODEL_FAILURE, f'the model failed: {describe(error)}'
 
     def _check_order(self, frame: Frame) -> None:
-        """A stamp far in the past begins anew, as a looped bag does; one that is a little late is refused."""
-        late = self.newest.frame.stamp - frame.stamp if self.newest else 0
-        if late > LATE_NS:
-            self.reset(f'header.stamp went back by {late / 1e9:.1f} s, as when a bag starts over', in_work=1)
-        elif late > 0:
-            raise FrameInvalid('order', f'the image is {late / 1e6:.0f} ms older than the one before')
+        newest = self.newest.frame.stamp if self.newest else None
+        if back := self.order.check(frame.stamp, newest, self.seconds()):
+            self.reset(f'header.stamp went back by {back / 1e9:.1f} s, as when a bag starts over', in_work=1)
 
     def _note(self, event: FrameProcessed) -> None:
         """Remember and publish what became of a frame."""

@@ -18,6 +18,7 @@ from std_srvs.srv import Trigger
 from stc_ros.engine.errors import describe
 from stc_ros.engine.scheduler import Engine
 from stc_ros.engine.session import Session
+from stc_ros.engine.stamp_order import LATE_NS
 from stc_ros.engine.worker import Worker
 from stc_ros.ros import diagnostics
 from stc_ros.ros.ask import AskServer
@@ -60,7 +61,7 @@ class StreamNode(LifecycleNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._report_health, clock=self._steady)
         self._jumps = self.get_clock().create_jump_callback(
-            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-LATE_NS), on_clock_change=False),
             post_callback=self._on_jump_back,
         )
         if self._parameter_set.autostart:
@@ -204,6 +205,7 @@ class StreamNode(LifecycleNode):
     def _accept(self, cameras: Mapping[str, Settings]) -> None:
         """Raises `SettingError` when a stream could not take them."""
         for name, settings in cameras.items():
+            CameraInput.check(settings)
             if camera := self.cameras.get(name):
                 if camera.session:
                     camera.session.stream.check(camera.session.settings, settings)
@@ -260,4 +262,4 @@ class StreamNode(LifecycleNode):
         )
         if self.active:
             for camera in self.cameras.values():
-                camera.report_silence()
+                camera.report_trouble()

@@ -18,6 +18,7 @@ from stc_ros.io.image_messages import FrameInvalid
 from stc_ros.msg import Narration, StreamStats
 from stc_ros.ros import messages
 
+MOST_KINDS = 64  # of trouble that are written into the log
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -91,7 +92,13 @@ class Publishers(EventSink):
                 topics.text.publish(String(data=message.text))
 
     def invalid(self, session: Session, frame: FrameInvalid) -> None:
-        self._once(frame.kind, f'invalid frame: {frame} (further ones like it are counted in ~/stats)')
+        camera = self._node.cameras.get(session.camera)
+        if camera:
+            camera.health.refuse(frame)
+        of = f'{session.camera}: ' if camera and camera.prefix else ''
+        self._once(
+            f'{of}{frame.kind}', f'{of}invalid frame: {frame} (further ones like it are counted in /diagnostics)'
+        )
 
     def failed(self, session: Session, where: str, error: BaseException) -> None:
         self._once(
@@ -107,9 +114,12 @@ class Publishers(EventSink):
         self._node.worker_died(error)
 
     def _once(self, kind: str, text: str) -> None:
-        if kind not in self._said and not self._closed:
-            self._said.add(kind)
-            self._log.error(text)
+        if kind in self._said or self._closed or len(self._said) >= MOST_KINDS:
+            return
+        self._said.add(kind)
+        self._log.error(text)
+        if len(self._said) == MOST_KINDS:
+            self._log.error(f'{MOST_KINDS} kinds of trouble so far: more are only counted in /diagnostics')
 
 
 def _overlay(event: FrameProcessed) -> CompressedImage:
