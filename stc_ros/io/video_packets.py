@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from stc_ros.io.h264_frame_num import FrameNumbers
-from stc_ros.io.image_messages import FrameInvalid, short
+from stc_ros.io.image_messages import FrameInvalid, check_pixels, short
 from stc_ros.io.picture import Picture, resize
 
 COMPRESSED_VIDEO = 'foxglove_msgs/msg/CompressedVideo'
@@ -22,6 +22,7 @@ DEFINITIONS = {
     'bool is_bigendian\nuint8[] data\n',
 }
 NAMES = {'h264': 'H.264', 'hevc': 'H.265'}
+PADDED = 2  # FFmpeg counts the pixels of a picture whose lines are padded: less than this many times as many
 # NAL unit types with which decoding may begin: a picture that rests on no other, or the parameters before it.
 BEGINS = {'h264': {5, 7}, 'hevc': {*range(16, 24), 32, 33}}  # ITU-T H.264 table 7-1, H.265 table 7-1
 
@@ -68,13 +69,22 @@ class VideoDecoder:
             if codec == 'h264' and self._numbers.missing(nals):
                 raise FrameInvalid('video packet', 'a packet before it is missing')
             frame = _only(self._context.decode(av.Packet(bytes(message.data))), name)
-            _check_claim(message, frame)
+            _check_size(message, frame, most_pixels)
         except Exception as error:  # broken bytes make FFmpeg raise many kinds
+            error = self._too_large(most_pixels) or error
             reason = short(getattr(error, 'strerror', None) or error)
             self._waits_because = f'one before it could not be ({reason})'
             kind = error.kind if isinstance(error, FrameInvalid) else 'video packet'
             raise FrameInvalid(kind, f'{name} packet cannot be decoded: {reason}') from None
         return VideoPicture(frame)
+
+    def _too_large(self, most_pixels: int | None) -> FrameInvalid | None:
+        """That the size which the stream names is what FFmpeg refused; it says so only in its own log."""
+        try:
+            check_pixels(self._context.width, self._context.height, most_pixels)
+        except FrameInvalid as refusal:
+            return refusal
+        return None
 
 
 def codec_of(message) -> str:
@@ -125,7 +135,7 @@ def _open(codec: str, most_pixels: int | None) -> av.CodecContext:
     context.thread_type = 'SLICE'  # frame threads would delay it
     context.options = {'err_detect': 'explode'}  # no guessing at what is missing
     if most_pixels is not None:  # FFmpeg looks at it before it allocates a picture
-        context.options |= {'max_pixels': str(most_pixels)}
+        context.options |= {'max_pixels': str(PADDED * most_pixels)}
     return context
 
 
@@ -139,8 +149,9 @@ def _only(frames: list, name: str) -> av.VideoFrame:
     return frames[0]
 
 
-def _check_claim(message, frame: av.VideoFrame) -> None:
+def _check_size(message, frame: av.VideoFrame, most_pixels: int | None) -> None:
     """Raises `FrameInvalid` where an FFMPEGPacket claims another size than its picture has; 0 claims nothing."""
+    check_pixels(frame.width, frame.height, most_pixels)
     claimed = getattr(message, 'width', 0), getattr(message, 'height', 0)
     if all(claimed) and claimed != (frame.width, frame.height):
         raise FrameInvalid(
