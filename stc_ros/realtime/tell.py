@@ -121,4 +121,4 @@ def _event(error: bool, text: str) -> tuple[str, str]:
 
     if text.startswith(RESET):
         return 'reset', text.removeprefix(RESET)
-    return ('failure' if error and not text.startswith(INVALID) else 'warning'), text
+    return ('failure' if error and INVALID not in text else 'warning'), text

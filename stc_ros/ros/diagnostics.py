@@ -21,15 +21,24 @@ def camera_status(node, camera, now: int) -> DiagnosticStatus:
     session = camera.session
     slot, newest = (session.slot, session.newest) if session else (FrameSlot(), None)
     counts, (input_rate, processing_rate) = slot.counts(), slot.rates(now)
+    health = camera.health
     level, message = DiagnosticStatus.OK, f'{input_rate:.1f} frames/s, {processing_rate:.1f} processed'
     if not node.active:
         message = 'not active'
     elif camera.silent_s > SILENT_AFTER_S:
         level, message = DiagnosticStatus.WARN, f'no frame for {camera.silent_s:.0f} s'
+    elif health.waits_for_keyframe:
+        level, message = DiagnosticStatus.WARN, f'waits for a keyframe: {health.newest_refusal}'
     elif counts.invalid and not counts.processed + counts.failed:
-        level, message = DiagnosticStatus.ERROR, 'every frame was invalid: see the log'
+        level, message = DiagnosticStatus.ERROR, f'every frame was invalid, the newest because {health.newest_refusal}'
     elif counts.invalid_in_row >= INVALID_IN_ROW:
-        level, message = DiagnosticStatus.ERROR, f'the last {counts.invalid_in_row} frames were invalid: see the log'
+        level, message = (
+            DiagnosticStatus.ERROR,
+            f'the last {counts.invalid_in_row} frames were invalid, the newest because {health.newest_refusal}',
+        )
+    elif trouble := camera.trouble():
+        level, message = DiagnosticStatus.WARN, '; '.join(trouble.values())
+    width, height = health.size
     return make_status(
         node,
         'camera' + (f' {camera.name}' if camera.prefix else ''),
@@ -37,6 +46,9 @@ def camera_status(node, camera, now: int) -> DiagnosticStatus:
         message,
         {
             'topic': camera.topic,
+            'frame_id': ', '.join(health.frame_ids()) or 'none',
+            'size': f'{width} x {height}' if width else 'none',
+            'size changes': health.size_changes,
             'input rate [Hz]': f'{input_rate:.2f}',
             'processing rate [Hz]': f'{processing_rate:.2f}',
             'received': counts.received,
@@ -46,6 +58,7 @@ def camera_status(node, camera, now: int) -> DiagnosticStatus:
             'failed': counts.failed,
             'age of the newest frame [s]': f'{(now - newest.frame.stamp) / 1e9:.3f}' if newest else 'none',
             'queue wait [ms]': f'{newest.queue_ms:.1f}' if newest else 'none',
+            **{f'refused since activation: {kind}': count for kind, count in sorted(health.refused.items())},
         },
     )
 

@@ -29,4 +29,4 @@ class Health:
         self._publisher.publish(DiagnosticArray(header=header, status=status))
         if node.active:
             for camera in cameras:
-                camera.report_silence()
+                camera.report_trouble()

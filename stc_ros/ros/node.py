@@ -15,6 +15,7 @@ from std_srvs.srv import Trigger
 
 from stc_ros.engine.errors import describe
 from stc_ros.engine.scheduler import Engine
+from stc_ros.engine.stamp_order import LATE_NS
 from stc_ros.engine.worker import Worker
 from stc_ros.io.marked_yaml import FileError
 from stc_ros.ros.ask import AskServer
@@ -63,7 +64,7 @@ class StreamNode(LifecycleNode):
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._health = Health(self, self._sink)
         self._jumps = self.get_clock().create_jump_callback(
-            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-LATE_NS), on_clock_change=False),
             post_callback=self._on_jump_back,
         )
         if self.autostart:
@@ -255,8 +256,8 @@ class StreamNode(LifecycleNode):
     def _accept(self, cameras: Mapping[str, Settings]) -> None:
         """Raises `SettingError` when a stream could not take them."""
         for name, settings in cameras.items():
-            camera = self.cameras.get(name)
-            session = camera.session if camera else None
+            CameraInput.check(settings)
+            session = self.cameras[name].session if name in self.cameras else None
             if session and (stream := session.stream):  # none while it is opened anew
                 stream.check(session.settings, settings)
 

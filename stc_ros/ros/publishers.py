@@ -23,6 +23,7 @@ from stc_ros.ros.log_texts import INVALID, RESET
 from stc_ros.watches.lookup import WatchEvent
 
 STALE_S = 30.0  # after which the plain text, which bears no stamp, is not kept for late subscribers
+MOST_KINDS = 64  # of trouble that are written into the log
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -136,7 +137,11 @@ class Publishers(EventSink):
                 shown.publish(_evidence(event.frame))
 
     def invalid(self, session: Session, frame: FrameInvalid) -> None:
-        self._once(frame.kind, f'{INVALID}{frame} (further ones like it are counted in ~/stats)')
+        camera = self._node.cameras.get(session.camera)
+        if camera:
+            camera.health.refuse(frame)
+        of = f'{session.camera}: ' if camera and camera.prefix else ''
+        self._once(f'{of}{frame.kind}', f'{of}{INVALID}{frame} (further ones like it are counted in /diagnostics)')
 
     def failed(self, session: Session, where: str, error: BaseException) -> None:
         self._once(
@@ -158,9 +163,12 @@ class Publishers(EventSink):
         return self._node.get_clock().now().to_msg()
 
     def _once(self, kind: str, text: str) -> None:
-        if kind not in self._said and not self._closed:
-            self._said.add(kind)
-            self._log.error(text)
+        if kind in self._said or self._closed or len(self._said) >= MOST_KINDS:
+            return
+        self._said.add(kind)
+        self._log.error(text)
+        if len(self._said) == MOST_KINDS:
+            self._log.error(f'{MOST_KINDS} kinds of trouble so far: more are only counted in /diagnostics')
 
 
 def _overlay(event: FrameProcessed) -> CompressedImage:
