@@ -50,6 +50,7 @@ def add_parser(subparsers: Any) -> None:
         default=[],
         help='what is asked, expected and required (YAML): one file for all, or one for each recording in their order',
     )
+    parser.add_argument('--watches', type=Path, metavar='FILE', help='watches (YAML): their events are written down')
     parser.add_argument(
         '--settings',
         type=Path,
@@ -80,7 +81,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         '--realtime',
-        type=positive(float),
+        type=_rate,
         metavar='RATE',
         nargs='?',
         const=1.0,
@@ -163,6 +164,13 @@ def write_html(folders: Sequence[Path], file: Path) -> None:
     from stc_ros.evaluation.html_report import write_report
 
     write_report(list(folders), file)
+
+
+def _rate(text: str) -> float:
+    try:
+        return positive(float)(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text} is no rate: put --realtime behind the bags') from None
 
 
 def refuse(messages: list[str]) -> int:

@@ -16,6 +16,7 @@ from stc_ros.evaluation.replay import Planned, ReplaySink, replay
 from stc_ros.evaluation.results import ResultWriter, Span, is_finished
 from stc_ros.evaluation.sinks import Sinks
 from stc_ros.settings import Settings
+from stc_ros.watches.watch_file import read_watches
 
 if TYPE_CHECKING:
     from stc_ros.io.bags import Bag
@@ -52,6 +53,7 @@ class Job:
     recording: str = ''  # its name, where there are several
     copies: tuple[str, ...] = ()  # where the bags lie on this machine, if that is not at `bags`
     checkpoint_s: float = EVERY_S  # between two checkpoints
+    realtime: float = 0.0  # how many seconds of the stream pass in one of the clock; 0: there is no clock
 
     @property
     def title(self) -> str:
@@ -147,6 +149,8 @@ def head(job: Job, topics: Sequence[str]) -> dict[str, Any]:
         'model': job.settings['model.name'] or 'embedded',
         'controls': job.controls,
         'narration': job.narrate,
+        **({'realtime': job.realtime} if job.realtime else {}),
+        **({'watches_sha256': read_watches(Path(file)).digest} if (file := job.settings['watch.file']) else {}),
     }
 
 
@@ -157,8 +161,15 @@ def is_done(job: Job, line: dict[str, Any]) -> bool:
     return is_finished(job.folder, line) and (not job.with_bag or (job.folder / RESULT_BAG).exists())
 
 
-def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
-    """Replay and write the result, unless it is there -> why that failed, or ''."""
+def run_job(
+    job: Job,
+    load: Callable[[Settings], Any] | None = None,
+    play: Callable[[Job, Bag, Plan, ReplaySink], None] | None = None,
+) -> str:
+    """Replay and write the result, unless it is there -> why that failed, or ''.
+
+    play: what replays, where that is not the engine in this process. It may raise what is its own.
+    """
     from tqdm import tqdm
 
     from stc_ros.evaluation.result_bag import RESULT_BAG, SPOOL, ResultBag
@@ -174,7 +185,7 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
             if is_done(job, line):
                 checkpoints.discard()  # it was killed at its very end
                 return ''
-            model = (load or _model)(_of_model(job.settings))
+            model = None if play else (load or _model)(_of_model(job.settings))
             writer = ResultWriter(job.folder, line, planned.spans, job.file.requirements)
             for name in (RESULT_BAG, SPOOL) if not job.with_bag else (RESULT_BAG,):
                 (job.folder / name).unlink(missing_ok=True)  # of a run of something else
@@ -183,18 +194,22 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
             bar = tqdm(total=seconds, desc=job.title, unit='s', position=job.row, disable=None)
             with bar, contextlib.closing(writer), contextlib.closing(seen) if seen else contextlib.nullcontext():
                 problems = list(planned.problems)
+                sink = Sinks(writer, *([seen] if seen else []), _Progress(bar, bag.start_ns))
                 try:
-                    replay(
-                        model,
-                        bag,
-                        planned.topics,
-                        planned.questions,
-                        job.settings,
-                        Sinks(writer, *([seen] if seen else []), _Progress(bar, bag.start_ns)),
-                        controls=job.controls,
-                        narrate=job.narrate,
-                        checkpoints=checkpoints,
-                    )
+                    if play:
+                        play(job, bag, planned, sink)
+                    else:
+                        replay(
+                            model,
+                            bag,
+                            planned.topics,
+                            planned.questions,
+                            job.settings,
+                            sink,
+                            controls=job.controls,
+                            narrate=job.narrate,
+                            checkpoints=checkpoints,
+                        )
                 except BagError as error:  # what came before it counts
                     problems.append(f'{error}; what came before it was evaluated')
                     problems += writer.not_asked(planned.questions)

@@ -26,13 +26,14 @@ def make_jobs(options: argparse.Namespace, recordings: Sequence[Recording]) -> t
     if not settings or not asked:
         raise InputError('\n'.join(wrong))
     several = len(recordings) > 1
+    watches = {'watch.file': str(options.watches)} if options.watches else {}
     return [
         Job(
             bags=tuple(map(str, recording.paths)),
             cameras=tuple(options.camera),
             file=file,
             name=name,
-            settings=each,
+            settings=each | watches,
             folder=options.out / recording.name / name if several else options.out / name,
             controls=not options.no_controls,
             narrate=not options.no_narration,
