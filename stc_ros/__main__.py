@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import signal
 import sys
 from collections.abc import Sequence
 
 COMMANDS = (
-    *(f'stc_ros.evaluation.cli_{name}' for name in ('evaluate', 'compare', 'bag', 'questions', 'report')),
+    *(f'stc_ros.evaluation.cli_{name}' for name in ('evaluate', 'compare', 'tune', 'bag', 'questions', 'report')),
     'stc_ros.cli_doctor',
     'stc_ros.cli_models',
     'stc_ros.cli_mcp',
@@ -37,8 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Only what the command itself needs is imported: some of the others list methods, and with these comes torch.
     named = [module for module in COMMANDS if arguments and module.endswith(f'.cli_{arguments[0]}')]
     options = make_parser(named or COMMANDS).parse_args(arguments)
+    if hasattr(signal, 'pthread_sigmask'):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # ./dev holds it back until here
     if getattr(options, 'realtime', None):
-        from stc_ros.realtime import run  # here, because it needs ROS
+        from stc_ros.realtime.cli import run  # here, because it needs ROS
 
         return run(options)
     return options.run(options)

@@ -11,6 +11,7 @@ import torch
 
 from stc_ros.memory.base import Context, Memory
 from stc_ros.models.base import VideoModel
+from stc_ros.models.decoder import ModelFailure
 
 BRIEF = 32  # tokens of an answer for which there is room, or else the newest frame is not read whole
 
@@ -25,10 +26,6 @@ class NothingSeen(StreamError):
 
 class QuestionError(StreamError):
     """The question is empty or too long."""
-
-
-class ModelFailure(StreamError):
-    """The model computed something that is no number."""
 
 
 @dataclass(slots=True)

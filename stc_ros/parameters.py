@@ -146,11 +146,44 @@ class QueryParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchParameters:
+    """What a watch does that does not say otherwise."""
+
+    threshold: float = param(
+        0.9,
+        'Probability from which on a condition counts as true. Raise it when watches fire wrongly or too early, lower '
+        'it when they miss.',
+        low=0.0,
+        high=1.0,
+    )
+    rearm: float = param(0.05, 'Probability below which it counts as false again.', low=0.0, high=1.0)
+    looks: int = param(2, 'Frames in a row that must agree before a watch rises or falls.', low=1, high=100)
+    correct_bias: bool = param(
+        True,
+        'Take from a condition what the model gives it on an empty grey frame, where that is more than half but not '
+        'enough for it to fire: such a condition is true of an empty scene.',
+    )
+    max_watches: int = param(32, 'Watches that a node holds at most.', unit='watches', low=1, high=256)
+    file: str = param('', 'YAML file of watches that are added when the node is configured; empty is none.', live=False)
+
+
+@dataclass(frozen=True, slots=True)
 class InputParameters:
     """How frames come in."""
 
     transport: str = param(
-        'raw', 'Subscribe to Image (raw) or CompressedImage (compressed).', choices=('raw', 'compressed'), live=False
+        'raw',
+        "How pictures come, by the plugins' names: Image (raw), CompressedImage (compressed), or H.264 and "
+        'H.265 as FFMPEGPacket (ffmpeg) or CompressedVideo (foxglove).',
+        choices=('raw', 'compressed', 'ffmpeg', 'foxglove'),
+        live=False,
+    )
+    max_pixels: int = param(
+        16_777_216,
+        'Largest picture that is decoded, width times height; larger ones are refused before anything is allocated.',
+        unit='pixels',
+        low=4096,
+        high=100_000_000,
     )
     max_rate: float = param(
         0.0, 'Most frames processed per second; 0 is as many as the machine manages.', unit='Hz', low=0.0, high=60.0
@@ -229,6 +262,15 @@ class ModelParameters:
         live=False,
         name='expert.compile',
     )
+    turn_limit: float = param(
+        60.0,
+        'Longest time for one piece of work, a frame or a token of an answer: one that takes longer hangs. The '
+        'questions are replied to and the model is loaded anew. Raise it for a model that is slow on this machine.',
+        unit='s',
+        low=2.0,
+        high=202.0,
+        name='expert.turn_limit',
+    )
 
 
 # In the order in which rqt shows them: what one turns every day first.
@@ -238,6 +280,7 @@ GROUPS = {
     'pruner': PrunerParameters,
     'narration': NarrationParameters,
     'query': QueryParameters,
+    'watch': WatchParameters,
     'input': InputParameters,
     'overlay': OverlayParameters,
     'memory': MemoryParameters,

@@ -24,6 +24,7 @@ LAYERS = [  # the lowest first; what stands in one line may import what stands i
     ('stream',),
     ('self_test',),
     ('engine',),
+    ('watches',),
     ('doctor',),
     ('evaluation', 'ros'),
     ('realtime', 'cli_doctor', 'cli_models', 'cli_mcp'),

@@ -66,6 +66,17 @@ def test_two_cameras(monkeypatch, capsys):
         assert [line for line in said if re.match(rf'{camera}: \w.* \(16 frames\)', line)], said  # and answers
 
 
+def test_watch_in_process(monkeypatch, capsys):
+    said = run('watch_in_process.py', monkeypatch, capsys)
+    happened = [line for line in said if re.match(r' *\d+\.\d\d s: ', line)]
+    for condition in ('is there a triangle ?', 'how many objects are moving ? = zero'):
+        changes = [line.split(condition)[1].split()[0] for line in happened if condition in line]
+        assert changes and changes[0] == 'rising' and set(zip(changes, changes[1:])) <= {
+            ('rising', 'falling'), ('falling', 'rising')
+        }  # fmt: skip
+        assert any(f'{condition} events: {len(changes)}' in line for line in said)
+
+
 def test_my_pruner_by_the_command_of_its_readme():
     """On fewer streams."""
     text = (EXAMPLES / 'my_pruner' / 'README.md').read_text()

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from stc_ros.engine.narration_filter import normalise
+from stc_ros.models.narration_filter import normalise
 
 NUMBERS = (
     'zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen '

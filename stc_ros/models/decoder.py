@@ -21,6 +21,10 @@ Write = Callable[[int, torch.Tensor, torch.Tensor], list[Piece]]
 Hook = Callable[[int, torch.Tensor], None]
 
 
+class ModelFailure(RuntimeError):
+    """The model computed something that is no number."""
+
+
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """Rotary position embedding in the half-split layout: x [..., T, head], cos and sin [T, head] -> [..., T, head]."""
     first, second = x.chunk(2, dim=-1)
