@@ -19,7 +19,7 @@ class Costs:
 
         self.repeats, self.model = chosen.frames, load(chosen)
         self.image = self.model.pixels.resize(np.random.default_rng(0).integers(0, 256, (378, 378, 3), np.uint8))
-        self.hidden = torch.randn(1, 196, len(self.model.newline))
+        self.hidden = torch.randn(1, 196, self.model.newline.shape[-1])
         steps = tqdm(total=7, desc='costs', disable=None)
 
         def step(value):
@@ -104,9 +104,9 @@ class Costs:
         """Pooling and projector, its last layer for the tokens kept only."""
         import torch
 
-        features = torch.randn(1, 729, self.model.tower.blocks[0].q.in_features)
+        features = torch.randn(1, 729, self.model.tower.width)
         model = self.model
-        return self.time(lambda: model.project_out(model.pool(model.project_in(features))[0][:count]))
+        return self.time(lambda: model.project_out(model.project_in(features)[0][:count]))
 
     def language(self):
         """Prefill by tokens kept, the first token's wait, and a later token, behind a full window."""
@@ -123,7 +123,7 @@ class Costs:
             window.add(self.hidden[:, :count], torch.arange(count), 196, window.frames[-1].stamp + 1)
 
         prefill = {0: 0.0, **{count: self.time(lambda count=count: add(count)) for count in KEPT}}
-        asked = torch.cat((model.newline[None, None], model.decoder.embed(model.chat.suffix('what is moving ?'))), 1)
+        asked = torch.cat((model.newline[None], model.decoder.embed(model.chat.suffix('what is moving ?'))), 1)
         first = self.time(lambda: model.decoder.logits(QueryContext(window, asked).hidden[:, -1]))
         context = QueryContext(window, asked)
         return prefill, first, self.time(lambda: model.decoder.logits(context.run(asked[:, :1])))

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     device, places = model.device, model.visual_tokens
     with torch.inference_mode():
         modes = make_modes(model, chosen.memory_tokens)
-        x = torch.randn(1, places, len(model.newline), device=device, dtype=model.dtype)
+        x = torch.randn(1, places, model.newline.shape[-1], device=device, dtype=model.dtype)
         times = Times(device)
         for number in tqdm(range(chosen.frames + 1), desc='rounds', disable=None):
             for name in in_turn(modes, number):

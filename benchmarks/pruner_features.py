@@ -59,7 +59,7 @@ class Bench:
         self.head = Head(read_weights())
         pool, self.grid = pooling(self.tower.grid)
         self.model = SimpleNamespace(
-            tower=self.tower, token_grid=self.grid, pool=pool, project_in=lambda x: x, project_out=lambda x: x
+            tower=self.tower, token_grid=self.grid, pool=pool, project_in=pool, project_out=lambda x: x
         )
 
     def run(self, name: str, frames: list) -> list[dict]:

@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def projector_flops(model, tokens: float) -> float:
     """All patches through the first layer, `tokens` through the last."""
-    inner, outer = model.tower.blocks[0].q.in_features, len(model.newline)
+    inner, outer = model.tower.width, model.newline.shape[-1]
     return 2 * model.tower.grid[0] * model.tower.grid[1] * inner * outer + 2 * tokens * outer * outer
 
 

@@ -99,7 +99,7 @@ def make_modes(model, chosen) -> list:
 def layer_flops(tower, k: int, keys: int | None = None) -> float:
     """One block's operations with `k` tokens computed and `keys` of them (k) projected to keys."""
     block = tower.blocks[0]
-    d, t = block.q.in_features, tower.tokens
+    d, t = block.v.in_features, tower.tokens
     inner = block.mlp.fc1.out_features
     return 2 * (keys or k) * d * d + 6 * k * d * d + 4 * k * t * d + 4 * k * d * inner
 

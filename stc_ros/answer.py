@@ -11,6 +11,7 @@ import torch
 
 from stc_ros.memory.base import Context, Memory
 from stc_ros.models.base import VideoModel
+from stc_ros.models.decoder import ModelFailure
 
 BRIEF = 32  # tokens of an answer for which there is room, or else the newest frame is not read whole
 
@@ -25,10 +26,6 @@ class NothingSeen(StreamError):
 
 class QuestionError(StreamError):
     """The question is empty or too long."""
-
-
-class ModelFailure(StreamError):
-    """The model computed something that is no number."""
 
 
 @dataclass(slots=True)
@@ -74,7 +71,7 @@ class Answer(Iterator[str]):
         self._asked = time.perf_counter()
         with torch.inference_mode():
             whole = newest(room - min(BRIEF, max_new_tokens))
-            context = memory.open(torch.cat((model.newline[None, None], model.decoder.embed(ids)), 1), whole)
+            context = memory.open(torch.cat((model.newline[None], model.decoder.embed(ids)), 1), whole)
         max_new_tokens = min(room - (0 if whole is None else whole.shape[1]), max_new_tokens)
         self.report = AnswerReport('', memory.frames[0].stamp, memory.frames[-1].stamp, len(memory.frames))
         self._pieces = self._decode(model, context, max_new_tokens)

@@ -15,6 +15,8 @@ from typing import Any
 
 NONE = 'none'
 MEANS_NONE = (False, 'off', 'false', 'False', 'OFF')  # `off` in YAML is false; versions before 0.2 called `none` so
+LONGEST = 4096  # characters of a text: a prompt, a name
+SHOWN = 80  # characters of a refused value that its message repeats
 TYPES = {'str': str, 'float': float, 'int': int, 'bool': bool}
 
 
@@ -42,17 +44,22 @@ class ParameterSpec:
         if NONE in self.choices and any(value is v or (isinstance(value, str) and value == v) for v in MEANS_NONE):
             value = NONE
         if self.type is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            try:
+                value = float(value)
+            except OverflowError:
+                value = math.inf  # refused below
         if type(value) is not self.type:
             allowed = f': one of {", ".join(self.choices)}' if self.choices else ''
             example = f', with a point, as in {self.default}' if self.type is float else ''
-            raise SettingError(f'{self.name} must be a {self.type.__name__}{allowed}{example}, not {value!r}')
+            raise SettingError(f'{self.name} must be a {self.type.__name__}{allowed}{example}, not {shown(value)}')
+        if self.type is str and len(value) > LONGEST:
+            raise SettingError(f'{self.name} has {len(value)} characters; at most {LONGEST} are taken')
         if self.type is float and not math.isfinite(value):
             raise SettingError(f'{self.name} must be finite, not {value}')
         if self.low is not None and not self.low <= value <= self.high:
             raise SettingError(f'{self.name} must lie in [{self.low:g}, {self.high:g}], not {value:g}')
         if self.choices and value not in self.choices:
-            raise SettingError(f'{self.name} must be one of {", ".join(self.choices)}, not {value!r}')
+            raise SettingError(f'{self.name} must be one of {", ".join(self.choices)}, not {shown(value)}')
         return value
 
     @property
@@ -66,6 +73,14 @@ class ParameterSpec:
         """One line: text, default, unit, what is allowed."""
         notes = [f'{self.default!r} {self.unit}'.strip(), self.range, '' if self.live else 'fixed while it runs']
         return f'{self.text} ({"; ".join(n for n in notes if n)})'
+
+
+def shown(value: Any) -> str:
+    """A value as a message repeats it: of what may be megabytes, only the beginning."""
+    if isinstance(value, int) and value.bit_length() > 4 * SHOWN:  # Python refuses to write those of 4,300 digits
+        return f'a number of {value.bit_length()} bits'
+    text = repr(value[:SHOWN] if isinstance(value, (str, bytes, list, tuple)) else value)
+    return text if len(text) <= 2 * SHOWN else f'{text[: 2 * SHOWN]}...'
 
 
 def param(

@@ -137,6 +137,34 @@ class QueryParameters:
     max_queue: int = param(
         32, 'Questions that may wait; one more is refused as BUSY.', unit='questions', low=1, high=256
     )
+    introspection: bool = param(
+        False,
+        'Publish each question with its answer on ask/_service_event, and of ask_stream where this ROS can, so that '
+        'a bag holds them: `stc_ros questions from-log` makes a question file of it.',
+        live=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WatchParameters:
+    """What a watch does that does not say otherwise."""
+
+    threshold: float = param(
+        0.9,
+        'Probability from which on a condition counts as true. Raise it when watches fire wrongly or too early, lower '
+        'it when they miss.',
+        low=0.0,
+        high=1.0,
+    )
+    rearm: float = param(0.05, 'Probability below which it counts as false again.', low=0.0, high=1.0)
+    looks: int = param(2, 'Frames in a row that must agree before a watch rises or falls.', low=1, high=100)
+    correct_bias: bool = param(
+        True,
+        'Take from a condition what the model gives it on an empty grey frame, where that is more than half but not '
+        'enough for it to fire: such a condition is true of an empty scene.',
+    )
+    max_watches: int = param(32, 'Watches that a node holds at most.', unit='watches', low=1, high=256)
+    file: str = param('', 'YAML file of watches that are added when the node is configured; empty is none.', live=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +239,8 @@ class ModelParameters:
 
     name: str = param(
         '',
-        'Hub id or local folder of a LLaVA-OneVision model; empty is the embedded one, which knows only its synthetic '
-        'world of coloured shapes.',
+        'Hub id or local folder of a LLaVA-OneVision, SmolVLM2 or InternVL model; empty is the embedded one, which '
+        'knows only its synthetic world of coloured shapes.',
         live=False,
     )
     device: str = param('auto', 'Where the model runs: auto, cpu, cuda, cuda:1, ...', live=False)
@@ -222,11 +250,26 @@ class ModelParameters:
         choices=('auto', 'float32', 'bfloat16', 'float16'),
         live=False,
     )
+    self_test: bool = param(
+        True,
+        "Compare a frame and a question with transformers' own forward when the model is loaded, and refuse a model "
+        'that computes something else.',
+        live=False,
+    )
     compile: bool = param(
         False,
         'Compile the vision layers with torch.compile; needs a C++ compiler, on a GPU Triton.',
         live=False,
         name='expert.compile',
+    )
+    turn_limit: float = param(
+        60.0,
+        'Longest time for one piece of work, a frame or a token of an answer: one that takes longer hangs. The '
+        'questions are replied to and the model is loaded anew. Raise it for a model that is slow on this machine.',
+        unit='s',
+        low=2.0,
+        high=202.0,
+        name='expert.turn_limit',
     )
 
 
@@ -237,6 +280,7 @@ GROUPS = {
     'pruner': PrunerParameters,
     'narration': NarrationParameters,
     'query': QueryParameters,
+    'watch': WatchParameters,
     'input': InputParameters,
     'overlay': OverlayParameters,
     'memory': MemoryParameters,

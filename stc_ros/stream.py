@@ -58,9 +58,9 @@ class Stream:
         memory: Memory,
         parameters: StreamParameters = StreamParameters(),  # noqa: B008 - a frozen value
     ):
-        if memory.capacity < model.visual_tokens:
+        if memory.capacity < (needed := model.visual_tokens + model.frame_text.most):
             raise SettingError(
-                f'a frame of this model has {model.visual_tokens} visual tokens, more than the {memory.capacity} of '
+                f'a frame of this model has {needed} visual tokens, more than the {memory.capacity} of '
                 'the memory: raise memory.max_tokens or memory.max_mib'
             )
         self.model, self.cacher, self.pruner, self.memory, self.parameters = model, cacher, pruner, memory, parameters
@@ -78,6 +78,7 @@ class Stream:
         self.pruner.reset()
         self.memory.clear()
         self.thumbnail: torch.Tensor | None = None
+        self._began: int | None = None  # stamp of the first frame
         self._stats = StreamStats()
 
     def warm_up(self) -> None:
@@ -121,6 +122,7 @@ class Stream:
         memory, say) `reset` it; with `overlap`, it may be the last frame's.
         """
         model, parameters = self.model, self.parameters
+        self._began = stamp if self._began is None else self._began
         watch = Stopwatch(model.device)
         image = model.pixels.resize(frame)
         thumb = thumbnail(image)
@@ -136,6 +138,7 @@ class Stream:
         chosen = None if features is None else self.pruner.select(features, parameters.prune_ratio)  # b of n tokens
         if features is not None:
             self._latest = features if len(chosen.index) < model.visual_tokens else None
+            self._latest_stamp = stamp
         watch.mark('prune')
 
         self.settle()
@@ -184,15 +187,30 @@ class Stream:
         contiguous, positions = parameters.contiguous_positions, self.model.visual_tokens
         if chosen is None or len(chosen.index) == 0:
             self.memory.advance(1 if contiguous else positions, stamp)
-        elif contiguous:
-            count = len(chosen.index)
-            self.memory.add(chosen.tokens[None], torch.arange(count, device=self.model.device), count, stamp)
         else:
-            self.memory.add(chosen.tokens[None], chosen.index, positions, stamp)
+            offsets = chosen.index
+            if contiguous:
+                positions, offsets = len(offsets), torch.arange(len(offsets), device=self.model.device)
+            self.memory.add(*self._with_text(chosen.tokens[None], offsets, positions, stamp), stamp)
         if stamp - self.memory.waiting_since(stamp) >= parameters.prefill_wait * 1e9:
             self.memory.prefill()
         watch.mark('prefill')
         return watch.read()
+
+    def _with_text(
+        self, tokens: torch.Tensor, offsets: torch.Tensor, positions: int, stamp: int
+    ) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """A frame's tokens [1, b, D], their offsets and how many positions they take, with the family's text around."""
+        texts = self.model.frame_text.ids((stamp - (self._began or stamp)) / 1e9)
+        for number, ids in enumerate(texts):
+            if ids:
+                text, places = self.model.decoder.embed(ids), torch.arange(len(ids), device=offsets.device)
+                if number == 0:
+                    tokens, offsets = torch.cat((text, tokens), 1), torch.cat((places, len(ids) + offsets))
+                else:
+                    tokens, offsets = torch.cat((tokens, text), 1), torch.cat((offsets, positions + places))
+                positions += len(ids)
+        return tokens, offsets, positions
 
     def ask(self, question: str, max_new_tokens: int | None = None) -> Answer:
         """Ask about what is in the memory -> an iterator of text pieces, whose `report` tells what it rests on.
@@ -212,11 +230,14 @@ class Stream:
 
     @torch.inference_mode()
     def latest_tokens(self, room: int) -> torch.Tensor | None:
-        """All visual tokens of the newest frame, [1, n, D]; None: the memory has them, or has no `room` for n."""
-        n, wanted = self.model.visual_tokens, self.parameters.full_latest_frame
+        """All tokens of the newest frame, [1, n, D]; None: the memory has them, or has no `room` for n."""
+        n, wanted = self.model.visual_tokens + self.model.frame_text.most, self.parameters.full_latest_frame
         if n > room or wanted == 'never' or (wanted == 'auto' and n > self.model.decoder.spare_tokens):
             return None
-        return None if self._latest is None else self._latest.tokens[None]
+        if self._latest is None:
+            return None
+        tokens, stamp = self._latest.tokens[None], self._latest_stamp
+        return self._with_text(tokens, torch.arange(tokens.shape[1], device=tokens.device), tokens.shape[1], stamp)[0]
 
     def stats(self) -> StreamStats:
         """Sums since the last reset."""

@@ -48,6 +48,7 @@ def question(number: int, passed: bool, **other) -> dict:
         'frames': number + 10,
         'thumbnail': '',
         'overlay': '',
+        'strip': [],
         'controls': {
             'blank': {'answer': 'grey', 'score': 0.0},
             'newest': {'answer': 'red', 'score': 1.0},
@@ -110,6 +111,7 @@ def summary(questions: list[dict]) -> dict:
         **accuracy(questions),
         'by_tag': {tag: accuracy([q for q in questions if tag in q['tags']]) for tag in tags},
         'narration': {'n': 1, 'passed': 1},
+        'events': {'n': 0, 'passed': 0},
         'requirements': [{'text': 'accuracy >= 0.5 on tag:door', 'value': 0.75, 'passed': True}],
         'passed': True,
         'problems': [],
@@ -143,7 +145,9 @@ def write_run(
         (folder / 'frames').mkdir(parents=True)
         for q in asked:
             q['thumbnail'], q['overlay'] = f'frames/{q["id"]}.jpg', f'frames/{q["id"]}-overlay.jpg'
-            for path in (q['thumbnail'], q['overlay']):
+            before = f'frames/{q["id"]}-before.jpg'
+            q['strip'] = [{'stamp': q['last_stamp'] - 2_500_000_000, 'overlay': before}]
+            for path in (q['thumbnail'], q['overlay'], before):
                 Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).save(folder / path)
     check = {'must': 'say', 'text': 'red', 'passed': True}
     said = [narration(2, 'a red circle moves left', checks=[check]), narration(5, 'it stops', scene_change=True)]

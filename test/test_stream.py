@@ -59,7 +59,7 @@ def test_plain_mode_equals_transformers_forward_and_generate(model):
     # and the numbers behind the words
     hidden = stock(input_ids=ids, pixel_values_videos=pixels, logits_to_keep=1).logits[0, -1]
     ours = QueryContext(stream.memory).run(
-        torch.cat((model.newline[None, None], model.decoder.embed(model.chat.suffix('what is moving ?'))), 1)
+        torch.cat((model.newline[None], model.decoder.embed(model.chat.suffix('what is moving ?'))), 1)
     )
     torch.testing.assert_close(model.decoder.logits(ours[0, -1]), hidden, atol=1e-4, rtol=1e-4)
 

@@ -6,6 +6,10 @@ import gc
 import sys
 
 
+class ModelBroken(RuntimeError):
+    """The model has failed so often in a row that it is to be loaded anew."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether a device's or the machine's memory ran out."""
     text = str(error).lower()

@@ -13,13 +13,24 @@ RATE_WINDOW_S = 4.0
 
 @dataclass(slots=True)
 class Counts:
-    """Since the last `clear`: received = processed + dropped + invalid + the one that waits or is in work, if any."""
+    """Since the last `clear`; received is the sum of the others, plus the one that waits or is in work, if any."""
 
     received: int = 0
     processed: int = 0
     dropped: int = 0
     invalid: int = 0
+    failed: int = 0
     invalid_in_row: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What else has happened since activation or reset."""
+
+    scene_changes: int = 0
+    narrations: int = 0
+    answers: int = 0
+    answers_failed: int = 0
 
 
 class Rate:
@@ -61,7 +72,7 @@ class FrameSlot:
             self._input.note(now)
 
     def take(self) -> tuple[Any, int] | None:
-        """The frame that waits and when it came; the slot is then empty. Follow it by `processed` or `invalid`."""
+        """The frame that waits and when it came; the slot is then empty. Then: `processed`, `invalid` or `failed`."""
         with self._lock:
             frame, self._frame = self._frame, None
             return frame
@@ -88,6 +99,12 @@ class FrameSlot:
         with self._lock:
             self._counts.invalid += 1
             self._counts.invalid_in_row += 1
+
+    def failed(self) -> None:
+        """The model failed at the frame taken."""
+        with self._lock:
+            self._counts.failed += 1
+            self._counts.invalid_in_row = 0  # it is not the camera
 
     def refuse(self, now: int) -> None:
         """A frame came that cannot be used; the one that waits stays."""

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stc_ros.engine.events import NarrationSpan
-from stc_ros.engine.narration_filter import drop_reported, tidy
+from stc_ros.models.narration_filter import drop_reported, tidy
 from stc_ros.models.narration_style import NarrationStyle
 from stc_ros.parameters import NarrationParameters
 
 MOST_PENDING = 4096  # frames that a narration may be about
+PATIENCE_S = 1.0  # after which a narration that is due goes before the next question
 
 
 @dataclass(slots=True)
@@ -26,6 +27,25 @@ class Narrator:
     parameters: NarrationParameters = field(default_factory=NarrationParameters)
     _pending: deque[int] = field(default_factory=lambda: deque(maxlen=MOST_PENDING))  # stamps of those frames
     _last: str = ''  # the last narration, before what had been reported was dropped
+    due: bool | None = None  # True: because the scene changed
+    _due_since: float | None = None  # s: since when it is due, in work, or put off
+
+    def want(self, now: float, scene_change: bool = False) -> None:
+        """It is due at time `now` in s, because the scene changed or because it is time."""
+        self.due = bool(self.due) or scene_change
+        self._due_since = now if self._due_since is None else self._due_since
+
+    def late(self, now: float) -> bool:
+        """Whether questions have kept it waiting for too long."""
+        return self._due_since is not None and now - self._due_since >= PATIENCE_S
+
+    def done(self, now: float) -> None:
+        """It has ended, well or not; another may be due already."""
+        self._due_since = None if self.due is None else now
+
+    def give_up(self) -> None:
+        """It is not due any more."""
+        self.due = self._due_since = None
 
     def note(self, stamp: int) -> None:
         """A frame of that time has been processed."""
@@ -61,5 +81,6 @@ class Narrator:
 
     def reset(self) -> None:
         """Forget everything."""
+        self.give_up()
         self._pending.clear()
         self._last = ''

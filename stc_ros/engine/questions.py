@@ -54,7 +54,8 @@ class Question:
     Whoever ends it first - worker, deadline, cancellation, shutdown - calls `end`; later calls change nothing.
     on_reply: called once with the `Reply`, on the thread that ended it. on_piece: called with each piece of the answer
     and the number of tokens so far, on the engine's thread. camera: whose memory it is asked of; '' is the first.
-    timeout: seconds until it is overdue, or None.
+    timeout: seconds until it is overdue, or None. client: who asks; clients take turns. arrived: when it came, in s of
+    `time.monotonic`; None is now.
     """
 
     def __init__(
@@ -66,14 +67,17 @@ class Question:
         narrates: bool = False,
         camera: str = '',
         timeout: float | None = None,
+        client: str = '',
+        arrived: float | None = None,
     ):
         self.text = text
         self.max_new_tokens = max_new_tokens
         self.narrates = narrates
         self.camera = camera
+        self.client = client
         self._on_reply = on_reply
         self._on_piece = on_piece
-        self._arrived = time.monotonic()
+        self._arrived = time.monotonic() if arrived is None else arrived
         self.timeout = timeout
         self._first_token = self._last_token = 0.0  # s, monotonic
         self._known: dict[str, Any] = {}  # what the answer rests on: fields of Reply

@@ -2,7 +2,8 @@
 
 Questions go before frames, frames before narration, and prefill of what has waited long enough comes last. While an
 answer is in work frames go on being processed: each side gets about half of the time, so that neither starves the
-other. Of several cameras the one goes first whose last frame was begun longest ago.
+other. Of several cameras the one goes first whose last frame was begun longest ago; of several clients the one whose
+last question was taken up longest ago. A narration that questions have kept waiting for a second goes before the next.
 
 Whoever drives an engine calls `step` until it returns False: a thread (worker.py), or a bag runner, which needs none.
 `put`, `submit`, `narrate` and `end` may be called from any thread.
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +46,9 @@ class Engine:
         self.model: Any = None
         self.sessions: dict[str, Session] = {}
         self.wake: Callable[[], None] = lambda: None  # called when there is something new to do
-        self._questions: deque[Question] = deque()
+        self.after_frame: Callable[[Session], None] = lambda session: None  # called when one has been processed
+        self._questions: list[Question] = []
+        self._taken_up: dict[str, int] = {}  # number of its last question, by client that has more
         self._lock = threading.RLock()
         self._look_s = self._talk_s = 0.0  # how long the last frame took; talked since
 
@@ -54,7 +56,8 @@ class Engine:
 
     def load(self, settings: Settings) -> None:
         """Load the model; sessions of an earlier one are given up. Raises what loading raises."""
-        self.unload()
+        if self.sessions:
+            self.unload()
         self.model = self._load(settings)
 
     def unload(self) -> None:
@@ -68,8 +71,12 @@ class Engine:
         """Start a camera's stream. Raises what the stream objects to, and `ValueError` for a name that is taken."""
         if camera in self.sessions:
             raise ValueError(f'there is a session for {camera!r} already')
-        stream = self._open_stream(self.model, settings)
-        session = Session(camera, stream, settings, self._decode, self.sink, self.clock, self.end, self._seconds)
+
+        def open_stream(settings: Settings) -> Any:  # never bound to the model, which would outlive this engine
+            return self._open_stream(self.model, settings)
+
+        wiring = self._decode, self.sink, self.clock, self.end, self._seconds, open_stream
+        session = Session(camera, open_stream(settings), settings, *wiring)
         self.sessions[camera] = session
         return session
 
@@ -89,8 +96,13 @@ class Engine:
         return True
 
     def next_turn(self) -> Turn | None:
-        """What to do next: the beginning or next piece of an answer, a frame, narration, prefill."""
+        """What to do next: the beginning or next piece of an answer, a frame, narration, prefill.
+
+        Raises `ModelBroken` when the model has failed too often in a row.
+        """
         self._expire()
+        for session in self.sessions.values():
+            session.failures.check()
         talk = self._next_talk()
         waiting = [s for s in self.sessions.values() if s.frame_in == 0]
         if waiting and (talk is None or self._talk_s >= self._look_s):
@@ -131,13 +143,16 @@ class Engine:
     def narrate(self, camera: str) -> None:
         """Narrate when there is time, if there is anything new."""
         session = self.sessions[camera]
-        session.due = bool(session.due)
+        session.narrator.want(session.seconds())
         self.wake()
 
     def end(self, question: Question, error: Error = Error.NONE, message: str = '', finished: bool = False) -> None:
         """Reply to a question; only the first call for it has an effect."""
         if not question.end(error, message, finished):
             return
+        with self._lock:
+            if question in self._questions:  # one that waits behind a turn that hangs would take up room
+                self._questions.remove(question)
         session = self._session_of(question)
         if session and not question.narrates:
             with self._lock:
@@ -161,8 +176,10 @@ class Engine:
     # Turns
 
     def _look(self, session: Session) -> None:
-        began = time.monotonic()
+        began, before = time.monotonic(), session.newest
         session.process()
+        if session.newest is not None and session.newest is not before:
+            self.after_frame(session)
         self._look_s, self._talk_s = time.monotonic() - began, 0.0
 
     def _talk(self, talk: Turn) -> None:
@@ -173,27 +190,28 @@ class Engine:
     def _next_talk(self) -> Turn | None:
         """The next piece of an answer or narration, or the beginning of one; one question is in work at a time."""
         speaking = next((s for s in self.sessions.values() if s.question), None)
-        if not (speaking and not speaking.narrating) and self._has_questions():
+        due = [s for s in self.sessions.values() if s.narrator.due is not None]
+        late = any(s.narrator.late(s.seconds()) for s in ([speaking] if speaking else due))
+        if self._questions and not late and (not speaking or speaking.narrating):
             return self._take_up
         if speaking:
             return speaking.speak
-        due = [s for s in self.sessions.values() if s.due is not None]
         return min(due, key=lambda s: s.tally.narrations).narrate if due else None
 
     def _take_up(self) -> None:
         with self._lock:
-            question = self._questions.popleft() if self._has_questions() else None
+            self._questions = [q for q in self._questions if not q.ended]
+            question = min(self._questions, key=lambda q: self._taken_up.get(q.client, 0), default=None)
+            if question:
+                self._questions.remove(question)
+                self._taken_up[question.client] = 1 + max(self._taken_up.values(), default=0)
+                clients = {q.client for q in self._questions}
+                self._taken_up = {c: n for c, n in self._taken_up.items() if c in clients}
         session = self._session_of(question) if question else None
         if question and session:
             for other in self.sessions.values():
                 other.put_off_narration()
             session.take_up(question)
-
-    def _has_questions(self) -> bool:
-        with self._lock:
-            while self._questions and self._questions[0].ended:
-                self._questions.popleft()
-            return bool(self._questions)
 
     def _expire(self) -> None:
         """End the questions whose deadline has passed."""

@@ -6,37 +6,29 @@ import math
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from stc_ros.engine.errors import describe, out_of_memory, release_memory
+from stc_ros.engine.errors import describe, out_of_memory
 from stc_ros.engine.events import EventSink, Frame, FrameProcessed, NarrationSpan
-from stc_ros.engine.frame_slot import FrameSlot
+from stc_ros.engine.frame_slot import FrameSlot, Tally
 from stc_ros.engine.narrator import Narrator
 from stc_ros.engine.questions import Error, Question, Reply
+from stc_ros.engine.recovery import FRAME, Failures, halve_memory
 from stc_ros.engine.stamp_order import StampOrder
 from stc_ros.io.image_messages import FrameInvalid
 from stc_ros.parameters import NarrationParameters
 from stc_ros.settings import Settings
 
-WIRING = ('camera', '_decode', 'sink', 'clock', '_end', 'seconds')  # what is the engine's, and not of the stream
-
-
-@dataclass(slots=True)
-class Tally:
-    """Since activation or reset."""
-
-    scene_changes: int = 0
-    narrations: int = 0
-    answers: int = 0
-    answers_failed: int = 0
+WIRING = ('camera', '_decode', 'sink', 'clock', '_end', 'seconds', 'open_stream')  # what is not of the stream
 
 
 class Session:
     """All methods belong to the thread that drives the engine; the slot takes frames from any.
 
     stream: a `stc_ros.stream.Stream`. decode: message -> `Frame`, or raises `FrameInvalid`. clock: in ns. end: replies
-    to a question (question, error, message, finished). seconds: what max_rate and prefill_wait count.
+    to a question (question, error, message, finished). seconds: what max_rate and prefill_wait count. open_stream:
+    settings -> another stream on the same model.
     """
 
     def __init__(
@@ -48,21 +40,24 @@ class Session:
         sink: EventSink,
         clock: Callable[[], int],
         end: Callable[..., None],
-        seconds: Callable[[], float] = time.monotonic,
+        seconds: Callable[[], float],
+        open_stream: Callable[[Settings], Any],
     ):
         self.camera, self.stream, self.settings = camera, stream, settings
         self._decode, self.sink, self.clock, self._end, self.seconds = decode, sink, clock, end, seconds
+        self.open_stream = open_stream
         self.slot = FrameSlot()
         self.order = StampOrder()
         self.narrator = Narrator(stream.model.narration, settings.fill(NarrationParameters, 'narration'))
-        self.failures = 0
+        self.failures = Failures()
         self.resets = 0
+        self.starts = 0  # how often all that was seen was forgotten
         self.newest: FrameProcessed | None = None
-        self.due: bool | None = None  # narration is due; True: because the scene changed
         self.question: Question | None = None  # in work
         self._answer: Any = None  # the text of the question in work, piece by piece
         self._span: NarrationSpan | None = None  # when that question is a narration
-        self._forget()
+        self.tally = Tally()
+        self.looked_at = -math.inf  # of `seconds`: when the last frame was begun
 
     def configure(self, settings: Settings) -> None:
         """Use other settings from the next frame on. Raises what the stream objects to."""
@@ -71,13 +66,11 @@ class Session:
         self.narrator.parameters = settings.fill(NarrationParameters, 'narration')
 
     def begin(self, in_work: int = 0) -> None:
-        """Start afresh, as at activation; `in_work` frames have been taken from the slot already."""
-        if self._span:  # of what is forgotten now
-            self._end(self.question, Error.SHUTDOWN)
-            self.close_answer()
-        self.stream.reset()
-        self.slot.clear(in_work)
+        """Start afresh, counters too, as at activation; `in_work` frames have been taken from the slot already."""
         self._forget()
+        self.slot.clear(in_work)
+        self.tally = Tally()
+        self.looked_at = -math.inf
 
     def reset(self, reason: str, in_work: int = 0) -> None:
         """Forget everything seen, and say so. An answer in work goes on with what it knows, a narration ends."""
@@ -101,7 +94,7 @@ class Session:
             self._end(self.question, error, message)
         self.close_answer()
         self.slot.drop()
-        self.due = None
+        self.narrator.give_up()
 
     @property
     def frame_in(self) -> float | None:
@@ -126,11 +119,11 @@ class Session:
             self.slot.invalid()
             self.sink.invalid(self, invalid)
         except Exception as error:
-            self.slot.invalid()
-            self._fail('processing a frame', error)
-            self._recover(error, f'it failed at a frame: {describe(error)}')
+            self.slot.failed()
+            self._recover(FRAME, error)
         else:
             self.slot.processed(self.clock())
+            self.failures.worked(FRAME)
             total_ms = (time.monotonic() - timer) * 1e3
             self._note(FrameProcessed(frame, report, self.settings, (began - received) / 1e6, total_ms))
 
@@ -146,9 +139,9 @@ class Session:
         """Prefill what waits: nothing else came in time."""
         try:
             self.stream.prefill()
+            self.failures.worked('prefilling')
         except Exception as error:
-            self._fail('prefilling', error)
-            self._recover(error, f'it failed at a prefill: {describe(error)}')
+            self._recover('prefilling', error)
 
     @property
     def narrating(self) -> bool:
@@ -165,17 +158,17 @@ class Session:
     def put_off_narration(self) -> None:
         """Stop a narration in work; it is due again."""
         if self._span:
-            self.due = bool(self.due) or self._span.scene_change
+            self.narrator.want(self.seconds(), self._span.scene_change)
             self.close_answer()
 
     def narrate(self) -> None:
         """Begin the narration that is due, if there is anything new."""
-        scene_change, self.due = bool(self.due), None
-        if self.newest is None:
-            return
-        frame, report = self.newest.frame, self.newest.report
-        span = self.narrator.begin(frame.header, frame.stamp, report.first_stamp, scene_change)
+        scene_change, self.narrator.due, span = bool(self.narrator.due), None, None
+        if self.newest:
+            frame, report = self.newest.frame, self.newest.report
+            span = self.narrator.begin(frame.header, frame.stamp, report.first_stamp, scene_change)
         if span is None:
+            self.narrator.give_up()
             return
         question = Question(
             self.narrator.question(span),
@@ -200,6 +193,7 @@ class Session:
                 report = self._answer.report
                 question.count(report.tokens)
                 self.close_answer()
+                self.failures.worked('answering')
                 self._end(question, finished=report.finished)
         except Exception as error:
             self.close_answer()
@@ -224,16 +218,17 @@ class Session:
         )
 
     def _explain(self, error: Exception) -> tuple[Error, str]:
-        """The error code and message for what stream.ask raised; recovers when memory ran out."""
+        """The error code and message for what stream.ask raised; recovers when the model failed."""
         from stc_ros.answer import NothingSeen, QuestionError  # here, because it imports torch
 
         if isinstance(error, NothingSeen):
+            if self.failures.in_row[FRAME]:
+                return Error.MODEL_FAILURE, f'the model failed at the newest frame: {self.failures.last}'
             return Error.NO_FRAMES, Error.NO_FRAMES.value
         if isinstance(error, QuestionError):
             return Error.QUESTION_TOO_LONG, str(error)
-        self._fail('answering', error)
+        self._recover('answering', error)
         if out_of_memory(error):
-            self._recover(error, 'memory ran out during an answer')
             return Error.OUT_OF_MEMORY, Error.OUT_OF_MEMORY.value
         return Error.MODEL_FAILURE, f'the model failed: {describe(error)}'
 
@@ -249,10 +244,11 @@ class Session:
         if event.report.scene_change:
             self.tally.scene_changes += 1
             if self.sink.wants_narration(self.camera):
-                self.due = True
+                self.narrator.want(self.seconds(), scene_change=True)
         self._publish(self.sink.processed, event)
 
     def _narrated(self, span: NarrationSpan, reply: Reply) -> None:
+        self.narrator.done(self.seconds())
         if reply.error is Error.NONE:
             if text := self.narrator.finish(span, reply.answer, reply.token_probs):
                 self.tally.narrations += 1
@@ -264,27 +260,34 @@ class Session:
         try:
             output(self, *values)
         except Exception as error:
-            self._fail('publishing', error)
+            self.failures.total += 1
+            self.sink.failed(self, 'publishing', error)
 
-    def _fail(self, where: str, error: Exception) -> None:
-        self.failures += 1
-        self.sink.failed(self, where, error)
+    def _recover(self, step: str, error: Exception) -> None:
+        """Forget what was seen, and say so; where memory ran out, the answer in work is given up, since it holds some.
 
-    def _recover(self, error: Exception, reason: str) -> None:
-        """Start afresh after a failure. When memory ran out, the answer in work is given up, too: it holds some."""
-        if not out_of_memory(error):
-            self.reset(reason)
-            return
-        question = self.question
-        self.close_answer()
-        traceback.clear_frames(error.__traceback__)  # tensors of the calls that failed
-        self.reset(reason)
-        release_memory()
+        The counters go on: a model that fails at every frame must not pass for a camera without frames.
+        """
+        self.failures.note(step, error)
+        self.sink.failed(self, step, error)
+        question, reason = None, f'{step} failed: {describe(error)}'
+        if out_of_memory(error):
+            question = self.question
+            self.close_answer()
+            traceback.clear_frames(error.__traceback__)  # tensors of the calls that failed
+            reason += halve_memory(self)
+        self._forget()
+        self.resets += 1
+        self.sink.was_reset(self, reason)
         if question:
             self._end(question, Error.OUT_OF_MEMORY)
 
     def _forget(self) -> None:
-        self.newest, self.due = None, None
+        """Forget everything seen; an answer in work goes on with what it knows, a narration ends."""
+        if self._span:
+            self._end(self.question, Error.SHUTDOWN)
+            self.close_answer()
+        self.stream.reset()
+        self.starts += 1
+        self.newest = None
         self.narrator.reset()
-        self.tally = Tally()
-        self.looked_at = -math.inf  # of `seconds`: when the last frame was begun

@@ -31,8 +31,8 @@ class Worker:
         self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._stopped: tuple[Error, str] | None = None
         self._wake = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name='stc worker', daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, name='stc worker', daemon=True)
+        self.thread.start()
 
     def load(self, settings: Settings, cameras: Mapping[str, Settings]) -> Future[Any]:
         """Load the model and start a stream for each camera. The future raises what loading raises."""
@@ -108,8 +108,8 @@ class Worker:
 
     def join(self, timeout: float) -> bool:
         """Wait for the thread to end, at most `timeout` seconds; return whether it did."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        self.thread.join(timeout)
+        return not self.thread.is_alive()
 
     def do(self, work: Callable[[], Any]) -> Future[Any]:
         """Do `work` on the thread, between two turns."""
@@ -140,9 +140,11 @@ class Worker:
                 turn()
                 self.busy_since = None
         except BaseException as error:  # SystemExit and the like too: nobody else would answer for this thread
-            self.stop(Error.MODEL_FAILURE, f'the worker thread died: {describe(error)}')
-            self.engine.sink.died(error)
+            if self.alive:
+                self.stop(Error.MODEL_FAILURE, f'the worker thread died: {describe(error)}')
+                self.engine.sink.died(error)
         finally:
+            self.busy_since = None
             self.engine.end_all(
                 *(self._stopped or (Error.SHUTDOWN, ''))
             )  # taken up while `stop` looked for those that wait

@@ -54,7 +54,7 @@ def answer_all(stream: Stream, questions: list[str], limit: int) -> list[str]:
     room = stream.memory.reserve - 1 - max(map(len, suffixes)) - limit
     context = BatchedQueryContext(QueryContext(stream.memory, newest=stream.latest_tokens(room)))
     lengths = torch.tensor([1 + len(suffix) for suffix in suffixes], device=device)
-    newline = model.newline[None, None]
+    newline = model.newline[None]
     embeddings = torch.cat([part for suffix in suffixes for part in (newline, model.decoder.embed(suffix))], dim=1)
     owners = torch.repeat_interleave(torch.arange(len(suffixes), device=device), lengths)
     steps = torch.cat([torch.arange(n, device=device) for n in lengths.tolist()])

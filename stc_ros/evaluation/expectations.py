@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from stc_ros.engine.narration_filter import normalise
+from stc_ros.models.narration_filter import normalise
 
 NUMBERS = (
     'zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen '
@@ -127,6 +127,19 @@ class Pattern:
 
     def describe(self) -> dict[str, Any]:
         return {'pattern': self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """What a robot answered, of which nobody has said whether it is right: nothing can be scored by it."""
+
+    text: str
+
+    def score(self, answer: str) -> float:
+        raise ValueError(f'nobody has said what is right; {self.text!r} is what a robot answered')
+
+    def describe(self) -> dict[str, Any]:
+        return {'proposed': self.text}
 
 
 def mentions(answer: str, text: str) -> bool:

@@ -52,6 +52,8 @@ def view(runs: list[Run], most_bytes: int = MOST_BYTES) -> dict:
     shown = cards[:MOST_CARDS]
     for card in shown:
         pictures.fill(card)
+    for card in shown:  # when each question has its newest frame
+        pictures.fill_strips(card)
     narrations, narrations_left_out = report_cards.narrations(runs, MOST_NARRATIONS)
     end, by_camera = max((run.end for run in runs), default=0.0), tables.cameras(runs)
     stride = max(1, math.ceil(sum(len(c.frames) for run in runs for c in run.cameras.values()) / MOST_FRAMES))
@@ -158,6 +160,11 @@ class Pictures:
             folder, thumbnail, overlay = answer['files']
             card['thumbnail'] = card['thumbnail'] or self.uri(folder, thumbnail)
             answer['overlay'] = self.uri(folder, overlay)
+
+    def fill_strips(self, card: dict) -> None:
+        for answer in card['answers']:
+            for each in answer['strip']:
+                each['picture'] = self.uri(answer['files'][0], each['file'])
 
     def uri(self, folder: Path, path: str | None) -> str | None:
         """Of a file inside the folder; None if there is none, it is no picture, or there is no room."""

@@ -13,7 +13,7 @@ _FORBIDDEN = re.compile('[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]'
 
 def write_junit(file: Path, name: str, lines: Iterable[Mapping[str, Any]]) -> None:
     """lines: of a result.jsonl. Where there are requirements they alone fail; a wrong answer is then a skipped case."""
-    cases: dict[str, list[ET.Element]] = {'questions': [], 'narration': [], 'requirements': []}
+    cases: dict[str, list[ET.Element]] = {'questions': [], 'narration': [], 'events': [], 'requirements': []}
     lines = list(lines)
     judged = any(line['requirements'] for line in lines if line['kind'] == 'summary')
     failure = 'skipped' if judged else 'failure'
@@ -32,7 +32,7 @@ def write_junit(file: Path, name: str, lines: Iterable[Mapping[str, Any]]) -> No
                 failure,
                 'it does not',
             )
-            cases['narration'].append(case)
+            cases['events' if line['must'].endswith('happen') else 'narration'].append(case)
         elif line['kind'] == 'summary':
             for each in line['requirements']:
                 told = f'measured {each["value"]}'

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from stc_ros.engine.narration_filter import normalise
 from stc_ros.engine.narrator import Narrator
 from stc_ros.evaluation.answers import answer_all
 from stc_ros.evaluation.conditions import Condition
 from stc_ros.evaluation.episodes import FRAME_NS, Episode, Plan, draw_episode
 from stc_ros.evaluation.remember import remembering
 from stc_ros.models.base import VideoModel
+from stc_ros.models.narration_filter import normalise
 from stc_ros.parameters import NarrationParameters
 from stc_ros.parent_watchdog import end_with_parent
 from stc_ros.report import FrameReport

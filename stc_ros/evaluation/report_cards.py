@@ -11,11 +11,12 @@ from stc_ros.evaluation.report_tables import CONTROLS, cut, plain, share
 
 
 def cards(runs: list[Run]) -> list[dict]:
-    """A card per question, with each run's answer; those that any settings failed come first, else by time."""
+    """A card per question of a bag, with each run's answer; those that any settings failed come first, else by time."""
     found: dict[tuple, dict] = {}
     for index, run in enumerate(runs):
+        bag = plain(run.head.get('bag') or '')
         for q in run.questions:
-            key = (str(q.get('camera')), str(q.get('id')), str(q['question']))
+            key = (bag, str(q.get('camera')), str(q.get('id')), str(q['question']))
             card = found.setdefault(key, _card(q))
             card['answers'].append(_answer(index, run, q))
     for card in found.values():
@@ -85,7 +86,15 @@ def _answer(index: int, run: Run, q: dict) -> dict:
         'compression': _compression(run, q),
         'files': (run.folder, q.get('thumbnail'), q.get('overlay')),
         'overlay': None,
+        'strip': _strip(q),
     }
+
+
+def _strip(q: dict) -> list[dict]:
+    """The frames before the newest that the answer knows; pictures are filled in later."""
+    newest = number(q.get('last_stamp'))
+    found = [(newest - number(each.get('stamp')), each.get('overlay')) for each in q.get('strip') or []]
+    return [{'before': f'−{ns / 1e9:.1f} s', 'file': file, 'picture': None} for ns, file in found if ns == ns]
 
 
 # ---------------------------------------------------------------- narrations

@@ -107,7 +107,7 @@ def settings_table(runs: list[Run]) -> list[dict]:
             _row('invalid', runs, lambda run: total(run, 'invalid_count')),
             _row('scene changes', runs, lambda run: sum(camera.scenes.count for camera in run.cameras.values())),
             _row('narrations', runs, lambda run: run.narration_count),
-            _row('expectations of narrations met', runs, _expected_share, percent, max),
+            _row('expectations of narrations and events met', runs, _expected_share, percent, max),
         ),
         _group(
             'Compression',

@@ -12,8 +12,10 @@ COMPARE = {'>=': operator.ge, '<=': operator.le, '>': operator.gt, '<': operator
 METRICS = {
     'accuracy': 'the mean score of the questions',
     'narration': 'the share of the narration expectations that are met',
+    'events': 'the share of the event expectations that are met',
     'gain': 'accuracy above that of the best control',
 }
+VERBS = {'narration': 'say', 'events': 'happen'}  # what an expectation of theirs must do, or must not
 FORM = 'METRIC >= NUMBER [on tag:NAME or on camera:NAME], as in "accuracy >= 0.9 on tag:door"'
 _READ = re.compile(r'\s*(\w+)\s*(>=|<=|==|>|<)\s*([0-9.]+)(\s*%)?\s*(?:on\s+(tag|camera):(.+?))?\s*')
 
@@ -30,7 +32,7 @@ class Requirement:
     name: str = ''
 
     def check(self, rows: Iterable[Mapping[str, Any]], checks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-        """The questions' and the narrations' results -> what was measured, and whether that suffices.
+        """The questions' and the expectations' results -> what was measured, and whether that suffices.
 
         Where nothing could be measured, it is not met.
         """
@@ -43,8 +45,8 @@ class Requirement:
         return not self.where or self.name in (row['tags'] if self.where == 'tag' else (row['camera'],))
 
     def measure(self, rows: list[Mapping[str, Any]], checks: list[Mapping[str, Any]]) -> float | None:
-        if self.metric == 'narration':
-            return mean([check['passed'] for check in checks])
+        if verb := VERBS.get(self.metric):
+            return mean([check['passed'] for check in checks if check['must'].endswith(verb)])
         accuracy = mean([row['score'] for row in rows])
         if self.metric == 'accuracy' or accuracy is None:
             return accuracy

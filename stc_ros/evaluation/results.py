@@ -17,8 +17,11 @@ from typing import Any
 
 from stc_ros.engine.events import FrameProcessed, NarrationSpan
 from stc_ros.evaluation.expectations import mentions
+from stc_ros.evaluation.film_strip import FilmStrip
+from stc_ros.evaluation.heard_frame import HeardFrame
 from stc_ros.evaluation.junit import write_junit
 from stc_ros.evaluation.part_file import PART, PartFile, to_line
+from stc_ros.evaluation.realtime_metrics import METRICS
 from stc_ros.evaluation.replay import Asked, Planned, ReplaySink
 from stc_ros.evaluation.requirements import Requirement
 from stc_ros.evaluation.run_summary import summarize
@@ -32,14 +35,18 @@ PASS = 1 - 1e-9  # a score from here on has passed
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What the narrations of one camera from `first` to `last` (ns) have to say, or have not to say."""
+    """What one camera's narrations from `first` to `last` (ns) have to say or not to say, or what has to happen."""
 
     camera: str
     first: int
     last: int
-    must: str  # 'say' or 'not say'
+    must: str  # 'say', 'not say', 'happen' or 'not happen'
     text: str
     tags: tuple[str, ...] = ()
+
+    def covers(self, camera: str, stamp: int, verb: str) -> bool:
+        """Whether what happens there and then decides about it."""
+        return self.camera == camera and self.first <= stamp <= self.last and self.must.endswith(verb)
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
@@ -71,16 +78,20 @@ class ResultWriter(ReplaySink):
 
     def __init__(self, folder: Path, head: dict[str, Any], spans: Sequence[Span], requirements: Sequence[Requirement]):
         self.folder, self._head, self._requirements = folder, head, requirements
-        self._spans: dict[Span, bool] = {span: span.must == 'not say' for span in spans}  # whether it is met so far
+        self._spans: dict[Span, bool] = {
+            span: span.must.startswith('not') for span in spans
+        }  # whether it is met so far
         self._rows: list[dict[str, Any]] = []  # of the questions, without what is long
         self._invalid: dict[tuple[str, str], int] = {}
         self._frames: dict[str, int] = {}
         self._pictures: list[Path] = []  # since the last checkpoint
+        self._strip = FilmStrip(folder)
         self._result, self._timing = PartFile(folder / RESULT), PartFile(folder / TIMING)
 
     def begin(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / JUNIT).unlink(missing_ok=True)  # of a run of something else
+        for name in (JUNIT, METRICS):
+            (self.folder / name).unlink(missing_ok=True)  # of a run of something else
         shutil.rmtree(self.folder / FRAMES, ignore_errors=True)
         (self.folder / FRAMES).mkdir()
         self._result.begin()
@@ -99,6 +110,7 @@ class ResultWriter(ReplaySink):
             'rows': self._rows,
             'invalid': self._invalid,
             'frames': self._frames,
+            'strip': self._strip.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -106,6 +118,7 @@ class ResultWriter(ReplaySink):
         self._timing.restore(state['timing'])
         self._spans = dict(zip(self._spans, state['met'], strict=True))
         self._rows, self._invalid, self._frames = state['rows'], state['invalid'], state['frames']
+        self._strip.restore(state['strip'])
 
     def frame(self, camera: str, event: FrameProcessed) -> None:
         report = event.report
@@ -122,7 +135,9 @@ class ResultWriter(ReplaySink):
             reused_similarity=None if math.isnan(report.similarity) else round(float(report.similarity), 6),
         )
         ms = {stage: round(value, 3) for stage, value in report.ms.items()}
-        self._time(stamp=report.stamp, camera=camera, ms=ms, total_ms=round(event.total_ms, 3))
+        self._strip.see(camera, event)
+        age = {'age_ms': round(event.age_ms, 3)} if isinstance(event, HeardFrame) else {}
+        self._time(stamp=report.stamp, camera=camera, ms=ms, total_ms=round(event.total_ms, 3), **age)
 
     def invalid(self, camera: str, stamp: int, kind: str, text: str) -> None:
         self._invalid[camera, text] = self._invalid.get((camera, text), 0) + 1
@@ -167,7 +182,7 @@ class ResultWriter(ReplaySink):
     def narrated(self, camera: str, span: NarrationSpan, text: str) -> None:
         checks = []
         for each in self._spans:
-            if each.camera != camera or not each.first <= span.last_stamp <= each.last:
+            if not each.covers(camera, span.last_stamp, 'say'):
                 continue
             said = mentions(text, each.text)
             if each.must == 'say':
@@ -189,6 +204,9 @@ class ResultWriter(ReplaySink):
         )
 
     def event(self, camera: str, stamp: int, name: str, text: str) -> None:
+        for each in self._spans:
+            if each.text == name and each.covers(camera, stamp, 'happen'):
+                self._spans[each] = each.must == 'happen'
         self._write({'kind': 'event', 'camera': camera, 'stamp': stamp, 'event': name, 'text': text})
 
     def not_asked(self, planned: Sequence[Planned]) -> list[str]:
@@ -237,14 +255,15 @@ class ResultWriter(ReplaySink):
         empty |= {'scene_change': False, 'memory_tokens': 0, 'reused_similarity': None}
         self._write({'kind': 'frame', 'camera': camera, 'stamp': stamp, **empty, **values, 'invalid': invalid})
 
-    def _draw(self, asked: Asked, index: int) -> dict[str, str]:
-        """Pictures of the newest frame -> their names; '' before the first frame."""
+    def _draw(self, asked: Asked, index: int) -> dict[str, Any]:
+        """Pictures of the newest frame and of those before it -> their names; '' before the first frame."""
         if asked.newest is None:
-            return {'thumbnail': '', 'overlay': ''}
+            return {'thumbnail': '', 'overlay': '', 'strip': []}
         image, name = asked.newest.frame.picture.array(LONGEST_SIDE), f'{index:04d}-{asked.planned.question.id}'
         thumbnail, drawn = save_pictures(self.folder, name, image, asked.newest.report)
-        self._pictures += (self.folder / thumbnail, self.folder / drawn)
-        return {'thumbnail': thumbnail, 'overlay': drawn}
+        strip = self._strip.save(asked.planned.camera, asked.newest.report.stamp)
+        self._pictures += (self.folder / path for path in (thumbnail, drawn, *(each['overlay'] for each in strip)))
+        return {'thumbnail': thumbnail, 'overlay': drawn, 'strip': strip}
 
     def _write(self, line: dict[str, Any]) -> None:
         self._result.write(line)

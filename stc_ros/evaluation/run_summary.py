@@ -7,7 +7,7 @@ from typing import Any
 
 from stc_ros.evaluation.controls import CONTROLS
 from stc_ros.evaluation.intervals import wilson
-from stc_ros.evaluation.requirements import Requirement, mean
+from stc_ros.evaluation.requirements import VERBS, Requirement, mean
 
 
 def summarize(
@@ -19,12 +19,12 @@ def summarize(
     """The last line: accuracy over all and by tag, beside it the controls', and what was required."""
     tags = dict.fromkeys(tag for row in rows for tag in row['tags'])
     required = [requirement.check(rows, checks) for requirement in requirements]
-    met = [check['passed'] for check in checks]
+    met = {name: [check['passed'] for check in checks if check['must'].endswith(verb)] for name, verb in VERBS.items()}
     return {
         'kind': 'summary',
         **_accuracy(rows),
         'by_tag': {tag: _accuracy([row for row in rows if tag in row['tags']]) for tag in tags},
-        'narration': {'n': len(met), 'passed': sum(met)},
+        **{name: {'n': len(each), 'passed': sum(each)} for name, each in met.items()},
         'requirements': required,
         'passed': all(each['passed'] for each in required),
         'problems': list(problems),

@@ -26,9 +26,9 @@ def save_pictures(folder: Path, name: str, picture: np.ndarray, report: FrameRep
     stem = file_stem(name)
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     frame = Image.fromarray(picture)
-    drawn = overlay.draw(np.asarray(_smaller(frame, SHORTEST_SIDE / min(frame.size))), report)
+    drawn = overlay.draw(np.asarray(smaller(frame, SHORTEST_SIDE / min(frame.size))), report)
     paths = f'{FOLDER}/{stem}.jpg', f'{FOLDER}/{stem}-overlay.jpg'
-    for path, image, quality in zip(paths, (_smaller(frame, WIDTH / frame.width), Image.fromarray(drawn)), (72, 66)):
+    for path, image, quality in zip(paths, (smaller(frame, WIDTH / frame.width), Image.fromarray(drawn)), (72, 66)):
         (folder / path).write_bytes(to_jpeg(image, quality))
     return paths
 
@@ -45,7 +45,8 @@ def to_jpeg(image: Image.Image, quality: int) -> bytes:
     return file.getvalue()
 
 
-def _smaller(image: Image.Image, scale: float) -> Image.Image:
+def smaller(image: Image.Image, scale: float) -> Image.Image:
+    """By a scale; as it is where that is 1 or more."""
     if scale >= 1:
         return image
     size = tuple(max(1, round(side * scale)) for side in image.size)

@@ -20,11 +20,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rosbags.interfaces import Connection, MessageDefinitionFormat
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
-from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from stc_ros.io.bag_files import BagError, find, open_reader, read
+from stc_ros.io.bag_types import definitions
 from stc_ros.io.image_messages import FrameInvalid, to_picture
 from stc_ros.io.image_messages import read as read_message
 from stc_ros.io.picture import Picture
@@ -58,6 +59,7 @@ class BagFrame:
     error: str = ''
     error_kind: str = ''  # the same for frames that fail alike, as `FrameInvalid.kind`
     number: int = 0  # among those that one call of `Bag.frames` gives
+    serialized: bytes = b''  # the message, where it is an Image or CompressedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,7 @@ class Bag:
         return _reorder(found, REORDER_BYTES // len(self._readers))
 
     def _frame(self, message: _Message, decoders: dict) -> BagFrame:
-        frame_id = ''
+        frame_id, serialized = '', b'' if message.type in DEFINITIONS else message.data
         try:
             content = read_message(message.data, message.type.rsplit('/', 1)[1])
             frame_id = content.header.frame_id
@@ -190,8 +192,8 @@ class Bag:
             else:
                 picture = to_picture(content)
         except FrameInvalid as error:
-            return BagFrame(message.topic, message.stamp, frame_id, None, str(error), error.kind)
-        return BagFrame(message.topic, message.stamp, frame_id, picture)
+            return BagFrame(message.topic, message.stamp, frame_id, None, str(error), error.kind, serialized=serialized)
+        return BagFrame(message.topic, message.stamp, frame_id, picture, serialized=serialized)
 
     @cached_property
     def _types(self):
@@ -200,7 +202,7 @@ class Bag:
         for path, reader in self._readers:
             for connection in reader.connections:
                 try:
-                    found = _definitions(connection)
+                    found = definitions(connection)
                     types.register({name: fields for name, fields in found.items() if name not in types.fielddefs})
                 except Exception as error:  # as above
                     raise BagError(f'{path}: the definition of {connection.msgtype} cannot be read: {error}') from error
@@ -270,13 +272,3 @@ def _last_stamp(path: Path, reader: Reader) -> int:
         if last > 0:
             return last
     return 0
-
-
-def _definitions(connection: Connection) -> dict:
-    text = connection.msgdef.data
-    if connection.msgdef.format == MessageDefinitionFormat.MSG:
-        return get_types_from_msg(text, connection.msgtype)
-    if connection.msgdef.format == MessageDefinitionFormat.IDL:
-        parts = [part.split('\n', 1)[1] for part in text.split('=' * 80 + '\nIDL: ')[1:]] or [text]
-        return {name: fields for part in parts for name, fields in get_types_from_idl(part).items()}
-    return {}

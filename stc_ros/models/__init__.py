@@ -38,7 +38,7 @@ def load_model(settings: Settings | Mapping = {}):  # noqa: B006 - never written
     if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
         raise ImportError(f'{" and ".join(missing)} not installed in this Python: run ./dev build')
     with ONE_AT_A_TIME:
-        model = _load(wanted)
+        model = _load(wanted, settings)
     if wanted.compile:
         from stc_ros.models.compiled import Compiler
 
@@ -46,7 +46,7 @@ def load_model(settings: Settings | Mapping = {}):  # noqa: B006 - never written
     return model
 
 
-def _load(wanted: ModelParameters):
+def _load(wanted: ModelParameters, settings: Settings):
     import torch
 
     from stc_ros.models.base import ModelError
@@ -64,13 +64,30 @@ def _load(wanted: ModelParameters):
         from stc_ros.models.checkpoint import find_family, find_folder
 
         folder = find_folder(wanted.name)
-        family = model_families.create(find_family(folder, model_families.names()))
-        return family.load(wanted.name, folder, device, dtype)
+        family = model_families.create(find_family(wanted.name, folder, model_families.names()))
+        warning = _check_memory(family.examine(wanted.name, folder), settings, device, dtype)
+        model = family.load(wanted.name, folder, device, dtype)
+        model.notes = f'{model.notes} {warning}'.strip()
+        return model
     if (EMBEDDED / 'model.safetensors').is_file():
         from stc_ros.models import embedded
 
         return embedded.load(EMBEDDED, device, dtype, EMBEDDED_NOTES)
     raise ModelError(f'the embedded model is missing from {EMBEDDED}: train it with ./dev train-tiny')
+
+
+def _check_memory(sizes, settings: Settings, device, dtype) -> str:
+    """What is to be said of the memory that a model needs. Raises `ModelError` where it fits at no setting."""
+    from stc_ros.models.base import ModelError
+    from stc_ros.models.memory_free import free_on, too_much
+
+    free, name = free_on(device), str(dtype).removeprefix('torch.')
+    if free is None:
+        return ''
+    hopeless, said = too_much(settings['model.name'], sizes, settings, name, device.type, free)
+    if hopeless:
+        raise ModelError(said)
+    return said
 
 
 def share_cores_fairly(model) -> None:

@@ -12,9 +12,13 @@ import torch
 
 from stc_ros.models.chat_template import ChatTemplate
 from stc_ros.models.decoder import Decoder
+from stc_ros.models.frame_text import FrameText
 from stc_ros.models.narration_style import NarrationStyle
 from stc_ros.models.pixels import Pixels
 from stc_ros.models.tower import Tower
+
+# (pixels [1, 3, h, w], ids before the frame's visual tokens, ids behind them, t) -> logits of the last t, [t, V]
+Reference = Callable[[torch.Tensor, list[int], list[int], int], torch.Tensor]
 
 
 class ModelError(RuntimeError):
@@ -28,15 +32,18 @@ class VideoModel:
     name: str
     pixels: Pixels  # uint8 [H, W, 3] -> float [1, 3, h, w]
     tower: Tower  # [F, 3, h, w] -> patches [F, T, d] -> features [F, T, d]
-    project_in: Callable[[torch.Tensor], torch.Tensor]  # features [.., d] -> [.., D], up to the projector's last layer
-    project_out: Callable[[torch.Tensor], torch.Tensor]  # [.., D] -> [.., D], its last layer, which is affine
-    pool: Callable[[torch.Tensor], torch.Tensor]  # patches [F, T, D] -> visual tokens [F, n, D], averages
+    project_in: Callable[[torch.Tensor], torch.Tensor]  # features [F, T, d] -> visual tokens [F, n, D'], all but the
+    project_out: Callable[[torch.Tensor], torch.Tensor]  # [.., D'] -> [.., D], projector's last layer, which is affine
+    pool: Callable[[torch.Tensor], torch.Tensor]  # values of patches [F, P, c] -> of visual tokens [F, n, c], averages
     token_grid: tuple[int, int]  # rows, cols of the n visual tokens
-    newline: torch.Tensor  # [D], stands between the last frame and the question
+    newline: torch.Tensor  # [0 or 1, D], stands between the last frame and the question
     decoder: Decoder  # embeddings [1, t, D] -> hidden states, logits
     chat: ChatTemplate  # text <-> token ids, the chat format
+    project: Callable[[torch.Tensor], torch.Tensor] | None = None  # features -> tokens, in transformers' own order
+    frame_text: FrameText = field(default_factory=FrameText)  # around each frame's visual tokens
     narration: NarrationStyle = field(default_factory=NarrationStyle)
     notes: str = ''  # what a user should know of this model
+    reference: Reference | None = None  # what the model computes by somebody else's code, for the self-test
     weights: object = field(default=None, repr=False)  # the transformers model, for comparisons
 
     @property

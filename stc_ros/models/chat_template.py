@@ -23,17 +23,18 @@ class ChatTemplate:
 
     def prefix(self) -> list[int]:
         """Ids before the first frame: the sinks of the stream's attention."""
-        return self._encode(self.before)
+        return self.encode(self.before)
 
     def suffix(self, question: str) -> list[int]:
         """Ids between the newest frame and the answer. A question cannot smuggle in special tokens."""
         before, after = self.behind.split(QUESTION)
-        return self._encode(before) + self._encode(question, plain=True) + self._encode(after)
+        return self.encode(before) + self.encode(question, plain=True) + self.encode(after)
 
     def decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
-    def _encode(self, text: str, plain: bool = False) -> list[int]:
+    def encode(self, text: str, plain: bool = False) -> list[int]:
+        """Text to ids; `plain`: what looks like a special token is none."""
         return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=plain)
 
 

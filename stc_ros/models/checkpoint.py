@@ -24,6 +24,8 @@ JSON_FILES = (
     'video_preprocessor_config.json',
 )
 TOKENIZERS = ('tokenizer.json', 'vocab.json', 'tokenizer.model')  # one of them holds the vocabulary
+LARGEST = 16 << 20  # bytes of a file that describes a model; of a vocabulary eight times as many
+LONGEST_HEADER = 100_000_000  # bytes of a safetensors header, as its own readers allow
 POINTER = b'version https://git-lfs'
 AGAIN = 'download it again, completely'
 
@@ -36,6 +38,8 @@ def find_folder(source: str) -> Path:
             if not (local / 'config.json').is_file():
                 raise ModelError(f'{local} is no model folder: it holds no config.json')
             return local
+    except ModelError:
+        raise
     except (OSError, RuntimeError, ValueError) as error:  # no such home, no permission, a name that cannot be one
         raise ModelError(f'{source!r} cannot be a model folder: {error}; give another') from None
     if source.startswith(('/', '.', '~')) or source.count('/') != 1:
@@ -43,10 +47,16 @@ def find_folder(source: str) -> Path:
     return _download(source, ABOUT)
 
 
-def find_family(folder: Path, known: tuple[str, ...]) -> str:
-    """The model_type in its config.json; of one that is not `known` the first, whose loader says what is wrong."""
+def find_family(source: str, folder: Path, known: tuple[str, ...]) -> str:
+    """The model_type in its config.json. Raises `ModelError` for one that is not `known`."""
     kind = read_json(folder / 'config.json').get('model_type')
-    return kind if kind in known else known[0]
+    if kind in known:
+        return kind
+    said = f'names the model_type {kind!r}' if kind else 'names no model_type'
+    raise ModelError(
+        f'{source} is of no model family that can be run: its config.json {said}; supported are '
+        f"{', '.join(map(repr, known))}. Take a checkpoint in transformers' format, such as {EXAMPLE}"
+    )
 
 
 def find_weights(source: str, folder: Path) -> int:
@@ -81,6 +91,9 @@ def find_weights(source: str, folder: Path) -> int:
 
 def read_files(folder: Path) -> dict:
     """config.json's content, when all that describes the model can be read and brings no code. Raises `ModelError`."""
+    for pattern in ABOUT:
+        for path in folder.glob(pattern):
+            _refuse_large(path, (8 if path.name in TOKENIZERS else 1) * LARGEST)
     contents = {name: read_json(folder / name) for name in JSON_FILES if (folder / name).is_file()}
     for name, content in contents.items():
         if _has(content, 'auto_map'):
@@ -118,6 +131,7 @@ def read_processor(folder: Path) -> tuple[dict | None, str]:
 def read_json(path: Path) -> dict:
     """A JSON object. Raises `ModelError`."""
     _refuse_pointer(path)
+    _refuse_large(path, LARGEST)
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError, RecursionError) as error:
@@ -163,7 +177,7 @@ def _count_numbers(path: Path) -> int:
     try:
         with path.open('rb') as file:
             length = int.from_bytes(file.read(8), 'little')
-            tensors = json.loads(file.read(length)) if 0 < length <= size - 8 else {}
+            tensors = json.loads(file.read(length)) if 0 < length <= min(size - 8, LONGEST_HEADER) else {}
         tensors.pop('__metadata__', None)
         ends = [tensor['data_offsets'][1] for tensor in tensors.values()]
         count = sum(math.prod(tensor['shape']) for tensor in tensors.values())
@@ -173,6 +187,12 @@ def _count_numbers(path: Path) -> int:
         promised = 8 + length + max(ends, default=0)
         raise ModelError(f'{path} is damaged, it has {size} bytes where its header needs {promised}: {AGAIN}')
     return count
+
+
+def _refuse_large(path: Path, most: int) -> None:
+    """Before any of it is read."""
+    if path.is_file() and (size := path.stat().st_size) > most:
+        raise ModelError(f'{path} has {size >> 20} MiB, where at most {most >> 20} MiB are read: {AGAIN}')
 
 
 def _refuse_pointer(path: Path) -> None:

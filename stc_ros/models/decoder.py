@@ -1,4 +1,4 @@
-"""Runs a Qwen2-like language model, layer by layer, over keys and values that a memory of ours holds and rotates.
+"""Runs a language model of Qwen2's kind (Qwen3, Llama), layer by layer, over keys and values that our memory holds.
 
 The layers are transformers' own modules, or others of the same names; the loop over them, attention and rotation are
 ours. Only differences of positions count, so a stream can run for ever while they stay inside the trained range (idea:
@@ -21,6 +21,10 @@ Write = Callable[[int, torch.Tensor, torch.Tensor], list[Piece]]
 Hook = Callable[[int, torch.Tensor], None]
 
 
+class ModelFailure(RuntimeError):
+    """The model computed something that is no number."""
+
+
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """Rotary position embedding in the half-split layout: x [..., T, head], cos and sin [T, head] -> [..., T, head]."""
     first, second = x.chunk(2, dim=-1)
@@ -40,10 +44,12 @@ class Layer:
     gate: nn.Module
     up: nn.Module
     down: nn.Module
+    q_norm: nn.Module | None = None  # of each head, as Qwen3 has them
+    k_norm: nn.Module | None = None
 
     @classmethod
     def of(cls, layer: nn.Module) -> Layer:
-        """From a transformers Qwen2 layer."""
+        """From a transformers Qwen2, Qwen3 or Llama layer."""
         a, mlp = layer.self_attn, layer.mlp
         return cls(
             layer.input_layernorm,
@@ -55,6 +61,8 @@ class Layer:
             mlp.gate_proj,
             mlp.up_proj,
             mlp.down_proj,
+            getattr(a, 'q_norm', None),
+            getattr(a, 'k_norm', None),
         )
 
     @property
@@ -132,6 +140,8 @@ class Decoder:
             query, keys, values = (
                 part(h).unflatten(-1, (-1, self.head_size)).transpose(1, 2) for part in (layer.q, layer.k, layer.v)
             )  # [1, H or G, t, head]
+            query = query if layer.q_norm is None else normed(query, layer.q_norm)
+            keys = keys if layer.k_norm is None else normed(keys, layer.k_norm)
             x = x + layer.out(self.attend(rotate(query, *cos_sin), write(number, keys, values)))
             h = normed(x, layer.norm2)
             x = x + layer.down(F.silu(layer.gate(h)) * layer.up(h))

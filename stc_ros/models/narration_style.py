@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,7 @@ class NarrationStyle:
     frame_counts: tuple[int, ...] = ()  # values of {frames} it was trained on, ascending; (): any
     min_confidence: float = 0.0  # clauses of less probability are better dropped
     event: str = ''  # pattern of a clause that one narration reports, the next not
+    yes_no: str = '{condition} Answer yes or no.'  # how a watch is asked
 
     def ask(self, prompt: str, frames: int, seconds: int) -> str:
         """The question that asks what has happened in the last `frames` frames, or `seconds` seconds.
@@ -26,3 +29,17 @@ class NarrationStyle:
             enough = frames - frames // 8
             frames = next((n for n in self.frame_counts if n >= enough), max(self.frame_counts, default=frames))
         return prompt.replace('{frames}', str(frames)).replace('{seconds}', str(seconds))
+
+
+FIELDS = {  # of stc.json
+    'narration': 'prompt',
+    'certainty': 'min_confidence',
+    'event': 'event',
+    'frames': 'frame_counts',
+    'yes_no': 'yes_no',
+}
+
+
+def read_style(own: Mapping[str, Any]) -> NarrationStyle:
+    """By stc.json's content, checked."""
+    return NarrationStyle(**{field: own[key] for key, field in FIELDS.items() if key in own})

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from stc_ros.models.base import ModelError
 from stc_ros.models.checkpoint import read_json
+from stc_ros.parameter_spec import shown
 
 FILE = 'stc.json'
+LONGEST, MOST = 4096, 256  # characters of a text; entries of a list
 
 
 def read_stc_json(folder: Path) -> dict:
@@ -33,11 +35,11 @@ def check(name: str, own: dict) -> dict:
     for key, value in own.items():
         if key not in RULES:
             raise ModelError(
-                f'{name}: {FILE} has an unknown key {key!r}: remove or correct it, known are {", ".join(RULES)}'
+                f'{name}: {FILE} has an unknown key {shown(key)}: remove or correct it, known are {", ".join(RULES)}'
             )
         needed, holds = RULES[key]
         if not holds(value):
-            raise ModelError(f'{name}: "{key}" in {FILE} must be {needed}, not {value!r}: correct it')
+            raise ModelError(f'{name}: "{key}" in {FILE} must be {needed}, not {shown(value)}: correct it')
     try:
         re.compile(own.get('event', ''))
     except re.error as error:
@@ -46,7 +48,7 @@ def check(name: str, own: dict) -> dict:
 
 
 def _is_text(value) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return isinstance(value, str) and len(value) <= LONGEST and bool(value.strip())
 
 
 def _is_count(value) -> bool:
@@ -54,23 +56,27 @@ def _is_count(value) -> bool:
 
 
 def _is_list(value, of) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(of, value))
+    return isinstance(value, list) and 0 < len(value) <= MOST and all(map(of, value))
 
 
 def _is_chat(value) -> bool:
     return value == 'template' or (
         isinstance(value, dict)
         and value.keys() == {'prefix', 'suffix'}
-        and all(isinstance(v, str) for v in value.values())
+        and all(isinstance(v, str) and len(v) <= LONGEST for v in value.values())
     )
 
 
 MADE = {'frames': sorted, 'questions': list}
 RULES = {
-    'narration': ('a text', _is_text),
+    'narration': (f'a text of at most {LONGEST} characters', _is_text),
     'frames': ('a list of whole numbers above 0', lambda v: _is_list(v, _is_count)),
     'certainty': ('a number from 0 to 1', lambda v: type(v) in (int, float) and 0 <= v <= 1),
-    'event': ('a text', lambda v: isinstance(v, str)),
+    'event': (f'a text of at most {LONGEST} characters', lambda v: isinstance(v, str) and len(v) <= LONGEST),
+    'yes_no': (
+        f'a text of at most {LONGEST} characters that holds {{condition}}',
+        lambda v: _is_text(v) and '{condition}' in v,
+    ),
     'questions': ('a list of texts', lambda v: _is_list(v, _is_text)),
     'chat': ('"template", or an object of the two texts prefix and suffix', _is_chat),
     'max_positions': ('a whole number above 0', _is_count),

@@ -20,9 +20,9 @@ class Block:
     """One encoder layer's parts. `x + attention(norm1 x)`, then `x + mlp(norm2 x)`; no mask, no rotation."""
 
     norm1: nn.Module
-    q: nn.Linear
-    k: nn.Linear
-    v: nn.Linear
+    q: nn.Module
+    k: nn.Module
+    v: nn.Module
     out: nn.Linear
     norm2: nn.Module
     mlp: nn.Module
@@ -43,6 +43,17 @@ class Block:
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
+class Scaled(nn.Module):
+    """A layer whose output is scaled channel by channel (layer scale, arXiv 2103.17239)."""
+
+    def __init__(self, inner: nn.Module, scale: torch.Tensor):
+        super().__init__()
+        self.inner, self.scale = inner, scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x) * self.scale
+
+
 @dataclass(slots=True)
 class Tower:
     """Patch embedding, blocks, and what the language model is shown of the last block's output."""
@@ -56,6 +67,11 @@ class Tower:
     compiler: Compiler | None = None  # runs the blocks' functions, when they are to be compiled
     after: nn.Module | None = None  # DINOv2's features are those behind its last norm
     pooled: torch.Tensor | None = None  # float32 [n, P]: 1 where a patch is a good part of a visual token, else 0
+
+    @property
+    def width(self) -> int:
+        """d, of a token between two blocks."""
+        return int(self.blocks[0].v.in_features)
 
     @property
     def tokens(self) -> int:

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import functools
+import time
 
-from rclpy.action import ActionServer, CancelResponse
+from rclpy.action import CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile
+from rclpy.service_introspection import ServiceIntrospectionState
 from rclpy.task import Future
 
 from stc_ros.action import AskStream
 from stc_ros.engine.questions import MAX_CHARACTERS, Error, Question, Reply
-from stc_ros.parameter_spec import specs
+from stc_ros.parameter_spec import shown, specs
 from stc_ros.parameters import StreamParameters
 from stc_ros.ros.ask_cameras import Gathering, combine, label
+from stc_ros.ros.ask_service import Origin, OriginActionServer, OriginService
+from stc_ros.ros.camera_names import LONGEST_NAME
 from stc_ros.ros.messages import fill_answer
 from stc_ros.srv import Ask
 
 SERVICE_DEPTH = 200  # the default of 10 loses requests that come at once, without a word
 LENGTH = (1, specs(StreamParameters)['query.max_new_tokens'].high)
-TIMEOUT_S = (0.1, 3600.0)  # that a request may ask for
+TIMEOUT_S = (0.0, 3600.0)  # that a request may ask for
+LEAST_S = 0.1  # in which there may be an answer; what is left of a planner's budget may be less
 EVERY_PIECE = QoSProfile(depth=LENGTH[1])  # of an answer, for a reader who is held up
 MARGIN_S = 0.1  # time that a reply may take on its way; less for short timeouts
+# A client that is BUSY may ask again at once, and each client's reader gets the replies to all: bursts overrun it.
+BUSY_S, BUSY_APART_S, BUSY_MOST_S = 0.1, 0.02, 1.5  # after which BUSY is replied, after the one before, at most
 
 
 class AskServer:
@@ -35,10 +42,10 @@ class AskServer:
         self.open = 0  # requests without a reply so far
         # A coroutine holds its group until it ends: questions must not share one with anything else.
         self._group = ReentrantCallbackGroup()
-        self._service = node.create_service(
-            Ask, 'ask', self._serve, callback_group=self._group, qos_profile=QoSProfile(depth=SERVICE_DEPTH)
-        )
-        self._action = ActionServer(
+        self._busy_at = 0.0  # s, monotonic: when the last BUSY is replied
+        self._paced: set[Future] = set()  # of those that wait until then
+        self._service = OriginService(node, Ask, 'ask', self._serve, self._group, SERVICE_DEPTH)
+        self._action = OriginActionServer(
             node,
             AskStream,
             'ask_stream',
@@ -49,13 +56,23 @@ class AskServer:
             result_service_qos_profile=QoSProfile(depth=SERVICE_DEPTH),
             feedback_pub_qos_profile=EVERY_PIECE,
         )
+        if node.settings['query.introspection']:
+            for each in (self._service, self._action):
+                if hasattr(each, 'configure_introspection'):  # an action's is younger than Jazzy
+                    depth = QoSProfile(depth=SERVICE_DEPTH)
+                    each.configure_introspection(node.get_clock(), depth, ServiceIntrospectionState.CONTENTS)
 
     def destroy(self) -> None:
         self._action.destroy()
-        self._node.destroy_service(self._service)
+        self._service.destroy()
 
-    async def _serve(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
-        return fill_answer(response, await self._replies_to(request))
+    def hurry(self) -> None:
+        """Reply at once to those who wait for a BUSY. From any thread."""
+        for over in tuple(self._paced):
+            over.set_result(None)
+
+    async def _serve(self, request: Ask.Request, origin: Origin) -> Ask.Response:
+        return fill_answer(Ask.Response(), await self._replies_to(request, origin))
 
     async def _execute(self, goal) -> AskStream.Result:
         identity = bytes(goal.goal_id.uuid)
@@ -64,7 +81,8 @@ class AskServer:
             goal.publish_feedback(AskStream.Feedback(text=piece, tokens=tokens))
 
         try:
-            replies = await self._replies_to(goal.request, publish, identity, goal.is_cancel_requested)
+            origin = self._action.origin_of(goal)
+            replies = await self._replies_to(goal.request, origin, publish, identity, goal.is_cancel_requested)
         finally:
             self._goals.pop(identity, None)
         error = combine(replies).error
@@ -82,7 +100,7 @@ class AskServer:
         return CancelResponse.ACCEPT
 
     async def _replies_to(
-        self, request, on_piece=None, identity: bytes | None = None, canceled: bool = False
+        self, request, origin: Origin, on_piece=None, identity: bytes | None = None, canceled: bool = False
     ) -> dict[str, Reply]:
         """Ask one camera, or all -> the reply of each."""
         node, worker = self._node, self._node.worker
@@ -95,14 +113,16 @@ class AskServer:
 
         length = request.max_new_tokens or node.settings['query.max_new_tokens']
         timeout = request.timeout.sec + request.timeout.nanosec / 1e9 or node.settings['query.timeout']
-        cameras = [request.camera] if request.camera else list(node.cameras)
+        cameras = [request.camera[: LONGEST_NAME + 1]] if request.camera else list(node.cameras)  # the reply names them
         gathering = Gathering(cameras, on_all)
         questions = []
         for camera in cameras:
             pieces = label(camera, on_piece, camera == cameras[0]) if on_piece and len(cameras) > 1 else on_piece
             take = functools.partial(gathering.take, camera)
-            questions.append(Question(request.question, length, take, pieces, camera=camera, timeout=timeout))
-        if refusal := (Error.CANCELED, '') if canceled else self._refusal(request, timeout):
+            about = {'camera': camera, 'timeout': timeout, 'client': origin.client, 'arrived': origin.arrived}
+            questions.append(Question(request.question, length, take, pieces, **about))
+        left = origin.arrived + timeout - time.monotonic()
+        if refusal := (Error.CANCELED, '') if canceled else self._refusal(request, timeout, left):
             for question in questions:
                 worker.engine.end(question, *refusal)
             return await replies
@@ -118,18 +138,40 @@ class AskServer:
                 worker.engine.end(question, Error.TIMEOUT, late)
 
         deadline = node.create_timer(
-            timeout - min(MARGIN_S, timeout / 4),
+            max(0.0, left - min(MARGIN_S, timeout / 4)),
             on_deadline,
             callback_group=ReentrantCallbackGroup(),  # its own: a group never forgets what was in it
             clock=self._patience,
         )
         try:
-            return await replies
+            found = await replies
+            if any(reply.error is Error.BUSY for reply in found.values()):
+                await self._pace(left / 2)
+            return found
         finally:
             self.open -= 1
             node.destroy_timer(deadline)
 
-    def _refusal(self, request, timeout: float) -> tuple[Error, str] | None:
+    async def _pace(self, most: float) -> None:
+        """Wait until the next BUSY may be replied, `most` seconds at most."""
+        node, over, now = self._node, Future(executor=self._node.executor), time.monotonic()
+        self._busy_at = min(now + min(BUSY_MOST_S, most), max(now + BUSY_S, self._busy_at + BUSY_APART_S))
+
+        def on_time() -> None:
+            over.done() or over.set_result(None)  # a timer comes again and again
+            node.executor.wake()
+
+        self._paced.add(over)
+        timer = node.create_timer(
+            self._busy_at - now, on_time, callback_group=ReentrantCallbackGroup(), clock=self._patience
+        )
+        try:
+            await over
+        finally:
+            self._paced.discard(over)
+            node.destroy_timer(timer)
+
+    def _refusal(self, request, timeout: float, left: float) -> tuple[Error, str] | None:
         """Why a request is not even queued."""
         limits = {'timeout': (timeout, 's', *TIMEOUT_S), 'max_new_tokens': (request.max_new_tokens, 'tokens', *LENGTH)}
         for name, (value, unit, low, high) in limits.items():
@@ -137,15 +179,17 @@ class AskServer:
                 return Error.INVALID_REQUEST, (
                     f'{name} must lie in [{low:g}, {high:g}] {unit}, or be 0 for the default; it is {value:g}'
                 )
+        if left < LEAST_S:
+            return Error.TIMEOUT, f'{max(left, 0):.2g} s are left: too little for an answer'
         if request.camera and request.camera not in self._node.cameras:
             known = ', '.join(self._node.cameras)
-            return Error.INVALID_REQUEST, f'there is no camera {request.camera!r}; there are: {known}'
-        if not request.question.strip():
-            return Error.EMPTY_QUESTION, ''
-        if len(request.question) > MAX_CHARACTERS:
+            return Error.INVALID_REQUEST, f'there is no camera {shown(request.camera)}; there are: {known}'
+        if len(request.question) > MAX_CHARACTERS:  # before anything looks at it, or copies it
             return Error.QUESTION_TOO_LONG, (
                 f'the question has {len(request.question)} characters; at most {MAX_CHARACTERS} are read'
             )
+        if not request.question.strip():
+            return Error.EMPTY_QUESTION, ''
         if not self._node.worker.alive:
             return None  # the worker says why it cannot
         return None if self._node.active else (Error.INACTIVE, '')

@@ -15,13 +15,18 @@ import traceback
 
 from stc_ros.ros import fastdds
 
-SIGNALS = {signal.SIGINT, signal.SIGTERM}
+SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 REPLY_S = 0.5  # for replies to reach their clients
 END_S = 0.5  # for each thread to end
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM, then end the process with code 0. Returns another code if it cannot start."""
+    """Run until SIGINT, SIGTERM or SIGHUP, then end the process with code 0, or with `Supervisor.exit_code`.
+
+    Returns another code if it cannot start.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
+        SIGNALS.discard(signal.SIGHUP)
     for number in SIGNALS:  # nothing is open yet: end at once, and not with a traceback from the slow imports
         signal.signal(number, lambda *_: os._exit(0))
     fastdds.set_default()
@@ -39,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         signaled = catch_signals()
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         node = StreamNode()
+        node.supervisor.on_end = lambda: os.kill(os.getpid(), signal.SIGTERM)
     except (RuntimeError, SettingError) as error:  # wrong --ros-args are RuntimeErrors of several kinds
         print(f'stc_stream: {error}', file=sys.stderr)
         return 1
@@ -61,7 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
         rclpy.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # the interpreter would take seconds to take torch apart, and fall over a thread in its midst
+    # the interpreter would take seconds to take torch apart, and fall over a thread in its midst
+    os._exit(node.supervisor.exit_code)
 
 
 def catch_signals() -> int:

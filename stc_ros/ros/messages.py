@@ -70,7 +70,7 @@ def stats(event: FrameProcessed, session: Session, queue_depth: int, now: int) -
         frames_received=counts.received,
         frames_processed=counts.processed,
         frames_dropped=counts.dropped,
-        frames_invalid=counts.invalid,
+        frames_invalid=counts.invalid + counts.failed,
         scene_changes=tally.scene_changes,
         narrations=tally.narrations,
         answers=tally.answers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rclpy.qos import QoSCompatibility, qos_check_compatible
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.utilities import get_rmw_implementation_identifier
 
 from stc_ros.io.transports import TRANSPORTS
@@ -15,25 +15,10 @@ TYPES = {name: transport.type for name, transport in TRANSPORTS.items()}
 
 def no_image_causes(node, subscription) -> list[str]:
     """Sentences about the topic of an image `subscription` on which nothing arrives; at least one."""
-    topic, wanted = subscription.topic_name, type_name(subscription.msg_type)
-    publishers = node.get_publishers_info_by_topic(topic)
+    publishers = node.get_publishers_info_by_topic(subscription.topic_name)
     if not publishers:
-        return [_nobody(node, topic)]
-    causes = []
-    for publisher in publishers:
-        who = _name(publisher)
-        if publisher.topic_type != wanted:
-            other = next(
-                (f'set input.transport to {t} or ' for t, kind in TYPES.items() if kind == publisher.topic_type), ''
-            )
-            causes.append(f'{who} publishes {publisher.topic_type} there, not {wanted}: {other}remap image')
-            continue
-        compatible, reason = qos_check_compatible(publisher.qos_profile, subscription.qos_profile)
-        if compatible == QoSCompatibility.ERROR:
-            causes.append(
-                f'the QoS of {who} does not fit ({reason.strip()}): change qos_overrides.{topic}.subscription.*'
-            )
-    if causes:
+        return [nobody(node, subscription.topic_name)]
+    if causes := [words for publisher in publishers if (words := misfit(publisher, *of(subscription)))]:
         return causes
     if not os.environ.get(VARIABLE) and 'fastrtps' in get_rmw_implementation_identifier():
         causes.append(
@@ -46,6 +31,26 @@ def no_image_causes(node, subscription) -> list[str]:
             f'{VARIABLE} is not set where they run (set it to share/stc_ros/config/fastdds.xml)'
         )
     return causes
+
+
+def misfit(publisher, topic: str, wanted: str, qos: QoSProfile) -> str:
+    """Why what a publisher sends never reaches a subscription, by its type or QoS; '' where nothing stands against it.
+
+    wanted: the type that is subscribed to, sensor_msgs/msg/Image, say.
+    """
+    who = _name(publisher)
+    if publisher.topic_type != wanted:
+        fits = [f'set input.transport to {name} or ' for name, kind in TYPES.items() if kind == publisher.topic_type]
+        return f'{who} publishes {publisher.topic_type} there, not {wanted}: {"".join(fits[:1])}remap image'
+    compatible, reason = qos_check_compatible(publisher.qos_profile, qos)
+    if compatible == QoSCompatibility.ERROR:
+        return f'the QoS of {who} does not fit ({reason.strip()}): change qos_overrides.{topic}.subscription.*'
+    return ''
+
+
+def of(subscription) -> tuple[str, str, QoSProfile]:
+    """Topic, type and QoS of a subscription."""
+    return subscription.topic_name, type_name(subscription.msg_type), subscription.qos_profile
 
 
 def publisher_names(node, topic: str) -> list[str]:
@@ -65,7 +70,7 @@ def _name(publisher) -> str:
     return f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'
 
 
-def _nobody(node, topic: str) -> str:
+def nobody(node, topic: str) -> str:
     images = [
         name
         for name, types in node.get_topic_names_and_types()

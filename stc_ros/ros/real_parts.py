@@ -7,12 +7,15 @@ from stc_ros.settings import Settings
 
 
 def load(settings: Settings):
-    """The model that the settings name."""
+    """The model that the settings name. Raises `ModelError`, also for one that computes nonsense."""
     check_converter()
     from stc_ros.models import load_model, share_cores_fairly
+    from stc_ros.self_test import self_test
 
     model = load_model(settings)
     share_cores_fairly(model)
+    if settings['model.self_test']:
+        self_test(model)
     return model
 
 

@@ -13,7 +13,7 @@ from stc_ros.vision.cachers.base import Cacher, Encoded
 class FrameFeatures:
     """A frame as a pruner sees it: a value, whose parts are computed when they are asked for, once.
 
-    hidden: [n, D], pooled but before the projector's last layer. tokens: [n, D], what the language model would read.
+    hidden: [n, D'], before the projector's last layer. tokens: [n, D], what the language model would read.
     From the tower's last layer: keys, [n, head], their mean over the heads; saliency, float32 [n], the attention that a
     token receives, mean over heads and queries. Both are pooled as the tokens are. static_frames: how many frames in a
     row, up to this one, have shown nothing new by their pixels; None when the cacher does not compare them.
@@ -27,12 +27,12 @@ class FrameFeatures:
 
     @cached_property
     def hidden(self) -> torch.Tensor:
-        return self.model.pool(self.model.project_in(self.features))[0]
+        return self.model.project_in(self.features)[0]
 
     @cached_property
     def tokens(self) -> torch.Tensor:
-        if self.plain:  # in transformers' order, bit for bit
-            return self.model.pool(self.model.project_out(self.model.project_in(self.features)))[0]
+        if self.plain and self.model.project:  # bit for bit
+            return self.model.project(self.features)[0]
         return self.model.project_out(self.hidden)
 
     @cached_property

@@ -150,7 +150,7 @@ def test_one_camera_fails_and_the_other_goes_on():
         rig.engine.put(camera, SECOND)
     rig.run()
     front, rear = rig.engine.sessions.values()
-    assert (front.failures, front.resets, rear.failures, rear.resets) == (1, 1, 0, 0)
+    assert (front.failures.total, front.resets, rear.failures.total, rear.resets) == (1, 1, 0, 0)
     assert rear.slot.counts().processed == 1
 
 

@@ -29,7 +29,7 @@ def test_of_frames_that_wait_only_the_newest_is_seen(bench):
     assert (counts.received, counts.dropped, counts.invalid) == (5, 4, 0)
 
 
-@given(st.lists(st.sampled_from(['put', 'processed', 'invalid', 'drop', 'clear']), max_size=60))
+@given(st.lists(st.sampled_from(['put', 'processed', 'invalid', 'failed', 'drop', 'clear']), max_size=60))
 def test_every_frame_is_accounted_for(events):
     slot, working = FrameSlot(), 0
     for event in events:
@@ -45,7 +45,9 @@ def test_every_frame_is_accounted_for(events):
         elif slot.take():
             working = 1
         counts = slot.counts()
-        assert counts.received == counts.processed + counts.dropped + counts.invalid + slot.waits + working
+        assert counts.received == (
+            counts.processed + counts.dropped + counts.invalid + counts.failed + slot.waits + working
+        )
 
 
 def test_rate_is_events_per_second_of_the_window_and_falls_to_zero():

@@ -153,4 +153,4 @@ def test_scene_change_is_narrated_at_once_if_somebody_listens(bench):
     b.notes.listening = False
     b.see(3)
     b.worker.configure({'camera': Settings()}).result(5)
-    assert len(b.notes.narrations) == 1 and b.session.due is None
+    assert len(b.notes.narrations) == 1 and b.session.narrator.due is None

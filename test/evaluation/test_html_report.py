@@ -94,7 +94,8 @@ def test_each_card_shows_every_answer_beside_the_expected_one(two):
     first = Page(cards_of(two)[0])
     assert 'number 0?' in first.text and 'expected (contains) red' in first.text
     assert first.text.index('a red circle') < first.text.index('a blue square')  # A, B
-    assert sum(tag == 'img' for tag, _ in first.tags) == 3  # the frame once, an overlay for each
+    assert sum(tag == 'img' for tag, _ in first.tags) == 5  # the frame once, for each an overlay and a frame before
+    assert first.text.count('−2.5 s') == 2
     assert '0.08 s to the first token' in first.text and 'newest frame only ✓' in first.text
 
 
@@ -181,7 +182,7 @@ def test_pictures_are_left_out_beyond_the_limit_those_of_passed_questions_first(
     text = report(tmp_path, folder, most_bytes=size)
     cards = cards_of(text)
     assert [card.count('<img') for card in cards] == [2, 0, 0] and 'number 2?' in cards[0]
-    assert '4 pictures are left out' in text and '--max-mb' in text
+    assert '7 pictures are left out' in text and '--max-mb' in text
 
 
 def test_a_long_stream_is_held_in_bounded_memory():

@@ -65,7 +65,10 @@ def test_moving_the_scrubber_moves_all_that_follows_it(folder):
     assert readout(page, 'frame') == ['0:01.7'] * 2
     assert readout(page, 'narration') == ['–', '–']
     assert [text[0] for text in readout(page, 'question')] == ['✗', '✓']
-    assert 'data:image/jpeg' in re.search(r'data-field="question">(.*?)</td>', page, re.DOTALL)[1]  # A has pictures
+    shown = re.search(r'data-field="question"><img src="(.*?)"', page)[1]  # A has pictures: the newest frame's
+    card = next(each for each in re.findall(r'<article.*?</article>', page, re.DOTALL) if 'data-t="1700"' in each)
+    before, newest = re.findall(r'<img src="(.*?)" alt="what A', card)
+    assert shown == newest != before
 
 
 def test_keys_step_over_frames(folder):

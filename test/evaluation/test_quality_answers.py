@@ -6,10 +6,10 @@ import torch
 from memories import kept
 from worlds import moving_square
 
-from stc_ros.engine.narration_filter import normalise
 from stc_ros.engine.narrator import Narrator
 from stc_ros.evaluation.answers import answer_all
 from stc_ros.evaluation.measure import see
+from stc_ros.models.narration_filter import normalise
 from stc_ros.models.random import random_model
 from stc_ros.settings import Settings
 from stc_ros.stream import open_stream

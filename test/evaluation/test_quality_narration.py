@@ -7,7 +7,6 @@ from stories import two_leave
 from worlds import moving_square
 
 from stc_ros.engine.events import EventSink, Frame
-from stc_ros.engine.narration_filter import drop_repeated
 from stc_ros.engine.narrator import Narrator
 from stc_ros.engine.scheduler import Engine
 from stc_ros.evaluation import measure
@@ -15,6 +14,7 @@ from stc_ros.evaluation.conditions import Condition
 from stc_ros.evaluation.episodes import FRAME_NS, Episode, Plan, draw_episode
 from stc_ros.evaluation.measure import ask_episode, narrate, see
 from stc_ros.models import load_model
+from stc_ros.models.narration_filter import drop_repeated
 from stc_ros.models.narration_style import NarrationStyle
 from stc_ros.models.random import random_model
 from stc_ros.parameters import NarrationParameters

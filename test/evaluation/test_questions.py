@@ -48,8 +48,8 @@ def test_everything_that_a_file_may_hold(tmp_path):
     assert count.tags == ('count',) and last.at == Time(1_700_000_002 * 10**9, absolute=True)
     assert last.expect == Exact(('no', 'off'))
     (narration,) = found.narration
-    assert narration.between == (Time(0), Time(2_500_000_000)) and narration.must_say == ('red circle',)
-    assert narration.must_not_say == ('person', 'car') and found.cameras == {'/front': 7}
+    assert narration.between == (Time(0), Time(2_500_000_000)) and narration.must == ('red circle',)
+    assert narration.must_not == ('person', 'car') and found.cameras == {'/front': 7}
     assert [each.text for each in found.requirements] == ['accuracy >= 0.9 on tag:door']
 
 
@@ -117,11 +117,16 @@ def test_order_and_range_are_checked_where_the_start_is_known(tmp_path):
     found.check_order(1_699_999_999_500_000_000)
     with pytest.raises(QuestionFileError, match=r":5: question 'q2', at 0.5 s, stands behind 'q1' of line 2, at 1 s"):
         found.check_order(1_700_000_000_000_000_000)
+
+    def out_of_range(index, start, end):
+        question = found.questions[index]
+        return found.out_of_range(question, question.at.stamp(start), start, end)
+
     start, end = 10**18, 10**18 + 900_000_000
-    assert ':2: question' in (told := found.out_of_range(found.questions[0], start, end))
+    assert ':2: question' in (told := out_of_range(0, start, end))
     assert '0.9 s long' in told and 'behind its end' in told
-    assert found.out_of_range(found.questions[0], start, end + 100_000_000) == ''
-    assert 'before its start' in found.out_of_range(found.questions[1], 2 * 10**18, 3 * 10**18)
+    assert out_of_range(0, start, end + 100_000_000) == ''
+    assert 'before its start' in out_of_range(1, 2 * 10**18, 3 * 10**18)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_plain_mode_equals_transformers_forward_and_generate(model, clip):
     ids = torch.tensor([[*chat.prefix(), *video, *chat.suffix(QUESTION)]])
     given = {'input_ids': ids, 'attention_mask': torch.ones_like(ids), 'pixel_values_videos': pixels}
     expected = stock(**given, logits_to_keep=1).logits[0, -1]
-    asked = torch.cat((model.newline[None, None], model.decoder.embed(chat.suffix(QUESTION))), 1)
+    asked = torch.cat((model.newline[None], model.decoder.embed(chat.suffix(QUESTION))), 1)
     torch.testing.assert_close(model.decoder.logits(QueryContext(stream.memory).run(asked)[0, -1]), expected, **CLOSE)
     said = stock.generate(**given, max_new_tokens=8, do_sample=False)[0, ids.shape[1] :].tolist()
     assert ''.join(stream.ask(QUESTION, 8)) == chat.decode(said) != ''
@@ -152,7 +152,7 @@ def test_two_streams_in_turn_equal_each_alone(model, clip):
 @torch.inference_mode()
 def test_prefill_in_chunks_equals_prefill_at_once(model):
     torch.manual_seed(0)
-    x = torch.randn(1, 49, model.newline.shape[0])
+    x = torch.randn(1, 49, model.newline.shape[-1])
     one, many = (Window(model.decoder, model.chat.prefix(), 500, 1 << 30, torch.float32) for _ in range(2))
     one.add(x, torch.arange(49), 49, 0)
     for start in range(0, 49, 7):

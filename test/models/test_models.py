@@ -95,7 +95,7 @@ def test_a_broken_folder_is_reported(folder, tmp_path):
     with pytest.raises(ModelError, match='complete'):
         load_model(Settings({'model.name': str(tmp_path), 'model.device': 'cpu'}))
     (tmp_path / 'config.json').write_text('{"model_type": "gpt2"}')
-    with pytest.raises(ModelError, match='LLaVA-OneVision'):
+    with pytest.raises(ModelError, match="'gpt2'; supported are .*'llava_onevision'"):
         load_model(Settings({'model.name': str(tmp_path), 'model.device': 'cpu'}))
 
 

@@ -81,3 +81,13 @@ def test_a_stream_with_packed_weights_says_and_keeps_the_same(settings):
         assert np.array_equal(plain.kept, packed.kept)
     torch.testing.assert_close(kept(streams[0]), kept(streams[1]), atol=1e-4, rtol=1e-4)
     assert ''.join(streams[0].ask('what is moving ?', 8)) == ''.join(streams[1].ask('what is moving ?', 8))
+
+
+def test_a_layer_whose_packed_product_is_wrong_stays_plain(monkeypatch):
+    body, forward = nn.Sequential(nn.Linear(64, 96), nn.Linear(96, 48)), PackedLinear.forward
+    pack(body, smallest=0)
+    assert all(type(layer) is PackedLinear for layer in body)
+    monkeypatch.setattr(PackedLinear, 'forward', lambda self, x: forward(self, x) * (1.1 if x.shape[-1] == 96 else 1))
+    body = nn.Sequential(nn.Linear(64, 96), nn.Linear(96, 48))
+    pack(body, smallest=0)
+    assert [type(layer) for layer in body] == [PackedLinear, nn.Linear]

@@ -101,8 +101,8 @@ def test_each_camera_has_a_status_in_diagnostics(two, ros):
     ros.node.create_subscription(
         DiagnosticArray, '/diagnostics', lambda m: statuses.update({s.name.split(': ')[1]: s for s in m.status}), 10
     )
-    assert ros.spin_until(lambda: len(statuses) == 3)
-    assert set(statuses) == {'camera front', 'camera rear', 'model'}
+    assert ros.spin_until(lambda: len(statuses) == 4)
+    assert set(statuses) == {'camera front', 'camera rear', 'model', 'machine'}
     topics = {v.value for s in statuses.values() for v in s.values if v.key == 'topic'}
     assert topics == {'/front/image', '/rear/image'}
 

@@ -105,7 +105,8 @@ def test_a_signal_before_the_node_is_made_ends_it_at_once(launch_process, toy):
     assert process.log.read_text() == ''
 
 
-def test_a_signal_while_it_watches_and_answers(launch_process, toy, ros):
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_it_watches_and_answers(launch_process, toy, ros, number):
     from robot import Robot
 
     process = start(launch_process, toy)
@@ -119,7 +120,7 @@ def test_a_signal_while_it_watches_and_answers(launch_process, toy, ros):
     wait(ros, 1.0)  # until the server has met the client, too
     futures = [client.call_async(request(max_new_tokens=200)) for _ in range(10)]
     wait(ros, 0.02)
-    took = end(process)
+    took = end(process, number)
     ros.spin_until(lambda: all(f.done() for f in futures), 2)
     codes = {f.result().error_code for f in futures if f.done()}
     assert took < 3 and codes <= {Ask.Response.NONE, Ask.Response.SHUTDOWN} and codes

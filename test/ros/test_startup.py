@@ -10,10 +10,13 @@ PROGRAM = """
 import sys
 import numpy as np
 from stc_ros.models import load_model
+from stc_ros.self_test import self_test
 from stc_ros.settings import Settings
 from stc_ros.stream import open_stream
 settings = Settings({'model.device': 'cpu'})
-stream = open_stream(load_model(settings), settings)
+model = load_model(settings)
+self_test(model)
+stream = open_stream(model, settings)
 stream.warm_up()
 stream.see(np.zeros((64, 64, 3), np.uint8), 1)
 assert ''.join(stream.ask('what is moving ?'))

@@ -7,7 +7,11 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
+from stc_ros.models.embedded import RECORDED
+from stc_ros.models.families import llava_onevision
+from stc_ros.self_test import reference_logits
 from stc_ros.synthetic.narration import EVENT, PROMPT
 from training.tiny.architecture import IMAGE
 from training.tiny.tokenizer import save_tokenizer
@@ -18,6 +22,7 @@ PROMPTS = {
     'frames': [8, 16, 32],  # what {frames} may be
     'certainty': CERTAINTY,
     'event': EVENT,
+    'yes_no': '{condition}',  # its questions are answered with yes or no as they are
     'questions': ['is there a circle ?', 'how many red objects are there ?', 'what entered last ?'],
 }
 KINDS = ('.json', '.safetensors', '.jinja')  # of the files that are written
@@ -37,7 +42,14 @@ def export_model(model, folder: Path) -> None:
     save_tokenizer(part)
     (part / 'stc.json').write_text(json.dumps(PROMPTS, indent=2) + '\n')
     (part / 'preprocessor_config.json').write_text(json.dumps(PIXELS, indent=2) + '\n')
+    record(part)
     if folder.exists():
         os.replace(folder, old)
     os.replace(part, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def record(folder: Path) -> None:
+    """Write down what transformers computes of a model, with which the self-test of the embedded one compares."""
+    model = llava_onevision.load(str(folder), torch.device('cpu'), torch.float32)
+    save_file({'logits': reference_logits(model)}, folder / RECORDED)

@@ -18,6 +18,7 @@ from stc_ros.evaluation.datasets.base import DatasetError, Episode, EpisodeError
 from stc_ros.parameter_spec import param
 
 if TYPE_CHECKING:
+    from stc_ros.evaluation.evaluate import Plan
     from stc_ros.evaluation.questions import QuestionFile
     from stc_ros.evaluation.replay import Planned
 
@@ -34,18 +35,10 @@ class BagDataset:
     notes: list[str] = field(default_factory=list, init=False, repr=False)
 
     def episodes(self) -> Iterator[Episode]:
-        from stc_ros.evaluation.evaluate import plan
-        from stc_ros.evaluation.questions import QuestionFileError
-        from stc_ros.io.bags import Bag, BagError
-
-        file = self._file
-        try:
-            with Bag([Path(self.path)]) as bag:
-                planned = plan(bag, [self.camera] if self.camera else [], file)
-        except (BagError, QuestionFileError, OSError) as error:
-            raise DatasetError(str(error)) from None
+        planned, file = self._plan, self._file
         self.problems[:] = planned.problems
-        self.notes[:] = ['narration expectations are left out: stc_ros evaluate checks them'] if file.narration else []
+        left_out = 'expectations of narrations and events are left out: stc_ros evaluate checks them'
+        self.notes[:] = [left_out] if file.narration or file.events else []
         for topic in planned.topics:
             asked = tuple(_question(each) for each in planned.questions if each.camera == topic)
             if asked:
@@ -53,10 +46,23 @@ class BagDataset:
 
     def score(self, question: Question, answer: str) -> dict[str, float]:
         """strict: as `stc_ros evaluate` scores it. lenient: an exact text may stand within a longer answer."""
-        expect = next(each.expect for each in self._file.questions if each.id == question.id)
+        expect = next(each.question.expect for each in self._plan.questions if each.question.id == question.id)
         strict = expect.score(answer)
         within = isinstance(expect, expectations.Exact) and any(expectations.mentions(answer, t) for t in expect.texts)
         return {'strict': strict, 'lenient': max(strict, float(within))}
+
+    @cached_property
+    def _plan(self) -> Plan:
+        from stc_ros.evaluation.evaluate import plan
+        from stc_ros.evaluation.questions import QuestionFileError
+        from stc_ros.io.bags import Bag, BagError
+
+        file = self._file  # says what was not given
+        try:
+            with Bag([Path(self.path)]) as bag:
+                return plan(bag, [self.camera] if self.camera else [], file)
+        except (BagError, QuestionFileError, OSError) as error:
+            raise DatasetError(str(error)) from None
 
     @cached_property
     def _file(self) -> QuestionFile:

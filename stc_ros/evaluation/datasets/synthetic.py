@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stc_ros.engine.narration_filter import normalise
 from stc_ros.evaluation.datasets.base import Episode, Question, datasets
 from stc_ros.evaluation.episodes import FRAME_NS, Plan, draw_episode, draw_streams
+from stc_ros.models.narration_filter import normalise
 from stc_ros.parameter_spec import param
 from stc_ros.synthetic import PROFILES
 

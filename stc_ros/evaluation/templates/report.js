@@ -57,7 +57,7 @@
     if (!answer) return cell.replaceChildren('–');
     const text = card.querySelector('h3').textContent, verdict = answer.classList.contains('pass') ? '✓' : '✗';
     const parts = [`${verdict} ${clock(time(card))} `, link(text, `#${card.id}`), ` → ${answer.querySelector('.said').textContent.trim()}`];
-    const picture = answer.querySelector('img');
+    const picture = answer.querySelector(':scope > img');
     if (picture) parts.unshift(Object.assign(new Image(), { src: picture.src, alt: picture.alt }));
     cell.replaceChildren(...parts);
     return undefined;

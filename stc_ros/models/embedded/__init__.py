@@ -18,6 +18,8 @@ from stc_ros.models import stc_json
 from stc_ros.models.base import VideoModel
 from stc_ros.models.families import llava_onevision
 
+RECORDED = 'self_test.safetensors'  # what transformers computed of these weights, in float32, when they were exported
+
 
 def load(folder: Path, device: torch.device, dtype: torch.dtype, notes: str = '') -> VideoModel:
     """The model in `folder`, in `dtype` on `device`."""
@@ -32,9 +34,12 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype, notes: str = ''
     weights.generation_config = read_config(folder / 'generation_config.json')
     own = stc_json.check(str(folder), stc_json.read_stc_json(folder))
     processor = json.loads((folder / 'preprocessor_config.json').read_text())
-    return llava_onevision.build(
+    model = llava_onevision.build(
         weights.eval(), Tokenizer(folder / 'tokenizer.json'), processor, name=str(folder), own=own, notes=notes
     )
+    recorded = folder / RECORDED
+    model.reference = (lambda *_: load_file(recorded)['logits']) if recorded.is_file() else None
+    return model
 
 
 def read_config(file: Path) -> SimpleNamespace:

@@ -3,40 +3,50 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from stc_ros.models import model_families, stc_json
-from stc_ros.models.base import ModelError, VideoModel
-from stc_ros.models.chat_template import make_chat_template
-from stc_ros.models.checkpoint import (
-    AGAIN,
-    find_folder,
-    find_weights,
-    first_line,
-    read_files,
-    read_processor,
-    read_template,
-)
-from stc_ros.models.checkpoint_check import (
-    LLAVA_VIDEO,
-    LLAVA_VIDEO_NOTE,
-    check_count,
-    check_weights,
-    choose_positions,
-    count_layers,
-    parse_config,
-)
+from stc_ros.models import model_families
+from stc_ros.models.base import VideoModel
+from stc_ros.models.checkpoint import EXAMPLE
+from stc_ros.models.checkpoint_check import choose_positions
 from stc_ros.models.decoder import Decoder
-from stc_ros.models.narration_style import NarrationStyle
+from stc_ros.models.kind import Kind
+from stc_ros.models.load_checkpoint import chat_of, choose_pixels, describe, load_checkpoint
+from stc_ros.models.memory_needed import Sizes, reckon_sizes
+from stc_ros.models.narration_style import read_style
 from stc_ros.models.packed import pack_model
 from stc_ros.models.pixels import Pixels
+from stc_ros.models.stock import StockForward
 from stc_ros.models.tower import build_tower
 
 GOOD_PART = 0.05  # of a visual token, that a patch makes up: of an odd grid's tokens some patches are a trace only
-NO_PROCESSOR_NOTE = 'No processor configuration came with it: pixels are normalised as is usual for its vision tower.'
+KIND = Kind(
+    model_type='llava_onevision',
+    title='LLaVA-OneVision',
+    example=EXAMPLE,
+    config='LlavaOnevisionConfig',
+    model='LlavaOnevisionForConditionalGeneration',
+    towers=('siglip_vision_model', 'clip_vision_model'),
+    texts=('qwen2',),
+    parts={
+        'model.vision_tower.': 'vision tower',
+        'model.multi_modal_projector.': 'projector',
+        'model.image_newline': 'newline',
+        'model.language_model.': 'language model',
+        'lm_head.': 'language model',
+    },
+    unread=re.compile(r'model\.vision_tower\.(?:vision_model\.)?(?:head\.|post_layernorm\.|encoder\.layers\.(\d+)\.)'),
+)
+LLAVA_VIDEO = re.compile('llava[-_]?video', re.IGNORECASE)
+LLAVA_VIDEO_NOTE = (
+    'By its name this is LLaVA-Video, which was trained with a newline behind each row of tokens; its '
+    'configuration does not say so, and as in transformers it is shown one newline behind the last '
+    'frame. Answers may be worse than those published.'
+)
 
 
 @model_families.register('llava_onevision', source='arXiv 2408.03326', scope='SigLIP or CLIP, Qwen2')
@@ -46,64 +56,28 @@ class LlavaOnevision:
     def load(self, source: str, folder: Path, device: torch.device, dtype: torch.dtype) -> VideoModel:
         return load(source, device, dtype, folder=folder)
 
+    def examine(self, source: str, folder: Path) -> Sizes:
+        """What it needs, if nothing is found wrong before weights are read. Raises `ModelError`."""
+        config = describe(source, folder, KIND).config
+        return sizes_of(config)
+
 
 def load(
     source: str, device: torch.device, dtype: torch.dtype, notes: str = '', folder: Path | None = None
 ) -> VideoModel:
-    """Load a hub id or local folder, in `dtype` on `device`. `notes`: what a user should know of it beforehand.
-
-    folder: where `find_folder` has found it already; of a hub's model the weights are downloaded here.
-
-    Raises `ModelError`, which says what is wrong and what to do, for a model that would not run as it was trained:
-    of another family, incomplete, damaged, contradicting itself, or with code of its own, which is never executed.
-    """
-    from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration  # seconds: only where it is needed
-    from transformers.utils import logging
-
-    folder = folder or find_folder(source)
-    content = read_files(folder)
-    config = parse_config(source, content)
-    processor, file = read_processor(folder)
-    pixels = choose_pixels(f'{source}: {file}', config, processor)
-    own = stc_json.check(source, stc_json.read_stc_json(folder))
-    check_count(source, config, find_weights(source, folder))
-    logging.disable_progress_bar()  # what was to be downloaded has been
-    where = {'trust_remote_code': False, 'local_files_only': True}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **where)
-    except Exception as error:  # transformers raises a dozen types for what is one thing to a user
-        raise ModelError(f'cannot read the tokenizer of {source}: {first_line(error)}; {AGAIN}') from error
-    try:
-        weights, info = LlavaOnevisionForConditionalGeneration.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,  # reported in `info`
-            output_loading_info=True,
-            **where,
-        )
-        weights = weights.to(device).eval()
-    except torch.cuda.OutOfMemoryError:
-        raise ModelError(f'{source} does not fit into the memory of {device}; take a smaller model or dtype') from None
-    except Exception as error:
-        raise ModelError(
-            f'cannot load {source} as a LLaVA-OneVision model: {first_line(error)} (is it complete?); {AGAIN}'
-        ) from error
-    left_out = check_weights(source, weights, info, count_layers(config))
-    if LLAVA_VIDEO.search(Path(source).name) or LLAVA_VIDEO.search(str(content.get('_name_or_path', ''))):
+    """See `load_checkpoint`. notes: what a user should know of it beforehand."""
+    loaded = load_checkpoint(source, folder, device, dtype, KIND)
+    if LLAVA_VIDEO.search(Path(source).name) or LLAVA_VIDEO.search(str(loaded.content.get('_name_or_path', ''))):
         notes = f'{notes} {LLAVA_VIDEO_NOTE}'
-    if processor is None:
-        notes = f'{notes} {NO_PROCESSOR_NOTE}'
-    pack_model(weights.model)
+    pack_model(loaded.weights.model)
     return build(
-        weights,
-        tokenizer,
-        pixels,
+        loaded.weights,
+        loaded.tokenizer,
+        loaded.pixels,
         name=source,
-        own=own,
-        notes=f'{notes} {left_out}'.strip(),
-        template=read_template(folder),
+        own=loaded.own,
+        notes=f'{notes} {loaded.notes}'.strip(),
+        template=loaded.template,
     )
 
 
@@ -128,17 +102,7 @@ def build(
     if not isinstance(pixels, Pixels):
         pixels = choose_pixels(name, config, pixels)
     tower = build_tower(body.vision_tower, config.vision_feature_layer, config.vision_feature_select_strategy)
-    try:
-        chat = make_chat_template(
-            tokenizer,
-            weights.generation_config.eos_token_id,
-            text.vocab_size,
-            config.video_token_id,
-            own.get('chat'),
-            template,
-        )
-    except ValueError as error:
-        raise ModelError(f'{name}: {error}') from None
+    chat = chat_of(name, tokenizer, weights, own, template)
     pool, (rows, cols) = pooling(tower.grid)
     tower.pooled = pooled_patches(tower.grid).to(body.image_newline.device)
     projector = body.multi_modal_projector
@@ -146,23 +110,32 @@ def build(
     decoder.max_positions = choose_positions(
         name, text.max_position_embeddings, own.get('max_positions'), 2 * (len(chat.prefix()) + rows * cols)
     )
-    style = NarrationStyle(**{field: own[key] for key, field in STYLE.items() if key in own})
     weights.requires_grad_(False)
     return VideoModel(
         name=name,
         pixels=pixels,
         tower=tower,
-        project_in=lambda x: projector.act(projector.linear_1(x)),
+        project_in=lambda x: pool(projector.act(projector.linear_1(x))),
         project_out=projector.linear_2,
+        project=lambda x: pool(projector.linear_2(projector.act(projector.linear_1(x)))),
         pool=pool,
         token_grid=(rows, cols),
-        newline=body.image_newline.data,
+        newline=body.image_newline.data[None],
         decoder=decoder,
         chat=chat,
-        narration=style,
+        narration=read_style(own),
         notes=notes,
+        reference=StockForward(weights, config.video_token_id, rows * cols + 1, 'pixel_values_videos', batched=True),
         weights=weights,
     )
+
+
+def sizes_of(config) -> Sizes:
+    """Of a configuration as transformers has it."""
+    vision, text = config.vision_config, config.text_config
+    grid = vision.image_size // vision.patch_size
+    projector = vision.hidden_size * text.hidden_size + text.hidden_size**2
+    return reckon_sizes(config, grid, math.ceil(grid / 2) ** 2, projector)
 
 
 def pooling(grid: tuple[int, int]):
@@ -183,15 +156,3 @@ def pooled_patches(grid: tuple[int, int]) -> torch.Tensor:
     """Which patches are a good part of each visual token, float32 [n, P], for `Tower.pooled`."""
     pool, _ = pooling(grid)
     return (pool(torch.eye(grid[0] * grid[1])[None])[0] > GOOD_PART).float()
-
-
-STYLE = {'narration': 'prompt', 'certainty': 'min_confidence', 'event': 'event', 'frames': 'frame_counts'}  # stc.json's
-
-
-def choose_pixels(where: str, config, processor: dict | None) -> Pixels:
-    """What prepares frames by a processor's configuration; None is what is usual for the tower. Raises `ModelError`."""
-    vision = config.vision_config
-    try:
-        return Pixels.from_config(processor, vision.image_size, clip=vision.model_type == 'clip_vision_model')
-    except ValueError as error:
-        raise ModelError(f'{where}: {error}') from None

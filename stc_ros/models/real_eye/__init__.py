@@ -55,10 +55,12 @@ def load(device: torch.device, dtype: torch.dtype, folder: Path = FOLDER) -> Vid
         name=REAL_EYE,
         pixels=pixels,
         tower=tower,
-        project_in=projector.enter,
+        project_in=lambda x: pool(projector.enter(x)),
         project_out=projector.linear_3,
+        project=lambda x: pool(projector.linear_3(projector.enter(x))),
         pool=pool,
         token_grid=(GRID // 2, GRID // 2),
+        reference=None,  # nobody else has this tower
         weights=everything,
     )
 

@@ -57,5 +57,5 @@ class Cacher(Protocol):
 
 def most_bytes(tower: Tower, pixels: int, itemsize: int) -> int:
     """`Cacher.bytes` at most, whichever it is: four things of each token in every layer, both ends, and a picture."""
-    width = tower.blocks[0].q.in_features
+    width = tower.width
     return (4 * len(tower.blocks) + 2) * tower.tokens * width * itemsize + 3 * pixels

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stc_ros.engine.narration_filter import drop_repeated, drop_reported, drop_uncertain, tidy
+from stc_ros.models.narration_filter import drop_repeated, drop_reported, drop_uncertain, tidy
 from stc_ros.synthetic import PROFILES, record
 from stc_ros.synthetic.narration import EVENT, parse, tell
 

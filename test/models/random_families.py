@@ -1,0 +1,90 @@
+"""Small checkpoints of each family with random weights, as transformers saves them."""
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    InternVLConfig,
+    InternVLForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
+)
+
+from stc_ros.models.random import WORDS, random_tokenizer, random_weights
+
+MARKS = ('<img>', '</img>', '<end_of_utterance>', '<fake_token_around_image>', '<global-img>')
+MORE = [*WORDS, *MARKS, 'Frame', 'from', '00', '01', ':', 'User', 'Assistant', '\n']
+IMAGE, END = WORDS.index('<image>'), WORDS.index('<|im_end|>')
+TEXT = {
+    'vocab_size': len(MORE),
+    'hidden_size': 48,
+    'intermediate_size': 96,
+    'num_hidden_layers': 3,
+    'num_attention_heads': 4,
+    'num_key_value_heads': 2,
+    'max_position_embeddings': 1000,
+    'rms_norm_eps': 1e-6,
+    'rope_parameters': {'rope_type': 'default', 'rope_theta': 1e4},
+    'pad_token_id': 0,
+    'bos_token_id': None,
+    'eos_token_id': END,
+}
+VISION = {'hidden_size': 32, 'intermediate_size': 64, 'num_hidden_layers': 3, 'num_attention_heads': 2}
+
+
+def spread(weights, seed=0):
+    """Of such size that everything matters."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, p in weights.named_parameters():
+            if p.dim() > 1:
+                p.normal_(0, 1.0 if 'embed_tokens' in name else 1.2 / p[0].numel() ** 0.5)
+            else:
+                p.normal_(1.0 if 'norm' in name and name.endswith('weight') else 0.0, 0.2)
+    weights.generation_config.eos_token_id = END
+    return weights.eval()
+
+
+def tokenizer():
+    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(MORE)}, unk_token='<unk>'))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = ['<|im_start|>', '<|im_end|>', '<image>', '<video>', *MARKS]
+    return PreTrainedTokenizerFast(tokenizer_object=core, unk_token='<unk>', additional_special_tokens=special)
+
+
+def internvl(text='qwen2', **vision):
+    config = InternVLConfig(
+        text_config={**TEXT, 'model_type': text, **({'head_dim': 16} if text == 'qwen3' else {})},
+        vision_config={**VISION, 'image_size': [56, 56], 'patch_size': [14, 14], **vision},
+        image_token_id=IMAGE,
+        image_seq_length=4,
+    )
+    return spread(InternVLForConditionalGeneration(config))
+
+
+def smolvlm():
+    config = SmolVLMConfig(
+        text_config={**TEXT, 'model_type': 'llama'},
+        vision_config={**VISION, 'image_size': 64, 'patch_size': 8},
+        scale_factor=4,
+        image_token_id=IMAGE,
+    )
+    return spread(SmolVLMForConditionalGeneration(config))
+
+
+MAKE = {
+    'llava_onevision': lambda: random_weights('toy', seed=4),
+    'internvl': internvl,
+    'internvl with qwen3, a norm of queries and keys, and its last norm': lambda: internvl(
+        'qwen3', use_qk_norm=True, norm_type='rms_norm', use_mean_pooling=False
+    ),
+    'smolvlm': smolvlm,
+}
+
+
+def save(name, folder):
+    """A checkpoint in `folder` -> transformers' own model."""
+    weights = MAKE[name]()
+    weights.save_pretrained(folder)
+    (random_tokenizer() if name == 'llava_onevision' else tokenizer()).save_pretrained(folder)
+    return weights
