@@ -20,15 +20,14 @@ from collections import Counter
 from malformed_messages import good, malformed, requests, settings
 from tqdm import tqdm
 
-DOMAIN = '78'
 PATIENCE_S = 60.0
 REPLY_S = 10.0  # for one malformed request
 CAMERAS = {'front': 'image', 'rear': 'image/compressed'}
 RELIABLE = {'reliability': 'reliable', 'depth': 1000}  # so that none is lost on the way: every one is to be counted
 WARM = 0.2  # share of the messages before memory is looked at first
 GROWTH = 0.05  # of the node's memory that may come in the rest
-REQUEST_EVERY, GOOD_EVERY = 10, 40
-PACE_S = 0.003
+REQUEST_EVERY, GOOD_EVERY = 10, 100
+PACE_S, GOOD_S = 0.006, 0.05  # s after a message; after one that the model works on
 CODES = ('NONE', 'NO_FRAMES', 'EMPTY_QUESTION', 'QUESTION_TOO_LONG', 'INVALID_REQUEST', 'TIMEOUT', 'BUSY')
 
 
@@ -39,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--quick', action='store_true', help='300 of them')
     parser.add_argument('--seed', type=int, default=1, help='which of them (1)')
     chosen = parser.parse_args(arguments)
-    os.environ |= {'ROS_DOMAIN_ID': DOMAIN, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     from stc_ros.ros.fastdds import VARIABLE, profile
 
     os.environ.setdefault(VARIABLE, str(profile()))
@@ -69,7 +68,7 @@ def attack(node: Node, count: int, rng: random.Random) -> int:
         right = number % GOOD_EVERY == 1
         sent['good images' if right else 'malformed images'] += 1
         node.cameras[camera].publish(good(camera) if right else malformed(camera, rng))
-        node.pause(PACE_S)
+        node.pause(GOOD_S if right else PACE_S)
     counts = node.counts()
     memory.append(node.memory_mib())
     answer = node.answer()
@@ -80,6 +79,8 @@ def attack(node: Node, count: int, rng: random.Random) -> int:
     print(f'memory: {", ".join(f"{m:.0f}" for m in memory)} MiB at start, after {WARM:.0%}, at the end ({grown:+.1%})')
     print(f'then it answers: {answer!r}')
     parts = counts['processed'] + counts['dropped'] + counts['invalid']
+    looked_at = (images - counts['dropped']) / images
+    print(f'looked at: {looked_at:.0%} of the images, the others came while the model worked')
     bars = {
         f'{images} images were sent, {counts["received"]} counted': counts['received'] == images,
         f'{counts["received"]} images came, {parts} are accounted for': counts['received'] == parts,
@@ -105,11 +106,14 @@ class Node:
 
         from stc_ros.srv import Ask
 
+        self.space = f'/malformed_{os.getpid()}'  # other nodes may run in this domain
         parameters = {'cameras': 'front, rear', 'rear.input.transport': 'compressed'}
         for name, topic in CAMERAS.items():  # so that none is lost on the way: every one is to be counted
-            parameters |= {f'qos_overrides./{name}/{topic}.subscription.{k}': v for k, v in RELIABLE.items()}
+            parameters |= {
+                f'qos_overrides.{self.space}/{name}/{topic}.subscription.{k}': v for k, v in RELIABLE.items()
+            }
         words = [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')]
-        command = [sys.executable, '-m', 'stc_ros.ros.main', '--ros-args', *words]
+        command = [sys.executable, '-m', 'stc_ros.ros.main', '--ros-args', '-r', f'__ns:={self.space}', *words]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         rclpy.init()
         self.rclpy, self.node = rclpy, rclpy.create_node('malformed')
@@ -117,18 +121,20 @@ class Node:
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
         self.cameras = {
             name: self.node.create_publisher(
-                Image if name == 'front' else CompressedImage, f'/{name}/{topic}', QoSProfile(depth=1000)
+                Image if name == 'front' else CompressedImage, f'{self.space}/{name}/{topic}', QoSProfile(depth=1000)
             )
             for name, topic in CAMERAS.items()
         }
-        self.ask = self.node.create_client(Ask, '/ask')
-        self.set = self.node.create_client(SetParameters, '/stc_stream/set_parameters')
+        self.ask = self.node.create_client(Ask, f'{self.space}/ask')
+        self.set = self.node.create_client(SetParameters, f'{self.space}/stc_stream/set_parameters')
         self.until(lambda: self.ask.service_is_ready() and self.set.service_is_ready(), 'the node is not there')
         self.until(lambda: all(p.get_subscription_count() for p in self.cameras.values()), 'no camera is watched')
 
     def _on_diagnostics(self, message) -> None:
-        self.at = time.monotonic()
-        for status in message.status:
+        ours = [status for status in message.status if status.name.startswith(self.space)]
+        if ours:
+            self.at = time.monotonic()
+        for status in ours:
             self.status[status.name.split(': ')[1]] = {v.key: v.value for v in status.values}
 
     def until(self, condition, otherwise: str, patience: float = PATIENCE_S) -> None:
@@ -187,8 +193,8 @@ class Node:
                     if key in ('received', 'processed', 'dropped', 'invalid') or key.startswith('refused'):
                         found[key] += int(value)
             for key, value in self.status['model'].items():
-                if key.endswith(('failures', 'resets')):
-                    found[key.rsplit(': ')[-1]] += int(value)
+                if key.endswith((': failures', ': resets')):
+                    found[key.split(': ')[1]] += int(value)
             if found == before:
                 return found
             before = found

@@ -123,7 +123,7 @@ def requests(kind) -> list:
         ('QUESTION_TOO_LONG', {'question': 'why? ' * 100_000}, (5, 0)),
         ('INVALID_REQUEST', {'question': 'what?'}, (-5, 0)),
         ('INVALID_REQUEST', {'question': 'what?'}, (2**31 - 1, 2**32 - 1)),
-        ('INVALID_REQUEST', {'question': 'what?'}, (0, 1)),
+        ('TIMEOUT', {'question': 'what?'}, (0, 1)),
         ('INVALID_REQUEST', {'question': 'what?', 'max_new_tokens': 2**32 - 1}, (5, 0)),
         ('INVALID_REQUEST', {'question': 'what?', 'camera': 'nowhere'}, (5, 0)),
         ('INVALID_REQUEST', {'question': 'what?', 'camera': 'x' * 100_000}, (5, 0)),
