@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / 'stc_ros'
 LAYERS = [  # the lowest first; what stands in one line may import what stands in lines above it, and its own kind
-    ('parameter_spec', 'timing', 'background_stream', 'parent_watchdog'),
+    ('parameter_spec', 'timing', 'background_stream', 'parent_watchdog', 'client'),
     ('registry',),
     ('parameters',),
     ('settings',),
@@ -27,7 +27,7 @@ LAYERS = [  # the lowest first; what stands in one line may import what stands i
     ('watches',),
     ('doctor',),
     ('evaluation', 'ros'),
-    ('realtime', 'cli_doctor', 'cli_models'),
+    ('realtime', 'cli_doctor', 'cli_models', 'cli_mcp'),
     ('__main__',),
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

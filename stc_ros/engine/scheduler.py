@@ -56,7 +56,8 @@ class Engine:
 
     def load(self, settings: Settings) -> None:
         """Load the model; sessions of an earlier one are given up. Raises what loading raises."""
-        self.unload()
+        if self.sessions:
+            self.unload()
         self.model = self._load(settings)
 
     def unload(self) -> None:
@@ -78,10 +79,6 @@ class Engine:
         session = Session(camera, open_stream(settings), settings, *wiring)
         self.sessions[camera] = session
         return session
-
-    def open_stream(self, settings: Settings) -> Any:
-        """Another stream on the model, which belongs to whoever asks for it."""
-        return self._open_stream(self.model, settings)
 
     def close(self, camera: str) -> None:
         """End a camera's stream; its questions are replied to."""

@@ -14,9 +14,10 @@ from dataclasses import replace
 
 from stc_ros.evaluation import cli_evaluate
 from stc_ros.evaluation.evaluate import InputError, run_job
-from stc_ros.evaluation.questions import QuestionFile, QuestionFileError, read_questions
+from stc_ros.evaluation.make_jobs import make_jobs
+from stc_ros.evaluation.questions import QuestionFile
 from stc_ros.evaluation.realtime_metrics import METRICS, as_text
-from stc_ros.evaluation.results import read_summary
+from stc_ros.evaluation.recordings import find_recordings
 from stc_ros.io.bags import BagError
 from stc_ros.realtime.node_process import NodeFailed
 from stc_ros.realtime.play import play
@@ -32,13 +33,14 @@ def run(options: argparse.Namespace) -> int:
     if missing := missing_ros():
         return cli_evaluate.refuse([NEEDS_ROS.format(missing)])
     try:
-        file = read_questions(options.questions) if options.questions else QuestionFile()
-        check(options, file)
-        jobs, wrong = cli_evaluate.make_jobs(options, file)
-        cli_evaluate.check_bag(options, file)
-    except (InputError, QuestionFileError, BagError) as error:
+        if options.jobs > 1 or options.ray:
+            raise InputError('--realtime measures what this machine can do: leave out --jobs and --ray')
+        jobs, wrong = make_jobs(options, find_recordings(options.bag, options.one))
+        for job in jobs:
+            check(job.file)
+    except (InputError, BagError) as error:
         return cli_evaluate.refuse([str(error)])
-    done, summaries = [], {}
+    done = []
     try:
         for job in jobs:
             job = replace(job, realtime=options.realtime, controls=False)
@@ -47,23 +49,15 @@ def run(options: argparse.Namespace) -> int:
             except NodeFailed as failed:
                 error = str(failed)
             if error:
-                wrong.append(f'{job.name}: {error}')
+                wrong.append(f'{job.title}: {error}')
                 continue
             done.append(job)
-            summaries[job.name] = read_summary(job.folder)
             metrics = json.loads((job.folder / METRICS).read_text())
-            print(f'\n{job.name}, played {options.realtime:g} times as fast as it was recorded\n{as_text(metrics)}')
+            print(f'\n{job.title}, played {options.realtime:g} times as fast as it was recorded\n{as_text(metrics)}')
     except KeyboardInterrupt:
         print('\nstopped; the same command plays what is not finished from its start', file=sys.stderr, flush=True)
         return cli_evaluate.INTERRUPTED
-    if done:
-        print('\n' + cli_evaluate.as_text(summaries))
-        cli_evaluate.write_html([job.folder for job in done], options.out / cli_evaluate.REPORT)
-        print(f'\n{options.out / cli_evaluate.REPORT}; {", ".join(str(job.folder) for job in done)}')
-    wrong += dict.fromkeys(problem for summary in summaries.values() for problem in summary['problems'])
-    if wrong:
-        return cli_evaluate.refuse(wrong)
-    return 0 if all(summary['passed'] for summary in summaries.values()) else 1
+    return cli_evaluate.conclude(done, wrong, options.out)
 
 
 def missing_ros() -> str:
@@ -78,9 +72,7 @@ def missing_ros() -> str:
     return ''
 
 
-def check(options: argparse.Namespace, file: QuestionFile) -> None:
+def check(file: QuestionFile) -> None:
     """Raises `InputError` for what goes only without a clock."""
     if any(each.metric == 'gain' for each in file.requirements):
         raise InputError(f'{file.file} requires a gain over the controls, which --realtime has not')
-    if options.jobs > 1:
-        raise InputError('--realtime measures what this machine can do: leave out --jobs')

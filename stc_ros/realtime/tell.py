@@ -60,7 +60,8 @@ class Teller:
             found.append((stamp, ASKED, planned.camera, (planned, reply, ask.seconds)))
         for topic, each in player.heard.items():
             for span, text in map(self._heard.to_narration, each.narrations):
-                found.append((span.last_stamp, NARRATED, topic, (span, text)))
+                if text:  # an empty one takes a text back, after a reset
+                    found.append((span.last_stamp, NARRATED, topic, (span, text)))
         topics = {camera.name: topic for topic, camera in player.cameras.items()}
         for stamp, camera, name, text in map(self._heard.to_event, player.events):
             found.append((stamp, WATCHED, topics[camera], (stamp, name, text)))
@@ -120,4 +121,4 @@ def _event(error: bool, text: str) -> tuple[str, str]:
 
     if text.startswith(RESET):
         return 'reset', text.removeprefix(RESET)
-    return ('failure' if error and not text.startswith(INVALID) else 'warning'), text
+    return ('failure' if error and INVALID not in text else 'warning'), text

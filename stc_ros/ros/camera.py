@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import io
 import itertools
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -158,7 +159,14 @@ def film(camera: Camera) -> None:
         raise SourceError(str(error)) from None
 
 
+def interrupt_once(*_) -> None:
+    """Ctrl-C; a second one would meet the camera while it ends, and show a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main(args=None) -> int:
+    signal.signal(signal.SIGINT, interrupt_once)
     try:
         rclpy.init(args=args)
         camera = Camera()

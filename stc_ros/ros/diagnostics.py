@@ -21,15 +21,24 @@ def camera_status(node, camera, now: int) -> DiagnosticStatus:
     session = camera.session
     slot, newest = (session.slot, session.newest) if session else (FrameSlot(), None)
     counts, (input_rate, processing_rate) = slot.counts(), slot.rates(now)
+    health = camera.health
     level, message = DiagnosticStatus.OK, f'{input_rate:.1f} frames/s, {processing_rate:.1f} processed'
     if not node.active:
         message = 'not active'
     elif camera.silent_s > SILENT_AFTER_S:
         level, message = DiagnosticStatus.WARN, f'no frame for {camera.silent_s:.0f} s'
+    elif health.waits_for_keyframe:
+        level, message = DiagnosticStatus.WARN, f'waits for a keyframe: {health.newest_refusal}'
     elif counts.invalid and not counts.processed + counts.failed:
-        level, message = DiagnosticStatus.ERROR, 'every frame was invalid: see the log'
+        level, message = DiagnosticStatus.ERROR, f'every frame was invalid, the newest because {health.newest_refusal}'
     elif counts.invalid_in_row >= INVALID_IN_ROW:
-        level, message = DiagnosticStatus.ERROR, f'the last {counts.invalid_in_row} frames were invalid: see the log'
+        level, message = (
+            DiagnosticStatus.ERROR,
+            f'the last {counts.invalid_in_row} frames were invalid, the newest because {health.newest_refusal}',
+        )
+    elif trouble := camera.trouble():
+        level, message = DiagnosticStatus.WARN, '; '.join(trouble.values())
+    width, height = health.size
     return make_status(
         node,
         'camera' + (f' {camera.name}' if camera.prefix else ''),
@@ -37,6 +46,9 @@ def camera_status(node, camera, now: int) -> DiagnosticStatus:
         message,
         {
             'topic': camera.topic,
+            'frame_id': ', '.join(health.frame_ids()) or 'none',
+            'size': f'{width} x {height}' if width else 'none',
+            'size changes': health.size_changes,
             'input rate [Hz]': f'{input_rate:.2f}',
             'processing rate [Hz]': f'{processing_rate:.2f}',
             'received': counts.received,
@@ -46,6 +58,7 @@ def camera_status(node, camera, now: int) -> DiagnosticStatus:
             'failed': counts.failed,
             'age of the newest frame [s]': f'{(now - newest.frame.stamp) / 1e9:.3f}' if newest else 'none',
             'queue wait [ms]': f'{newest.queue_ms:.1f}' if newest else 'none',
+            **{f'refused since activation: {kind}': count for kind, count in sorted(health.refused.items())},
         },
     )
 
@@ -68,6 +81,9 @@ def model_status(node) -> DiagnosticStatus:
     elif failures := sum(session.failures.total for session in sessions) + node.watches.failures:
         resets = sum(session.resets for session in sessions)
         level, message = DiagnosticStatus.WARN, f'{failures} failures, {resets} resets: see the log'
+    if not node.fault and (others := namesakes(node)):
+        level, message = DiagnosticStatus.WARN, others
+        node.get_logger().warning(others, once=True)
     values = {
         'state': node.state,
         'model': node.settings['model.name'] or 'embedded',
@@ -79,6 +95,18 @@ def model_status(node) -> DiagnosticStatus:
         values |= {of + key: value for key, value in _of_session(session).items()}
         values[f'{of}watches [ms]'] = f'{node.watches.ms.get(session.camera, 0.0):.2f}'
     return make_status(node, 'model', level, message, values | _gpu_memory())
+
+
+def namesakes(node) -> str:
+    """What is wrong where others bear the node's name; '' where none does."""
+    name, there = node.get_fully_qualified_name(), node.get_node_names_and_namespaces()
+    count = there.count((node.get_name(), node.get_namespace()))
+    if count < 2:
+        return ''
+    return (
+        f'{count} nodes are called {name}: both answer on its services; end one, or give it a namespace '
+        '(-r __ns:=/rear) or another name (-r __node:=...)'
+    )
 
 
 def _of_session(session) -> dict:

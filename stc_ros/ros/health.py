@@ -7,19 +7,21 @@ from std_msgs.msg import Header
 
 from stc_ros.ros import diagnostics
 from stc_ros.ros.machine_check import MachineCheck
+from stc_ros.ros.publishers import Publishers
 
 
 class Health:
     """Of a `StreamNode`, on its steady clock. machine: what was found of the computer at configure."""
 
-    def __init__(self, node):
-        self._node, self.machine = node, MachineCheck(node)
+    def __init__(self, node, sink: Publishers):
+        self._node, self._sink, self.machine = node, sink, MachineCheck(node)
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         node.create_timer(1.0, self._report, clock=node.steady)
 
     def _report(self) -> None:
         node = self._node
         node.supervisor.look()
+        self._sink.forget_stale_texts()
         cameras, now = node.cameras.values(), node.now()
         status = [diagnostics.camera_status(node, camera, now) for camera in cameras]
         status += [diagnostics.model_status(node), self.machine.status()]
@@ -27,4 +29,4 @@ class Health:
         self._publisher.publish(DiagnosticArray(header=header, status=status))
         if node.active:
             for camera in cameras:
-                camera.report_silence()
+                camera.report_trouble()

@@ -15,6 +15,7 @@ from std_srvs.srv import Trigger
 
 from stc_ros.engine.errors import describe
 from stc_ros.engine.scheduler import Engine
+from stc_ros.engine.stamp_order import LATE_NS
 from stc_ros.engine.worker import Worker
 from stc_ros.io.marked_yaml import FileError
 from stc_ros.ros.ask import AskServer
@@ -61,9 +62,9 @@ class StreamNode(LifecycleNode):
         self._watch_server = WatchServer(self)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._health = Health(self)
+        self._health = Health(self, self._sink)
         self._jumps = self.get_clock().create_jump_callback(
-            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-LATE_NS), on_clock_change=False),
             post_callback=self._on_jump_back,
         )
         if self.autostart:
@@ -159,7 +160,7 @@ class StreamNode(LifecycleNode):
         if not self.worker.alive:
             return TransitionCallbackReturn.ERROR
         self.worker.resume()
-        self._sink.forget_trouble()
+        self._sink.begin_anew()
         self._ask_server = self._ask_server or AskServer(self)  # not before: a service that is there should work
         for name, camera in self.cameras.items():
             camera.start(self._parameter_set.cameras[name])
@@ -255,8 +256,8 @@ class StreamNode(LifecycleNode):
     def _accept(self, cameras: Mapping[str, Settings]) -> None:
         """Raises `SettingError` when a stream could not take them."""
         for name, settings in cameras.items():
-            camera = self.cameras.get(name)
-            session = camera.session if camera else None
+            CameraInput.check(settings)
+            session = self.cameras[name].session if name in self.cameras else None
             if session and (stream := session.stream):  # none while it is opened anew
                 stream.check(session.settings, settings)
 

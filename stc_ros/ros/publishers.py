@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 
+from builtin_interfaces.msg import Time
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 
 from stc_ros.engine.errors import describe
 from stc_ros.engine.events import EventSink, FrameProcessed, NarrationSpan
@@ -21,6 +22,8 @@ from stc_ros.ros import messages, watch_messages
 from stc_ros.ros.log_texts import INVALID, RESET
 from stc_ros.watches.lookup import WatchEvent
 
+STALE_S = 30.0  # after which the plain text, which bears no stamp, is not kept for late subscribers
+MOST_KINDS = 64  # of trouble that are written into the log
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -35,6 +38,21 @@ class CameraTopics:
         self.overlay = node.create_publisher(CompressedImage, f'~/{prefix}overlay/compressed', 1)
         self.overlay_at = 0.0  # s, monotonic
         self.evidence = node.create_publisher(CompressedImage, f'~/{prefix}evidence/compressed', 10)
+        self.told = False  # whether a narration is kept for late subscribers,
+        self.told_at: float | None = None  # s, monotonic: and a text, since when
+
+    def forget_text(self) -> None:
+        """Nothing is kept for late subscribers any more: an empty text takes its place."""
+        if self.told_at is not None:
+            self.told_at = None
+            self.text.publish(String())
+
+    def forget_narration(self, now: Time) -> None:
+        """The same of the narration, too."""
+        self.forget_text()
+        if self.told:
+            self.told = False
+            self.narration.publish(Narration(header=Header(stamp=now)))
 
     def destroy(self) -> None:
         for publisher in (self.narration, self.text, self.stats, self.overlay, self.evidence):
@@ -66,9 +84,18 @@ class Publishers(EventSink):
     def close(self) -> None:
         self._closed = True
 
-    def forget_trouble(self) -> None:
-        """Say anew what was said once."""
+    def begin_anew(self) -> None:
+        """Say anew what was said once; what was narrated before is forgotten."""
         self._said.clear()
+        with self._lock:
+            for topics in self._cameras.values():
+                topics.forget_narration(self._now())
+
+    def forget_stale_texts(self) -> None:
+        with self._lock:
+            for topics in self._cameras.values():
+                if topics.told_at is not None and time.monotonic() - topics.told_at > STALE_S:
+                    topics.forget_text()
 
     def wants_narration(self, camera: str) -> bool:
         with self._lock:
@@ -94,6 +121,7 @@ class Publishers(EventSink):
             if (topics := self._cameras.get(session.camera)) and not self._closed:
                 topics.narration.publish(message)
                 topics.text.publish(String(data=message.text))
+                topics.told, topics.told_at = True, time.monotonic()
 
     def watched(self, session: Session, event: WatchEvent) -> None:
         """A watch has risen, fallen or ended: the event, and the frame that decided where somebody looks at it."""
@@ -109,7 +137,11 @@ class Publishers(EventSink):
                 shown.publish(_evidence(event.frame))
 
     def invalid(self, session: Session, frame: FrameInvalid) -> None:
-        self._once(frame.kind, f'{INVALID}{frame} (further ones like it are counted in ~/stats)')
+        camera = self._node.cameras.get(session.camera)
+        if camera:
+            camera.health.refuse(frame)
+        of = f'{session.camera}: ' if camera and camera.prefix else ''
+        self._once(f'{of}{frame.kind}', f'{of}{INVALID}{frame} (further ones like it are counted in /diagnostics)')
 
     def failed(self, session: Session, where: str, error: BaseException) -> None:
         self._once(
@@ -119,15 +151,24 @@ class Publishers(EventSink):
 
     def was_reset(self, session: Session, reason: str) -> None:
         self._log.warning(RESET + reason, throttle_duration_sec=1.0)
+        with self._lock:
+            if (topics := self._cameras.get(session.camera)) and not self._closed:
+                topics.forget_narration(self._now())
 
     def died(self, error: BaseException) -> None:
         self._log.fatal(f'the worker thread died: {describe(error)}')
         self._node.worker_died(error)
 
+    def _now(self) -> Time:
+        return self._node.get_clock().now().to_msg()
+
     def _once(self, kind: str, text: str) -> None:
-        if kind not in self._said and not self._closed:
-            self._said.add(kind)
-            self._log.error(text)
+        if kind in self._said or self._closed or len(self._said) >= MOST_KINDS:
+            return
+        self._said.add(kind)
+        self._log.error(text)
+        if len(self._said) == MOST_KINDS:
+            self._log.error(f'{MOST_KINDS} kinds of trouble so far: more are only counted in /diagnostics')
 
 
 def _overlay(event: FrameProcessed) -> CompressedImage:

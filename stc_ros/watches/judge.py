@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import torch
 
-from stc_ros.answer import ModelFailure, NothingSeen, QuestionError
+from stc_ros.answer import NothingSeen, QuestionError
 from stc_ros.models.base import VideoModel
 from stc_ros.models.chat_template import ChatTemplate
+from stc_ros.models.decoder import ModelFailure
 from stc_ros.stream import Stream
 
 ANSWER = ' = '

@@ -159,7 +159,7 @@ class Watches:
     def _blank_stream(self, session: Session) -> Any:
         """A stream that has seen one grey frame."""
         frame = session.stream.model.visual_tokens + session.stream.model.frame_text.most
-        stream = self._engine.open_stream(session.settings | {'memory.max_tokens': max(frame, LEAST_TOKENS)})
+        stream = session.open_stream(session.settings | {'memory.max_tokens': max(frame, LEAST_TOKENS)})
         stream.see(np.full((64, 64, 3), GREY, np.uint8), 1)
         return stream
 

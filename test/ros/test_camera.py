@@ -2,6 +2,7 @@
 
 import io
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -156,6 +157,16 @@ def test_what_it_cannot_show_is_refused_with_the_remedy(launch_process, values, 
     said = camera.log.read_text()
     assert 'Traceback' not in said
     assert all(word in said for word in words), said
+
+
+def test_one_ctrl_c_after_the_other_shows_no_traceback(ros, launch_process):
+    camera = launch_process('stc_ros.ros.camera')
+    assert ros.spin_until(lambda: ros.node.count_publishers('image'))
+    for _ in range(200):
+        camera.send_signal(signal.SIGINT)
+        time.sleep(0.002)
+    assert camera.wait(10) == 0
+    assert camera.log.read_text().count('Traceback') == 0
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])

@@ -7,6 +7,7 @@ from fake_stream import FakeStream
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from robot import act, robot_fixture, seconds, wait  # noqa: F401
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 from stc_ros.action import AskStream
 from stc_ros.engine.questions import Error
@@ -15,6 +16,7 @@ from stc_ros.ros.ask import EVERY_PIECE
 from stc_ros.srv import Ask
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+WORDS = (Narration, 'narration'), (String, 'narration_text')
 
 
 def test_narration_comes_by_the_clock_with_the_newest_header(robot, ros):
@@ -127,3 +129,24 @@ def test_action_errors_are_those_of_the_service(robot, ros):
     assert done.result().status == 6  # ABORTED
     assert done.result().result.error_code == AskStream.Result.EMPTY_QUESTION
     client.destroy()
+
+
+def test_a_late_subscriber_gets_no_narration_of_before_a_reset(robot, ros, monkeypatch):
+    monkeypatch.setattr('stc_ros.ros.publishers.STALE_S', 1.5)
+    r = robot(lambda settings: FakeStream(), **{'narration.period': 0.2}).watch()
+    told, text = (r.listen(kind, f'stc_stream/{name}', LATCHED) for kind, name in WORDS)
+    assert ros.spin_until(lambda: told and text)
+    r.stop_filming()
+    wait(ros, 0.5)
+    assert told[-1].text == text[-1].data != ''
+    assert ros.spin_until(lambda: text[-1].data == '') and told[-1].text != ''  # its stamp says how old it is
+    r.call(Trigger, 'stc_stream/reset', Trigger.Request())
+    assert ros.spin_until(lambda: told[-1].text == '') and seconds(told[-1].header.stamp) > seconds(
+        told[-2].header.stamp
+    )
+    late = [r.listen(kind, f'stc_stream/{name}', LATCHED) for kind, name in WORDS]
+    assert ros.spin_until(lambda: all(late))
+    assert late[0][-1].text == '' == late[1][-1].data
+    r.call(Trigger, 'stc_stream/reset', Trigger.Request())
+    wait(ros, 0.3)
+    assert len(told) == len([t for t in told if t.text]) + 1, 'nothing was narrated between the resets'

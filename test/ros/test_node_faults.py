@@ -3,6 +3,7 @@
 import threading
 import time
 
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from fake_stream import FakeStream
 from lifecycle_msgs.msg import State
@@ -77,12 +78,12 @@ def test_a_model_that_fails_at_every_frame_is_named_as_the_model_and_loaded_anew
     r = robot(streams)
     health = r.listen(DiagnosticArray, '/diagnostics')
     r.film(rate=4.0).until_active()
-    assert ros.spin_until(lambda: any('no kernel' in array.status[-1].message for array in health))
-    broken = next(array for array in health if 'no kernel' in array.status[-1].message)
+    assert ros.spin_until(lambda: any('no kernel' in array.status[1].message for array in health))
+    broken = next(array for array in health if 'no kernel' in array.status[1].message)
     camera, values = broken.status[0], {pair.key: pair.value for pair in broken.status[0].values}
     assert camera.level == b'\x00' and int(values['received']) >= int(values['failed']) > 0 == int(values['invalid'])
     answers_again(r, ros, streams, 2)
-    assert any('no kernel' in array.status[-1].message and array.status[-1].level == b'\x02' for array in health)
+    assert any('no kernel' in array.status[1].message and array.status[1].level == b'\x02' for array in health)
 
 
 def test_a_turn_that_hangs_is_given_up_and_the_worker_replaced(robot, ros):
@@ -151,3 +152,15 @@ sys.exit(main())
     assert process.returncode == supervisor.EXIT_CODE
     log = process.log.read_text()
     assert 'hanging.py' in log and 'only a new process helps' in log and 'Traceback' not in log
+
+
+def test_two_nodes_of_one_name_are_named(robot, ros):
+    r = robot(Streams())
+    health = r.listen(DiagnosticArray, '/diagnostics')
+    r.until_active()
+    assert ros.spin_until(lambda: health) and 'called' not in health[-1].status[1].message
+    twin = rclpy.create_node('stc_stream', context=ros.context)
+    assert ros.spin_until(lambda: '2 nodes are called /stc_stream' in health[-1].status[1].message)
+    assert health[-1].status[1].level == b'\x01' and 'namespace' in health[-1].status[1].message
+    twin.destroy_node()
+    assert ros.spin_until(lambda: 'called' not in health[-1].status[1].message)
