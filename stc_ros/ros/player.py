@@ -168,8 +168,8 @@ class Player(Node):
         if frame.error_kind == TOO_LATE or not (frame.serialized or frame.picture):
             return
         message = bytes(frame.serialized) if frame.serialized else to_image(frame)
-        self._images[frame.topic].publish(message)
         self.heard[frame.topic].sent.append((frame.stamp, self.now()))
+        self._images[frame.topic].publish(message)
 
     def _ask(self, ask: Asked) -> None:
         self._wait_until(ask.stamp)

@@ -15,7 +15,7 @@ pytest.importorskip('stc_ros.msg', reason='the interfaces are not built: run ./d
 
 sys.path.insert(0, str(ROOT / 'benchmarks'))
 from realtime import differences, read  # noqa: E402
-from small_bags import BEGIN, pixels, stamp  # noqa: E402
+from small_bags import pixels, stamp  # noqa: E402
 
 from stc_ros.__main__ import main  # noqa: E402
 from stc_ros.evaluation.realtime_metrics import KEY  # noqa: E402
@@ -55,16 +55,20 @@ def test_slowly_enough_it_answers_as_without_a_clock(tmp_path):
     ]  # each at a time of its own
     made += ['--out', tmp_path / 'bag', '--questions', tmp_path / 'q.yaml']
     assert main([str(word) for word in made]) == 0
-    code, exact = evaluate(tmp_path, 'exact', '--no-controls', '--no-bag')
+    (tmp_path / 'w.yaml').write_text('watches: [{name: circle, condition: "is there a white circle ?", looks: 1}]')
+    watches = '--watches', tmp_path / 'w.yaml'
+    code, exact = evaluate(tmp_path, 'exact', '--no-controls', '--no-bag', *watches)
     assert code == 0
     without = read(exact)
     for attempt in ('played', 'again'):  # where a machine does too much else, 0.2 is not slow enough
-        code, played = evaluate(tmp_path, attempt, '--realtime', '0.2')
+        code, played = evaluate(tmp_path, attempt, '--realtime', '0.2', *watches)
         assert code == 0
         with_clock = read(played)
         if rests_on(without) == rests_on(with_clock):
             break
     assert differences(without, with_clock) == {}
+    events = [[each for each in lines if each['kind'] == 'event'] for lines in (without, with_clock)]
+    assert events[0] == events[1] and events[0][0]['event'] == 'circle rising'
     (camera,), asked = metrics(played)['cameras'].values(), metrics(played)['questions']
     assert camera[KEY + 'NUM_FRAMES_SENT'] == camera['frames_received'] == FRAMES
     assert camera[KEY + 'NUM_MISSED_FRAMES'] == camera['frames_dropped'] == camera['frames_lost'] == 0
@@ -88,11 +92,11 @@ def test_slowly_enough_it_answers_as_without_a_clock(tmp_path):
     assert len(ages) == FRAMES and min(ages) > 0
     assert (played / 'result.mcap').stat().st_size > 1000 and (played.parent / 'report.html').exists()
     before = (played / 'metrics.json').stat().st_mtime_ns
-    assert evaluate(tmp_path, attempt, '--realtime', '0.2')[0] == 0  # it is finished: not played again
+    assert evaluate(tmp_path, attempt, '--realtime', '0.2', *watches)[0] == 0  # it is finished: not played again
     assert (played / 'metrics.json').stat().st_mtime_ns == before
 
 
-def test_in_haste_frames_are_missed_and_every_one_is_accounted_for(tmp_path, toy):
+def test_in_haste_frames_are_missed_and_every_one_is_accounted_for(tmp_path):
     """Two cameras, one of them of JPEGs, much faster than the node can be."""
     with BagWriter(tmp_path / 'bag') as writer:
         for number in range(30):
@@ -100,15 +104,13 @@ def test_in_haste_frames_are_missed_and_every_one_is_accounted_for(tmp_path, toy
             writer.image('/right/image_raw', stamp(number), pixels(number, 64), 'right', 'jpeg')
     cameras = '/left/image_raw', '/right/image_raw/compressed'
     questions = [
-        {'at': 2.95, 'camera': camera, 'question': 'what ?', 'expect': {'pattern': '.'}, 'deadline': 0.001}
+        {'at': 2.85, 'camera': camera, 'question': 'what ?', 'expect': {'pattern': '.'}, 'deadline': 0.001}
         for camera in cameras
     ]
     (tmp_path / 'q.yaml').write_text(yaml.safe_dump({'questions': questions}))
-    (tmp_path / 'default.yaml').write_text(f'{{model: "{toy}", memory.max_tokens: 90}}')
-    more = ['--settings', tmp_path / 'default.yaml', '--no-narration', '--no-bag', '--realtime', '40']
-    code, played = evaluate(tmp_path, 'out', *more)
+    code, played = evaluate(tmp_path, 'out', '--no-narration', '--no-bag', '--realtime', '40')
     found, lines = metrics(played), read(played)
-    assert code in (0, 1, 2) and tuple(found['cameras']) == cameras
+    assert code in (0, 1) and tuple(found['cameras']) == cameras
     for topic, camera in found['cameras'].items():
         assert camera[KEY + 'NUM_FRAMES_SENT'] == 30
         assert 0 < camera['frames_processed'] < 30 and camera['frames_dropped'] + camera['frames_lost'] > 0
@@ -117,11 +119,9 @@ def test_in_haste_frames_are_missed_and_every_one_is_accounted_for(tmp_path, toy
         )
         assert camera['frames_received'] >= camera['frames_processed'] + camera['frames_dropped']
     asked = found['questions']
-    assert asked['answers'] == asked['deadlines_missed'] == 2  # a deadline of 1 ms
+    assert asked['questions'] == asked['deadlines_missed'] == 2  # where no frame has been processed yet, too
     assert not [line for line in lines if line['kind'] == 'narration']
-    assert {line['camera'] for line in lines if line['kind'] == 'question' and line['last_stamp'] >= BEGIN} == {
-        *cameras
-    }
+    assert [line['camera'] for line in lines if line['kind'] == 'question'] == [*cameras]
 
 
 def test_a_model_that_cannot_be_loaded_is_said_at_once(tmp_path, capsys):

@@ -16,10 +16,10 @@ from stc_ros.evaluation.expectations import Exact  # noqa: E402
 from stc_ros.evaluation.questions import Question, QuestionFile, Time  # noqa: E402
 from stc_ros.evaluation.replay_sink import Planned, ReplaySink  # noqa: E402
 from stc_ros.io.bags import BagError  # noqa: E402
-from stc_ros.msg import Narration, StreamStats  # noqa: E402
+from stc_ros.msg import Narration, StreamStats, WatchEvent  # noqa: E402
 from stc_ros.realtime.tell import Teller  # noqa: E402
 from stc_ros.ros.log_texts import RESET  # noqa: E402
-from stc_ros.ros.player import Asked, Heard, to_time  # noqa: E402
+from stc_ros.ros.player import Asked, Camera, Heard, to_time  # noqa: E402
 from stc_ros.settings import Settings  # noqa: E402
 from stc_ros.srv import Ask  # noqa: E402
 
@@ -87,11 +87,12 @@ def question(id, t, last=None, took=0.5, deadline=0.0, code=Ask.Response.NONE):
     return planned, asked
 
 
-def tell(frames=FRAMES, processed=range(6), questions=(), narrations=(), log=(), rate=1.0, ends=None):
+def tell(frames=FRAMES, processed=range(6), questions=(), narrations=(), events=(), log=(), rate=1.0, ends=None):
     bag, notes = FakeBag(frames, ends), Notes()
     planned, asks = zip(*questions) if questions else ((), ())
     heard = Heard([(START + t * SECOND, t) for t in range(6)], [stats(t) for t in processed], list(narrations))
-    player = SimpleNamespace(heard={'/a': heard}, log=list(log))
+    cameras = {'/a': Camera('/a', 'camera', True, False)}
+    player = SimpleNamespace(heard={'/a': heard}, cameras=cameras, events=list(events), log=list(log))
     job = Job((), (), QuestionFile(), 'default', Settings(), None, realtime=rate)
     teller = Teller(bag, Plan(('/a',), planned, (), ()), job, notes, player, asks)
     if ends:
@@ -165,6 +166,14 @@ def test_narrations_and_the_nodes_log_come_at_their_time():
     ]
     told = [entry for entry in notes.all if entry[0] in ('frame', 'narrated')]
     assert told[3] == ('narrated', 'a red one') and told[6] == ('narrated', 'a blue one')
+
+
+def test_an_event_of_a_watch_comes_behind_the_frame_that_decided_and_before_answers():
+    message = WatchEvent(watch='door', condition='open ?', camera='camera', kind=WatchEvent.RISING, probability=0.95)
+    message.header.stamp = time(2)
+    _, notes = tell(events=[serialize_message(message)], questions=[question('q', 2.0, 2)])
+    at = notes.all.index(('door rising', 2.0, 'open ? (p 0.950)'))
+    assert notes.all[at - 1] == ('frame', 2) and notes.all[at + 1] == ('asked', 'q')
 
 
 def test_of_a_bag_that_breaks_off_what_came_before_is_told():
