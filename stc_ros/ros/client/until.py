@@ -69,7 +69,7 @@ class Watches:
                     return moment
         finally:
             del self._waiting[name]
-            self._client.call_async(Watch.Request(command=Watch.Request.REMOVE, watch=message))
+            self._link.do(self._client.call_async, Watch.Request(command=Watch.Request.REMOVE, watch=message))
 
     async def _listed(self, message, deadline: Deadline) -> Moment | None:
         """What the list of watches says of ours."""
