@@ -22,10 +22,10 @@ WATCHED = """\
 import os, sys, time
 from dataclasses import replace
 from stc_ros.__main__ import main
-from stc_ros.evaluation import checkpoint, cli_evaluate, evaluate, replay
+from stc_ros.evaluation import checkpoint, replay, run_jobs
 
 every, log = float(sys.argv.pop(1)), os.open(sys.argv.pop(1), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-run_job, write, put = evaluate.run_job, checkpoint.Checkpoints.write, replay._Replay.put
+run_job, write, put = run_jobs.run_job, checkpoint.Checkpoints.write, replay._Replay.put
 
 def note(what, file, stamp):
     os.write(log, f'{what} {file.parent.name} {stamp} {time.time()}\\n'.encode())
@@ -40,7 +40,7 @@ def noted_put(self, frame):
     put(self, frame)
 
 checkpoint.MOST, checkpoint.Checkpoints.write, replay._Replay.put = 1.0, noted_write, noted_put
-evaluate.run_job = lambda job: run_job(replace(job, checkpoint_s=every))
+run_jobs.run_job = lambda job: run_job(replace(job, checkpoint_s=every))
 sys.exit(main())
 """
 
@@ -73,8 +73,8 @@ class Watched:
         return [(what, name, int(stamp), float(at)) for what, name, stamp, at in lines]
 
     def results(self) -> dict[str, bytes]:
-        """What has to be the same; timing.jsonl holds times of the clock."""
-        files = sorted(f for f in self.out.rglob('*') if f.is_file() and f.suffix != '.html')
+        """What has to be the same; timing.jsonl and result.mcap hold times of the clock."""
+        files = sorted(f for f in self.out.rglob('*') if f.is_file() and f.suffix not in ('.html', '.mcap'))
         return {str(f.relative_to(self.out)): f.read_bytes() for f in files if f.name != 'timing.jsonl'}
 
 

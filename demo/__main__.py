@@ -88,6 +88,8 @@ def perform(options, screen, figures, interrupted, logs: Path) -> str:
             f'ask your own from another shell: ROS_DOMAIN_ID={domain} ./dev ask "What is moving?"'
         )
         wait_for_first_frame(options, screen, client, interrupted, camera, node)
+        for condition in [] if interrupted else command_line.watches(options):
+            client.watch(condition)
         watch(command_line.questions(options), options, screen, client, interrupted, camera, node)
     except DemoError as error:
         return str(error)

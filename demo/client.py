@@ -12,9 +12,10 @@ from sensor_msgs.msg import CompressedImage
 from demo.figures import Figures
 from demo.ground_truth import GroundTruth
 from demo.screen import Screen
-from stc_ros.msg import Narration, StreamStats
+from stc_ros.msg import Narration, StreamStats, Watch, WatchEvent
 from stc_ros.ros.ask_client import speed
 from stc_ros.srv import Ask
+from stc_ros.srv import Watch as WatchService
 
 NODE, CAMERA = 'stc_stream', 'camera'
 EVERY_FRAME = QoSProfile(depth=100)
@@ -41,7 +42,9 @@ class Client:
         listen(Narration, f'{CAMERA}/truth', self._on_truth, EVERY_FRAME)
         listen(CompressedImage, f'{NODE}/overlay/compressed', self._on_overlay, 1)
         listen(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+        listen(WatchEvent, f'{NODE}/events', self._on_event, EVERY_FRAME)
         self._ask = self._node.create_client(Ask, 'ask')
+        self._watch = self._node.create_client(WatchService, f'{NODE}/watch')
 
     def spin(self, seconds: float) -> None:
         self._executor.spin_once(timeout_sec=seconds)
@@ -58,6 +61,17 @@ class Client:
         """Ask what the ground_truth wants to know, if anything."""
         if question := self._ground_truth.question():
             self.ask(question)
+
+    def watch(self, condition: str) -> None:
+        """Have the node tell when a condition becomes true, and false again."""
+
+        def say(done) -> None:
+            reply = done.result()
+            self.screen.line(f'watching for "{condition}"' if reply.success else f'! not watched: {reply.message}')
+
+        self._watch.wait_for_service(1.0)  # it is there; the request would be lost if it were not found yet
+        added = WatchService.Request(command=WatchService.Request.ADD, watch=Watch(condition=condition))
+        self._watch.call_async(added).add_done_callback(say)
 
     def give_up_asking(self) -> None:
         """The demo ends before the reply."""
@@ -103,6 +117,13 @@ class Client:
             self.screen.line(f'    truth {truth}')
         self.figures.answered(self.asked, reply.answer, reply.error_code, reply.time_to_first_token, truth)
         self.asked = None
+
+    def _on_event(self, event: WatchEvent) -> None:
+        kinds = {event.RISING: 'true', event.FALLING: 'false', event.EXPIRED: 'expired'}
+        stamp, kind = seconds(event.header.stamp), kinds[event.kind]
+        self.figures.happened(event.condition, kind, stamp, event.probability, event.latency)
+        when = stamp - (self._first_stamp or stamp)
+        self.screen.line(f'[{when:6.1f} s] ! {event.condition} now {kind} (p {event.probability:.2f})')
 
     def _on_overlay(self, message: CompressedImage) -> None:
         self.overlay = bytes(message.data)

@@ -19,6 +19,7 @@ class Figures:
 
     narrations: list[dict] = field(default_factory=list)
     answers: list[dict] = field(default_factory=list)
+    events: list[dict] = field(default_factory=list)  # of watches
     newest: object = None
     patches: int = 0
     recomputed: int = 0
@@ -59,6 +60,12 @@ class Figures:
             }
         )
 
+    def happened(self, condition: str, kind: str, stamp: float, probability: float, latency_s: float) -> None:
+        """A watch has risen, fallen or expired. stamp: of the frame that decided, seconds."""
+        self.events.append(
+            {'condition': condition, 'kind': kind, 'stamp': stamp, 'probability': probability, 'latency_s': latency_s}
+        )
+
     def as_json(self) -> dict:
         """What `--json` writes. Shares are 0 where nothing was seen; `ms` then is empty."""
         seen = self.newest
@@ -69,6 +76,7 @@ class Figures:
             'narrations': self.narrations,
             'score': asdict(self.score),
             'answers': self.answers,
+            'events': self.events,
             'recomputed_share': share(self.recomputed, self.patches),
             'reused_similarity': float(np.mean(self.similarity)) if self.similarity else None,
             'kept_share': share(self.kept, self.visual_tokens),
@@ -102,6 +110,7 @@ class Figures:
             f'kept        {all_of_it["kept_share"]:.1%} of the visual tokens',
             f'words       {len(self.narrations)} narrations, {len(self.answers) - failed} answers'
             + (f', {failed} without an answer' if failed else ''),
+            *([f'events      {len(self.events)} of watches'] if self.events else []),
             *self._truth(),
             *(
                 f'{stage + " ms":11} median {ms["median"]:.1f}, p99 {ms["p99"]:.1f}'

@@ -13,6 +13,8 @@ from stc_ros.settings_export import add_arguments, from_arguments
 from stc_ros.synthetic import PROFILES
 
 REAL_MODEL = 'llava-hf/llava-onevision-qwen2-0.5b-ov-hf'
+WATCH = 'Is anything moving?'
+EMBEDDED_WATCH = 'is there a circle ?'  # in the words of its world, where they come and go
 QUESTIONS = ('What do you see?', 'Is anything moving, and where?', 'What has happened so far?')
 
 
@@ -45,6 +47,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         action='append',
         metavar='QUESTION',
         help='ask this instead of the three questions; may be given several times',
+    )
+    parser.add_argument(
+        '--watch',
+        action='append',
+        metavar='CONDITION',
+        help=f'tell when this becomes true and false; may be given several times (default: "{EMBEDDED_WATCH}", and '
+        f'of another model "{WATCH}")',
     )
     parser.add_argument(
         '--quiz', action='store_true', help='synthetic: ask what the world itself has to ask, a question a second'
@@ -113,6 +122,11 @@ def questions(options: argparse.Namespace) -> list[str]:
     if about.is_file():
         return json.loads(about.read_text()).get('questions') or list(QUESTIONS)
     return list(QUESTIONS)
+
+
+def watches(options: argparse.Namespace) -> list[str]:
+    """Conditions: those given, or one that fits the model."""
+    return options.watch or [WATCH if options.settings['model.name'] else EMBEDDED_WATCH]
 
 
 def caution(options: argparse.Namespace) -> str:

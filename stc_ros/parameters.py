@@ -15,6 +15,7 @@ from typing import Any
 
 from stc_ros.parameter_spec import ParameterSpec, param, specs
 from stc_ros.registry import Registry
+from stc_ros.watch_parameters import WatchParameters
 
 cachers = Registry('cacher', 'stc_ros.vision.cachers')
 pruners = Registry('pruner', 'stc_ros.pruning')
@@ -150,7 +151,18 @@ class InputParameters:
     """How frames come in."""
 
     transport: str = param(
-        'raw', 'Subscribe to Image (raw) or CompressedImage (compressed).', choices=('raw', 'compressed'), live=False
+        'raw',
+        "How pictures come, by the plugins' names: Image (raw), CompressedImage (compressed), or H.264 and "
+        'H.265 as FFMPEGPacket (ffmpeg) or CompressedVideo (foxglove).',
+        choices=('raw', 'compressed', 'ffmpeg', 'foxglove'),
+        live=False,
+    )
+    max_pixels: int = param(
+        16_777_216,
+        'Largest picture that is decoded, width times height; larger ones are refused before anything is allocated.',
+        unit='pixels',
+        low=4096,
+        high=100_000_000,
     )
     max_rate: float = param(
         0.0, 'Most frames processed per second; 0 is as many as the machine manages.', unit='Hz', low=0.0, high=60.0
@@ -247,6 +259,7 @@ GROUPS = {
     'pruner': PrunerParameters,
     'narration': NarrationParameters,
     'query': QueryParameters,
+    'watch': WatchParameters,
     'input': InputParameters,
     'overlay': OverlayParameters,
     'memory': MemoryParameters,

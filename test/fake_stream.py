@@ -22,7 +22,9 @@ class FakeStream:
 
     def __init__(self, words: int = 3, see_s: float = 0.0, token_s: float = 0.0):
         self.model = SimpleNamespace(
-            narration=NarrationStyle('narrate {frames} frames, {seconds} s', (8, 16)), visual_tokens=4
+            narration=NarrationStyle('narrate {frames} frames, {seconds} s', (8, 16)),
+            visual_tokens=4,
+            frame_text=SimpleNamespace(most=0),
         )
         self.memory = SimpleNamespace(capacity=100)
         self.settings = Settings()
@@ -34,6 +36,7 @@ class FakeStream:
         self.log: list = []
         self.threads: set[int] = set()
         self.scene_change = False
+        self.static = False  # frames show nothing new
         self.remembers = 0  # newest frames in the window; 0: all
         self.stamps: list[int] = []
         self.closed = 0
@@ -51,7 +54,7 @@ class FakeStream:
         frame = frame.array() if isinstance(frame, Picture) else frame
         assert frame.dtype == np.uint8 and frame.ndim == 3
         self.stamps.append(stamp)
-        kept = np.arange(round(4 * (1 - self.settings['prune_ratio'])))
+        kept = np.arange(0 if self.static else round(4 * (1 - self.settings['prune_ratio'])))
         return FrameReport(
             stamp=stamp,
             grid=(4, 4),

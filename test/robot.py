@@ -71,6 +71,11 @@ class Robot:
         self.node = self.executor = None
         gc.collect()  # rclpy ends a lifecycle node's services only now; until then they confuse the next node's
 
+    @property
+    def session(self):
+        """The first camera's."""
+        return next(iter(self.node.cameras.values())).session
+
     def until_active(self):
         assert self.ros.spin_until(lambda: self.node.active, PATIENCE_S), self.node.fault or self.node.state
         return self
@@ -95,7 +100,7 @@ class Robot:
     def watch(self):
         """Become active, film, and wait until frames are seen."""
         self.film().until_active()
-        assert self.ros.spin_until(lambda: self.node.session.slot.counts().processed > 0), 'no frame was seen'
+        assert self.ros.spin_until(lambda: self.session.slot.counts().processed > 0), 'no frame was seen'
         return self
 
     def listen(self, kind, topic, qos=10):

@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / 'stc_ros'
 LAYERS = [  # the lowest first; what stands in one line may import what stands in lines above it, and its own kind
-    ('parameter_spec', 'timing', 'background_stream', 'parent_watchdog'),
-    ('registry',),
+    ('parameter_spec', 'timing', 'background_stream', 'parent_watchdog', 'client'),
+    ('registry', 'watch_parameters'),
     ('parameters',),
     ('settings',),
     ('settings_export',),
@@ -24,9 +24,10 @@ LAYERS = [  # the lowest first; what stands in one line may import what stands i
     ('stream',),
     ('self_test',),
     ('engine',),
+    ('watches',),
     ('doctor',),
     ('evaluation', 'ros'),
-    ('realtime', 'cli_doctor', 'cli_models'),
+    ('realtime', 'cli_doctor', 'cli_models', 'cli_mcp'),
     ('__main__',),
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -25,7 +25,7 @@ tokens_recomputed image_transport memory_mib ask_timeout ask_queue overlay_rate 
 standstill Sight Knob KNOBS SharedRecall Telling mailbox witness
 """.split()  # house.md's table, and what CHANGELOG.md lists  # noqa: SIM905
 RETIRED_HERE = re.compile(r'(?<!\w)(?:' + '|'.join(RETIRED) + r')(?!\w)|\blooked at\b')
-GROUPS = 'cacher|pruner|memory|narration|query|input|overlay|model|expert'
+GROUPS = 'cacher|pruner|memory|narration|query|watch|input|overlay|model|expert'
 PARAMETER = re.compile(rf'(?<![\w/.`]\.)(?<![\w/.])(?:{GROUPS})(?:\.[a-z_0-9]+)+\b(?!\()')
 
 

@@ -6,6 +6,8 @@ import runpy
 import shlex
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 from conftest import ROOT
@@ -64,6 +66,17 @@ def test_two_cameras(monkeypatch, capsys):
         assert [line for line in said if re.match(rf'{camera}: \w.* \(16 frames\)', line)], said  # and answers
 
 
+def test_watch_in_process(monkeypatch, capsys):
+    said = run('watch_in_process.py', monkeypatch, capsys)
+    happened = [line for line in said if re.match(r' *\d+\.\d\d s: ', line)]
+    for condition in ('is there a triangle ?', 'how many objects are moving ? = zero'):
+        changes = [line.split(condition)[1].split()[0] for line in happened if condition in line]
+        assert changes and changes[0] == 'rising' and set(zip(changes, changes[1:])) <= {
+            ('rising', 'falling'), ('falling', 'rising')
+        }  # fmt: skip
+        assert any(f'{condition} events: {len(changes)}' in line for line in said)
+
+
 def test_my_pruner_by_the_command_of_its_readme():
     """On fewer streams."""
     text = (EXAMPLES / 'my_pruner' / 'README.md').read_text()
@@ -101,7 +114,7 @@ def test_planner_client_goes_on_with_an_answer(ros, planner):
         ([('BUSY', 0.0), ('NONE', 0.1)], 0, 'go on: the answer'),
         ([('NONE', 30.0)], 1, 'has the camera stopped'),
         ([('TIMEOUT', 0.1)], 1, 'stop: nothing is known'),
-        ([('NO_FRAMES', 0.0)] * 99, 1, 'no answer within 2 s'),
+        ([('NO_FRAMES', 0.0)] * 99, 1, 'NoFrames: NO_FRAMES'),
     ],
     ids=['busy', 'old', 'timeout', 'no frames'],
 )
@@ -120,6 +133,44 @@ def test_planner_client_acts_on_the_error_code(ros, planner, replies, code, said
     assert ros.spin_until(lambda: process.poll() is not None, 30)
     ros.node.destroy_service(service)
     assert process.returncode == code and said in process.log.read_text(), process.log.read_text()
+
+
+def test_a_condition_of_a_behaviour_tree_never_blocks_a_tick(ros):
+    from fake_node import FakeNode, until
+
+    from examples.behavior_condition import Condition, Status
+    from stc_ros.client import Client
+
+    node, held = FakeNode(ros), threading.Event()
+    node.reply = lambda request: held.wait(10) and {'answer': 'Yes.'}
+    try:
+        with Client(ros.node) as robot:
+            condition = Condition('door', robot, 'is it open ?', timeout=10)
+            condition.setup()
+            began = time.monotonic()
+            assert {condition.tick_once() for _ in range(100)} == {Status.RUNNING} and time.monotonic() - began < 1
+            held.set()
+            assert until(lambda: condition.tick_once() is not Status.RUNNING)
+            assert condition.status is Status.SUCCESS and condition.feedback_message == 'Yes.'
+            assert len(node.asked) == 1, 'one run asks once'
+            for reply, status in (
+                ({'answer': 'no'}, 'FAILURE'),
+                ({'answer': 'yesterday'}, 'FAILURE'),
+                ({'answer': 'yes', 'frame_age': 5.0}, 'INVALID'),
+                ({'error': 'MODEL_FAILURE'}, 'INVALID'),
+            ):
+                node.reply = lambda request, fields=reply: dict(fields)
+                condition = Condition('door', robot, 'is it open ?', timeout=10, unknown='INVALID')
+                assert until(lambda c=condition: c.tick_once() is not Status.RUNNING)
+                assert condition.status is Status[status], reply
+            held.clear()
+            node.reply = lambda request: held.wait(10) and {}
+            condition.tick_once()
+            condition.stop(Status.FAILURE)
+            assert condition._asked.cancelled()
+    finally:
+        held.set()
+        node.close()
 
 
 def test_the_cpp_client_names_what_the_service_has():

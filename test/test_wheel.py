@@ -65,7 +65,8 @@ def test_its_metadata_come_from_the_manifest_and_the_requirements(wheel):
     lines = (ROOT / 'requirements' / 'core.txt').read_text().splitlines()
     needed = [each for each in about.get_all('Requires-Dist') if 'extra ==' not in each]
     assert len(needed) == sum(bool(line.split('#')[0].strip()) for line in lines)
-    assert set(about.get_all('Provides-Extra')) == {'ros', 'evaluation', 'datasets', 'training', 'all'}
+    extras = {'ros', 'evaluation', 'tune', 'ray', 'datasets', 'training', 'mcp', 'all'}
+    assert set(about.get_all('Provides-Extra')) == extras
 
 
 def test_no_extra_brings_a_second_ros(wheel):

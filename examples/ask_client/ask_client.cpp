@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "rclcpp/rclcpp.hpp"
+#include "rclcpp/version.h"
 #include "stc_ros/srv/ask.hpp"
 
 using Ask = stc_ros::srv::Ask;
@@ -17,7 +18,14 @@ int main(int argc, char ** argv)
     return 2;
   }
   const auto node = std::make_shared<rclcpp::Node>("ask_client");
-  const auto client = node->create_client<Ask>("ask");
+  // Replies go to the readers of all clients, and each keeps its newest ten by default: among many clients one's own is
+  // pushed out before it is read. See docs/planners.md.
+  auto many = rclcpp::ServicesQoS().keep_last(512);
+#if RCLCPP_VERSION_GTE(17, 0, 0)
+  const auto client = node->create_client<Ask>("ask", many);
+#else  // Humble
+  const auto client = node->create_client<Ask>("ask", many.get_rmw_qos_profile());
+#endif
   if (!client->wait_for_service(10s)) {
     RCLCPP_ERROR(node->get_logger(), "nobody serves \"ask\": is the node started, in this ROS_DOMAIN_ID?");
     return 1;

@@ -106,6 +106,14 @@ class FrameSlot:
             self._counts.failed += 1
             self._counts.invalid_in_row = 0  # it is not the camera
 
+    def refuse(self, now: int) -> None:
+        """A frame came that cannot be used; the one that waits stays."""
+        with self._lock:
+            self._counts.received += 1
+            self._counts.invalid += 1
+            self._counts.invalid_in_row += 1
+            self._input.note(now)
+
     def counts(self) -> Counts:
         with self._lock:
             return replace(self._counts)

@@ -46,6 +46,7 @@ class Engine:
         self.model: Any = None
         self.sessions: dict[str, Session] = {}
         self.wake: Callable[[], None] = lambda: None  # called when there is something new to do
+        self.after_frame: Callable[[Session], None] = lambda session: None  # called when one has been processed
         self._questions: list[Question] = []
         self._taken_up: dict[str, int] = {}  # number of its last question, by client that has more
         self._lock = threading.RLock()
@@ -175,8 +176,10 @@ class Engine:
     # Turns
 
     def _look(self, session: Session) -> None:
-        began = time.monotonic()
+        began, before = time.monotonic(), session.newest
         session.process()
+        if session.newest is not None and session.newest is not before:
+            self.after_frame(session)
         self._look_s, self._talk_s = time.monotonic() - began, 0.0
 
     def _talk(self, talk: Turn) -> None:

@@ -15,12 +15,12 @@ from stc_ros.engine.frame_slot import FrameSlot, Tally
 from stc_ros.engine.narrator import Narrator
 from stc_ros.engine.questions import Error, Question, Reply
 from stc_ros.engine.recovery import FRAME, Failures, halve_memory
+from stc_ros.engine.stamp_order import StampOrder
 from stc_ros.io.image_messages import FrameInvalid
 from stc_ros.parameters import NarrationParameters
 from stc_ros.settings import Settings
 
 WIRING = ('camera', '_decode', 'sink', 'clock', '_end', 'seconds', 'open_stream')  # what is not of the stream
-LATE_NS = 500_000_000  # a stamp this much older than the newest begins anew (a looped bag); less is a late frame
 
 
 class Session:
@@ -47,9 +47,11 @@ class Session:
         self._decode, self.sink, self.clock, self._end, self.seconds = decode, sink, clock, end, seconds
         self.open_stream = open_stream
         self.slot = FrameSlot()
+        self.order = StampOrder()
         self.narrator = Narrator(stream.model.narration, settings.fill(NarrationParameters, 'narration'))
         self.failures = Failures()
         self.resets = 0
+        self.starts = 0  # how often all that was seen was forgotten
         self.newest: FrameProcessed | None = None
         self.question: Question | None = None  # in work
         self._answer: Any = None  # the text of the question in work, piece by piece
@@ -231,12 +233,9 @@ class Session:
         return Error.MODEL_FAILURE, f'the model failed: {describe(error)}'
 
     def _check_order(self, frame: Frame) -> None:
-        """A stamp far in the past begins anew, as a looped bag does; one that is a little late is refused."""
-        late = self.newest.frame.stamp - frame.stamp if self.newest else 0
-        if late > LATE_NS:
-            self.reset(f'header.stamp went back by {late / 1e9:.1f} s, as when a bag starts over', in_work=1)
-        elif late > 0:
-            raise FrameInvalid('order', f'the image is {late / 1e6:.0f} ms older than the one before')
+        newest = self.newest.frame.stamp if self.newest else None
+        if back := self.order.check(frame.stamp, newest, self.seconds()):
+            self.reset(f'header.stamp went back by {back / 1e9:.1f} s, as when a bag starts over', in_work=1)
 
     def _note(self, event: FrameProcessed) -> None:
         """Remember and publish what became of a frame."""
@@ -289,5 +288,6 @@ class Session:
             self._end(self.question, Error.SHUTDOWN)
             self.close_answer()
         self.stream.reset()
+        self.starts += 1
         self.newest = None
         self.narrator.reset()

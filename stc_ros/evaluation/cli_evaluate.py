@@ -1,8 +1,12 @@
-"""Replay a bag and score the answers to questions about it.
+"""Replay bags and score the answers to questions about them.
 
 Every frame is processed in the order of its header.stamp, none is dropped, and each question is asked exactly at its
 time, before any later frame. Two evaluations write the same result.jsonl, byte for byte. Interrupted or killed, the
 same command goes on where it was: it does again what came behind the last checkpoint, as a rule less than 20 s of work.
+
+Each BAG is a recording of its own: a rosbag2 folder, a file, or the split files of one (run_0.mcap run_1.mcap). Another
+folder stands for the recordings in it. The results of one recording are in DIR/SETTINGS, of several in
+DIR/BAG/SETTINGS. Without --questions those of BAG are BAG.questions.yaml, beside it, if that is there.
 
 Exit code: 0 all requirements are met, 1 one is not, 2 the input was wrong (all of it that is right is evaluated).
 """
@@ -10,31 +14,43 @@ Exit code: 0 all requirements are met, 1 one is not, 2 the input was wrong (all 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stc_ros.evaluation.arguments import positive
-from stc_ros.evaluation.questions import QuestionFile, QuestionFileError, read_questions
-from stc_ros.evaluation.settings_file import read_settings
-from stc_ros.settings import Settings
 
-REPORT = 'report.html'
+if TYPE_CHECKING:
+    from stc_ros.evaluation.evaluate import Job
+
+REPORT, OVERALL = 'report.html', 'overall.json'
+MOST_RUNS = 40  # in one report
+MOST_NAMES = 10  # of files and folders, on the screen
 INTERRUPTED = 130
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         'evaluate',
-        help='replay a bag and score the answers to questions about it',
+        help='replay bags and score the answers to questions about them',
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument('bag', nargs='+', type=Path, help='files or folders of one recording: MCAP, sqlite3')
-    parser.add_argument('--questions', type=Path, metavar='FILE', help='what is asked, expected and required (YAML)')
+    parser.add_argument('bag', nargs='+', type=Path, help='a recording: a folder or a file, MCAP or sqlite3')
+    parser.add_argument('--one', action='store_true', help='all that is given is one recording')
+    parser.add_argument(
+        '--questions',
+        type=Path,
+        metavar='FILE',
+        action='append',
+        default=[],
+        help='what is asked, expected and required (YAML): one file for all, or one for each recording in their order',
+    )
+    parser.add_argument('--watches', type=Path, metavar='FILE', help='watches (YAML): their events are written down')
     parser.add_argument(
         '--settings',
         type=Path,
@@ -52,14 +68,20 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument('--out', type=Path, metavar='DIR', default=Path('evaluation'), help='results (evaluation)')
     parser.add_argument(
-        '--jobs', type=positive(int), metavar='N', default=1, help='settings that are evaluated at once (1)'
+        '--jobs', type=positive(int), metavar='N', default=1, help='runs, a bag under some settings each, at once (1)'
+    )
+    parser.add_argument(
+        '--ray',
+        metavar='ADDRESS',
+        help='spread the runs over the Ray cluster there (host:6379, auto), or over one of --jobs workers that is '
+        "started here: local; pip install 'stc_ros[ray]'",
     )
     parser.add_argument(
         '--no-controls', action='store_true', help='leave out blank, newest and last4: what can be guessed'
     )
     parser.add_argument(
         '--realtime',
-        type=positive(float),
+        type=_rate,
         metavar='RATE',
         nargs='?',
         const=1.0,
@@ -72,107 +94,83 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from stc_ros.evaluation.evaluate import InputError, run_jobs
-    from stc_ros.evaluation.results import read_summary
+    from stc_ros.evaluation.evaluate import InputError
+    from stc_ros.evaluation.make_jobs import make_jobs
+    from stc_ros.evaluation.recordings import find_recordings
     from stc_ros.io.bags import BagError
 
     try:
-        file = read_questions(options.questions) if options.questions else QuestionFile()
-        jobs, wrong = make_jobs(options, file)
-        check_bag(options, file)
-    except (InputError, QuestionFileError, BagError) as error:
+        recordings = find_recordings(options.bag, options.one)
+        jobs, wrong = make_jobs(options, recordings)
+    except (InputError, BagError) as error:
         return refuse([str(error)])
+    for path in [] if options.questions else dict.fromkeys(job.file.file for job in jobs if job.file.file):
+        print(f'questions: {path}', file=sys.stderr)
     os.environ.setdefault('OMP_NUM_THREADS', '1') if options.jobs > 1 else None  # the processes share the cores
     try:
-        failed = run_jobs(jobs, options.jobs)
+        failed = run_all(jobs, options)
+    except InputError as error:
+        return refuse([*wrong, str(error)])
     except KeyboardInterrupt:
         print('\nstopped; the same command goes on where it was', file=sys.stderr, flush=True)
         os._exit(INTERRUPTED)  # at once: a pool would first wait for its processes
     wrong += [f'{name}: {why}' for name, why in failed.items()]
-    done = [job for job in jobs if job.name not in failed]
-    summaries = {job.name: read_summary(job.folder) for job in done}
+    return conclude([job for job in jobs if job.title not in failed], wrong, options.out)
+
+
+def run_all(jobs: list[Any], options: argparse.Namespace) -> dict[str, str]:
+    """By title of a run why it failed. Raises `InputError` where there is no Ray."""
+    if options.ray:
+        from stc_ros.evaluation.ray_jobs import run_jobs_on_ray
+
+        return run_jobs_on_ray(jobs, options.ray, options.jobs)
+    from stc_ros.evaluation.run_jobs import run_jobs
+
+    return run_jobs(jobs, options.jobs)
+
+
+def conclude(done: Sequence[Job], wrong: list[str], out: Path) -> int:
+    """Print and write what the finished runs amount to, and what was wrong -> the exit code."""
+    from stc_ros.evaluation.overall import by_settings, tables
+    from stc_ros.evaluation.results import read_summary
+
+    summaries: dict[str, dict[str, Any]] = {}
+    for job in done:
+        summaries.setdefault(job.recording, {})[job.name] = read_summary(job.folder)
     if done:
-        print(as_text(summaries))
-        write_html([job.folder for job in done], options.out / REPORT)
-        print(f'\n{options.out / REPORT}; {", ".join(str(job.folder) for job in done)}')
-    wrong += dict.fromkeys(problem for summary in summaries.values() for problem in summary['problems'])
-    if wrong:
-        return refuse(wrong)
-    return 0 if all(summary['passed'] for summary in summaries.values()) else 1
+        print(tables(summaries))
+        if any(job.recording for job in done):
+            (out / OVERALL).write_text(json.dumps(by_settings(summaries), indent=1, ensure_ascii=False) + '\n')
+        write_reports([job.folder for job in done], out)
+    found = [each for of in summaries.values() for each in of.values()]
+    wrong += dict.fromkeys(problem for each in found for problem in each['problems'])
+    return refuse(wrong) if wrong else int(not all(each['passed'] for each in found))
 
 
-def make_jobs(options: argparse.Namespace, file: QuestionFile) -> tuple[list[Any], list[str]]:
-    """A job for each settings file, and what is wrong with those that have none. Raises `InputError` if all are."""
-    from stc_ros.evaluation.evaluate import InputError, Job
-
-    if options.no_controls and any(each.metric == 'gain' for each in file.requirements):
-        raise InputError(f'{file.file} requires a gain over the controls: leave out --no-controls')
-    if options.no_narration and (file.narration or any(each.metric == 'narration' for each in file.requirements)):
-        raise InputError(f'{file.file} expects narrations: leave out --no-narration')
-    settings: dict[str, Settings] = {}
-    wrong: list[str] = []
-    for path in options.settings:
-        if path.stem in settings:
-            raise InputError(f'two settings files are called {path.stem!r}, as their results would be: rename one')
-        try:
-            settings[path.stem] = read_settings(path)
-        except QuestionFileError as error:
-            wrong.append(str(error))
-    if wrong and not settings:
-        raise InputError('\n'.join(wrong))
-    return [
-        Job(
-            bags=tuple(map(str, options.bag)),
-            cameras=tuple(options.camera),
-            file=file,
-            name=name,
-            settings=each,
-            folder=options.out / name,
-            controls=not options.no_controls,
-            narrate=not options.no_narration,
-            with_bag=not options.no_bag,
-        )
-        for name, each in (settings or {'default': Settings()}).items()
-    ], wrong
-
-
-def check_bag(options: argparse.Namespace, file: QuestionFile) -> None:
-    """Raises what is wrong with the bag or the questions' topics and order, before a model is loaded."""
-    from stc_ros.evaluation.evaluate import plan
-    from stc_ros.io.bags import Bag
-
-    with Bag(options.bag) as bag:
-        plan(bag, options.camera, file)
-
-
-def as_text(summaries: dict[str, dict[str, Any]]) -> str:
-    """A table of all runs, and under it what was required."""
-    from stc_ros.evaluation.controls import CONTROLS
-    from stc_ros.evaluation.report import as_text as table
-
-    rows = [['settings, tag', 'n', 'accuracy', '95 %', *CONTROLS]]
-    for name, summary in summaries.items():
-        for label, each in {name: summary, **{f'  {tag}': of for tag, of in summary['by_tag'].items()}}.items():
-            low, high = each['interval']
-            accuracy = '-' if each['accuracy'] is None else f'{each["accuracy"]:.3f}'
-            controls = [f'{each["controls"][c]:.3f}' if c in each['controls'] else '-' for c in CONTROLS]
-            rows.append([label, str(each['n']), accuracy, f'{low:.2f}..{high:.2f}' if each['n'] else '-', *controls])
-    lines = [table(rows)]
-    for name, summary in summaries.items():
-        for what in ('narration', 'events'):
-            if summary[what]['n']:
-                counts = f'{summary[what]["passed"]} of {summary[what]["n"]}'
-                lines.append(f'{name}: {counts} expectations of {what} met')
-        for each in summary['requirements']:
-            value = 'nothing to measure' if each['value'] is None else f'{each["value"]:.3f}'
-            lines.append(f'{name}: {"passed" if each["passed"] else "FAILED"}: {each["text"]} ({value})')
-    return '\n'.join(lines)
+def write_reports(folders: Sequence[Path], out: Path) -> None:
+    """One report over all; of more runs than one can look at side by side one for each recording."""
+    groups = {out / REPORT: list(folders)}
+    if len(folders) > MOST_RUNS:
+        groups = {}
+        for folder in folders:
+            groups.setdefault(folder.parent / REPORT, []).append(folder)
+    for file, found in groups.items():
+        write_html(found, file)
+    names = [str(file) for file in groups] + [str(folder) for folder in folders]
+    print(f'\n{"; ".join(names[:MOST_NAMES])}{f"; and {len(names) - MOST_NAMES} more" * (len(names) > MOST_NAMES)}')
 
 
 def write_html(folders: Sequence[Path], file: Path) -> None:
     from stc_ros.evaluation.html_report import write_report
 
     write_report(list(folders), file)
+
+
+def _rate(text: str) -> float:
+    try:
+        return positive(float)(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text} is no rate: put --realtime behind the bags') from None
 
 
 def refuse(messages: list[str]) -> int:

@@ -1,14 +1,11 @@
-"""Evaluates settings on a bag: one run for each settings file, in a folder of its own that says when it is finished."""
+"""Evaluates settings on a recording: a run, in a folder of its own that says when it is finished."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +15,8 @@ from stc_ros.evaluation.questions import Question, QuestionFile, QuestionFileErr
 from stc_ros.evaluation.replay import Planned, ReplaySink, replay
 from stc_ros.evaluation.results import ResultWriter, Span, is_finished
 from stc_ros.evaluation.sinks import Sinks
-from stc_ros.parent_watchdog import end_with_parent
 from stc_ros.settings import Settings
+from stc_ros.watches.watch_file import read_watches
 
 if TYPE_CHECKING:
     from stc_ros.io.bags import Bag
@@ -41,7 +38,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run: a bag under some settings."""
+    """One run: a recording under some settings."""
 
     bags: tuple[str, ...]
     cameras: tuple[str, ...]  # asked for; (): those of the questions, or the only one
@@ -53,7 +50,20 @@ class Job:
     narrate: bool = True
     with_bag: bool = True  # leave a result.mcap
     row: int = 0  # of its progress bar
+    recording: str = ''  # its name, where there are several
+    copies: tuple[str, ...] = ()  # where the bags lie on this machine, if that is not at `bags`
     checkpoint_s: float = EVERY_S  # between two checkpoints
+    realtime: float = 0.0  # how many seconds of the stream pass in one of the clock; 0: there is no clock
+
+    @property
+    def title(self) -> str:
+        """What the run is called beside others."""
+        return f'{self.recording}/{self.name}' if self.recording else self.name
+
+    @property
+    def paths(self) -> list[Path]:
+        """What is read."""
+        return [Path(bag) for bag in self.copies or self.bags]
 
 
 def plan(bag: Bag, cameras: Sequence[str], file: QuestionFile) -> Plan:
@@ -130,7 +140,7 @@ def head(job: Job, topics: Sequence[str]) -> dict[str, Any]:
     return {
         'kind': 'run',
         'bag': list(job.bags),
-        'bag_bytes': sum(_size(Path(bag)) for bag in job.bags),
+        'bag_bytes': sum(map(size, job.paths)),
         'topics': list(topics),
         'settings': job.settings.changed(),
         'name': job.name,
@@ -139,35 +149,27 @@ def head(job: Job, topics: Sequence[str]) -> dict[str, Any]:
         'model': job.settings['model.name'] or 'embedded',
         'controls': job.controls,
         'narration': job.narrate,
+        **({'realtime': job.realtime} if job.realtime else {}),
+        **({'watches_sha256': read_watches(Path(file)).digest} if (file := job.settings['watch.file']) else {}),
     }
 
 
-def run_jobs(jobs: Sequence[Job], processes: int = 1) -> dict[str, str]:
-    """Run what is not finished yet -> by name of the run why it failed."""
-    failed = {}
-    waiting = [replace(job, row=row) for row, job in enumerate(jobs)]
-    if processes == 1 or len(jobs) == 1:
-        for job in waiting:
-            if error := run_job(replace(job, row=0)):
-                failed[job.name] = error
-        return failed
-    pool = ProcessPoolExecutor(min(processes, len(jobs)), get_context('spawn'), _start_worker)
-    try:
-        futures = {pool.submit(run_job, job): job.name for job in waiting}
-        for future in as_completed(futures):
-            try:
-                error = future.result()
-            except BrokenProcessPool:
-                error = 'its process was killed, perhaps because memory ran out; the same command again goes on'
-            if error:
-                failed[futures[future]] = error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    return failed
+def is_done(job: Job, line: dict[str, Any]) -> bool:
+    """Whether all that the job leaves is there. line: its `head`."""
+    from stc_ros.evaluation.result_bag import RESULT_BAG
+
+    return is_finished(job.folder, line) and (not job.with_bag or (job.folder / RESULT_BAG).exists())
 
 
-def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
-    """Replay and write the result, unless it is there -> why that failed, or ''."""
+def run_job(
+    job: Job,
+    load: Callable[[Settings], Any] | None = None,
+    play: Callable[[Job, Bag, Plan, ReplaySink], None] | None = None,
+) -> str:
+    """Replay and write the result, unless it is there -> why that failed, or ''.
+
+    play: what replays, where that is not the engine in this process. It may raise what is its own.
+    """
     from tqdm import tqdm
 
     from stc_ros.evaluation.result_bag import RESULT_BAG, SPOOL, ResultBag
@@ -176,33 +178,38 @@ def run_job(job: Job, load: Callable[[Settings], Any] | None = None) -> str:
     from stc_ros.settings import SettingError
 
     try:
-        with Bag([Path(bag) for bag in job.bags]) as bag:
+        with Bag(job.paths) as bag:
             planned = plan(bag, job.cameras, job.file)
             line = head(job, planned.topics)
             checkpoints = Checkpoints(job.folder, line | {'result_bag': job.with_bag}, job.checkpoint_s)
-            if is_finished(job.folder, line) and (not job.with_bag or (job.folder / RESULT_BAG).exists()):
+            if is_done(job, line):
                 checkpoints.discard()  # it was killed at its very end
                 return ''
-            model = (load or _model)(_of_model(job.settings))
+            model = None if play else (load or _model)(_of_model(job.settings))
             writer = ResultWriter(job.folder, line, planned.spans, job.file.requirements)
             for name in (RESULT_BAG, SPOOL) if not job.with_bag else (RESULT_BAG,):
                 (job.folder / name).unlink(missing_ok=True)  # of a run of something else
             seen = ResultBag(job.folder, planned.topics, bag.start_ns) if job.with_bag else None
-            bar = tqdm(total=(bag.end_ns - bag.start_ns) / 1e9, desc=job.name, unit='s', position=job.row, disable=None)
+            seconds = (bag.end_ns - bag.start_ns) / 1e9
+            bar = tqdm(total=seconds, desc=job.title, unit='s', position=job.row, disable=None)
             with bar, contextlib.closing(writer), contextlib.closing(seen) if seen else contextlib.nullcontext():
                 problems = list(planned.problems)
+                sink = Sinks(writer, *([seen] if seen else []), _Progress(bar, bag.start_ns))
                 try:
-                    replay(
-                        model,
-                        bag,
-                        planned.topics,
-                        planned.questions,
-                        job.settings,
-                        Sinks(writer, *([seen] if seen else []), _Progress(bar, bag.start_ns)),
-                        controls=job.controls,
-                        narrate=job.narrate,
-                        checkpoints=checkpoints,
-                    )
+                    if play:
+                        play(job, bag, planned, sink)
+                    else:
+                        replay(
+                            model,
+                            bag,
+                            planned.topics,
+                            planned.questions,
+                            job.settings,
+                            sink,
+                            controls=job.controls,
+                            narrate=job.narrate,
+                            checkpoints=checkpoints,
+                        )
                 except BagError as error:  # what came before it counts
                     problems.append(f'{error}; what came before it was evaluated')
                     problems += writer.not_asked(planned.questions)
@@ -243,12 +250,6 @@ def _model(settings: Settings) -> Any:
     return model
 
 
-def _start_worker() -> None:
-    import signal
-
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle: it ends, and this process with it
-
-
-def _size(path: Path) -> int:
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
     return sum(f.stat().st_size for f in path.rglob('*') if f.is_file()) if path.is_dir() else path.stat().st_size

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stc_ros.evaluation.marked_yaml import MarkedFile
+from stc_ros.io.marked_yaml import MarkedFile
 from stc_ros.parameter_spec import nearest
 
 if TYPE_CHECKING:

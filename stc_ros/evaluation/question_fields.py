@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from stc_ros.evaluation import expectations
-from stc_ros.evaluation.marked_yaml import MarkedFile, Section
+from stc_ros.io.marked_yaml import MarkedFile, Section
 from stc_ros.parameter_spec import nearest
 
 KINDS = ('exact', 'choice', 'contains', 'number', 'yes/no', 'pattern')

@@ -35,10 +35,10 @@ from typing import Any
 
 from stc_ros.engine.questions import MAX_CHARACTERS
 from stc_ros.evaluation import expectations
-from stc_ros.evaluation.marked_yaml import FileError, MarkedFile
 from stc_ros.evaluation.question_events import Event, read_event
 from stc_ros.evaluation.question_fields import Time, read_expectation, read_time
 from stc_ros.evaluation.requirements import Requirement, read_requirement
+from stc_ros.io.marked_yaml import FileError, MarkedFile
 from stc_ros.parameter_spec import nearest
 
 __all__ = ['Question', 'QuestionFile', 'QuestionFileError', 'SpanExpectation', 'Time', 'read_questions']
@@ -46,7 +46,8 @@ __all__ = ['Question', 'QuestionFile', 'QuestionFileError', 'SpanExpectation', '
 QuestionFileError = FileError
 SECTIONS = ('questions', 'narration', 'events', 'require')
 QUESTION = ('id', 'at', 'on', 'camera', 'question', 'expect', 'proposed', 'tags', 'deadline')
-HAPPENS = ('reset', 'failure')  # what a replay writes down as an event
+HAPPENS = ('reset', 'failure')  # what a replay writes down as an event, beside
+OF_WATCHES = ('rising', 'falling', 'expired')  # 'door rising', say, of the watch called door
 NAMED = 10  # questions that a message names
 
 
@@ -198,8 +199,10 @@ def _span(marked: MarkedFile, line: int, value: Any, verb: str) -> SpanExpectati
         raise marked.error(line, f'{what} needs {fields[0]} or {fields[1]}')
     for name in fields if verb == 'happen' else ():
         for each in marked.texts(section, name):
-            if each not in HAPPENS:
-                said = f'no event is called {each!r}{nearest(each, HAPPENS)}; there is {" and ".join(HAPPENS)}'
+            watch, _, change = each.rpartition(' ')
+            if each not in HAPPENS and not (watch and change in OF_WATCHES):
+                there = f'there is {" and ".join(HAPPENS)}, and of a watch called door, say, "door {OF_WATCHES[0]}"'
+                said = f'no event is called {each!r}{nearest(each, HAPPENS)}; {there}'
                 raise marked.error(section.lines[name], said)
     camera = marked.text(section, 'camera').strip()
     return SpanExpectation(line, verb, (first, last), camera, must, must_not, marked.texts(section, 'tags'))

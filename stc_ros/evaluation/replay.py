@@ -15,72 +15,24 @@ import heapq
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from stc_ros.engine import questions as engine_questions
 from stc_ros.engine.errors import describe
 from stc_ros.engine.events import EventSink, Frame, FrameProcessed, NarrationSpan
-from stc_ros.engine.questions import Error, Reply
+from stc_ros.engine.questions import Reply
 from stc_ros.engine.scheduler import Engine
 from stc_ros.evaluation.controls import Controls
-from stc_ros.evaluation.questions import Question
+from stc_ros.evaluation.replay_sink import Asked, Planned, ReplaySink
 from stc_ros.io.image_messages import FrameInvalid
 from stc_ros.settings import Settings
+from stc_ros.watches.lookup import Watches, WatchEvent
+from stc_ros.watches.watch_file import add_file
 
 if TYPE_CHECKING:
     from stc_ros.evaluation.checkpoint import Checkpoints, Found
     from stc_ros.io.bags import Bag, BagFrame
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A question with its camera and its time, in ns as header.stamp counts."""
-
-    question: Question
-    camera: str
-    stamp: int
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question that has been replied to."""
-
-    planned: Planned
-    reply: Reply
-    seconds: float  # until the answer was complete
-    newest: FrameProcessed | None  # the newest frame of its camera
-    controls: dict[str, str] = field(default_factory=dict)  # answers by control
-
-    @property
-    def score(self) -> float:
-        """Of the answer, 0 to 1; 0 where there is none."""
-        expect = self.planned.question.expect
-        return expect.score(self.reply.answer.strip()) if self.reply.error is Error.NONE else 0.0
-
-
-class ReplaySink:
-    """What a replay calls, in order of the stream's time. Whoever wants to hear of it overrides these.
-
-    Before all else but `progress` come `begin` or, where a killed replay goes on, `restore`; a restore that raises is
-    followed by `begin`. So what a killed one wrote must lie there untouched until then.
-    """
-
-    def begin(self) -> None: ...
-    def received(self, camera: str, stamp: int) -> None: ...
-    def frame(self, camera: str, event: FrameProcessed) -> None: ...
-    def invalid(self, camera: str, stamp: int, kind: str, text: str) -> None: ...
-    def asked(self, asked: Asked) -> None: ...
-    def narrated(self, camera: str, span: NarrationSpan, text: str) -> None: ...
-    def event(self, camera: str, stamp: int, name: str, text: str) -> None: ...
-    def progress(self, stamp: int) -> None: ...
-
-    def checkpoint(self) -> Any:
-        """What restores it, to be pickled at once; everything that came until now is on the disk."""
-
-    def restore(self, state: Any) -> None:
-        """Be as at that `checkpoint`; what was written behind it is forgotten. Raises whatever prevents that."""
 
 
 def replay(
@@ -151,6 +103,8 @@ class _Replay(EventSink):
         self._engine.load(settings)
         for topic in topics:
             self._engine.open(topic, settings)
+        self._watches = Watches(self._engine, self._watched)
+        add_file(self._watches, settings['watch.file'])
         self._controls = Controls(model, settings, open_stream) if controls else None
         self._limit: int = settings['query.max_new_tokens']
         self._period = round(settings['narration.period'] * 1e9)
@@ -182,6 +136,7 @@ class _Replay(EventSink):
             session.restore(state['sessions'][camera])
         if self._controls:
             self._controls.restore(state['controls'])
+        self._watches.restore(state['watches'])
         self.now, self._due, self._planned = state['now'], state['due'], state['planned']
         self._frames_read = found.frames_read
         self._sink.restore(state['sink'])
@@ -195,6 +150,7 @@ class _Replay(EventSink):
             'planned': self._planned,
             'sessions': {camera: session.state() for camera, session in sessions.items()},
             'controls': self._controls.state() if self._controls else None,
+            'watches': self._watches.state(),
             'sink': self._sink.checkpoint(),
         }
         streams = [session.stream for session in sessions.values()]
@@ -283,6 +239,11 @@ class _Replay(EventSink):
 
     def narrated(self, session: Any, span: NarrationSpan, reply: Reply) -> None:
         self._sink.narrated(session.camera, span, reply.answer)
+
+    def _watched(self, session: Any, event: WatchEvent) -> None:
+        name = f'{event.watch.name} {event.change.name.lower()}'
+        text = f'{event.watch.condition} (p {event.probability:.3f})'
+        self._sink.event(session.camera, event.frame.frame.stamp, name, text)
 
     def failed(self, session: Any, where: str, error: BaseException) -> None:
         if where == 'publishing':  # the sink's own failure: what it writes would not be whole

@@ -11,11 +11,12 @@ from stc_ros.evaluation.report_tables import CONTROLS, cut, plain, share
 
 
 def cards(runs: list[Run]) -> list[dict]:
-    """A card per question, with each run's answer; those that any settings failed come first, else by time."""
+    """A card per question of a bag, with each run's answer; those that any settings failed come first, else by time."""
     found: dict[tuple, dict] = {}
     for index, run in enumerate(runs):
+        bag = plain(run.head.get('bag') or '')
         for q in run.questions:
-            key = (str(q.get('camera')), str(q.get('id')), str(q['question']))
+            key = (bag, str(q.get('camera')), str(q.get('id')), str(q['question']))
             card = found.setdefault(key, _card(q))
             card['answers'].append(_answer(index, run, q))
     for card in found.values():

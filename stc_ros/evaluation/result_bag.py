@@ -18,6 +18,7 @@ from PIL import Image
 from stc_ros.engine.events import FrameProcessed, NarrationSpan
 from stc_ros.engine.frame_slot import Rate
 from stc_ros.engine.questions import Error
+from stc_ros.evaluation.heard_frame import HeardFrame
 from stc_ros.evaluation.replay import Asked, ReplaySink
 from stc_ros.evaluation.result_messages import ERROR, OK, WARN, Messages
 from stc_ros.evaluation.result_topics import COMMON, NODE, TOPICS, camera_names, topic
@@ -30,6 +31,7 @@ RESULT_BAG = 'result.mcap'
 SPOOL = 'result.spool.part'
 LONGEST, SHORTEST = 480, 240  # px of a picture's longest side, and the least of an overlay's shortest one
 QUALITY = 75  # of the JPEG
+EVENT_LEVELS = {'reset': WARN, 'failure': ERROR}  # others are of watches
 DIAGNOSTICS_PERIOD_NS = 1_000_000_000  # as the node's
 
 
@@ -147,7 +149,7 @@ class ResultBag(ReplaySink):
         seen.failures += name == 'failure'
         line = json.dumps({'event': name, 'text': text}, ensure_ascii=False)
         self._put(seen, 'event', self._messages.text(line))
-        self._log(seen, WARN if name == 'reset' else ERROR, 'event', f'{name}: {text}')
+        self._log(seen, EVENT_LEVELS.get(name, OK), 'event', f'{name}: {text}')
 
     def checkpoint(self) -> dict[str, Any]:
         cameras = {camera: seen.state() for camera, seen in self._cameras.items()}
@@ -199,7 +201,8 @@ class ResultBag(ReplaySink):
             'queue_ms': event.queue_ms,
             **{f'{stage}_ms': ms for stage, ms in report.ms.items()},
             'total_ms': event.total_ms,
-            'frame_age': event.total_ms / 1e3,  # of a robot whose computer has nothing else to do
+            # without a clock, of a robot whose computer has nothing else to do
+            'frame_age': (event.age_ms if isinstance(event, HeardFrame) else event.total_ms) / 1e3,
             'memory_budget': settings['memory.max_mib'] << 20,
             'cacher': settings['cacher.method'],
             'pruner': settings['pruner.method'],

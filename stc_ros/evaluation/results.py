@@ -18,8 +18,10 @@ from typing import Any
 from stc_ros.engine.events import FrameProcessed, NarrationSpan
 from stc_ros.evaluation.expectations import mentions
 from stc_ros.evaluation.film_strip import FilmStrip
+from stc_ros.evaluation.heard_frame import HeardFrame
 from stc_ros.evaluation.junit import write_junit
 from stc_ros.evaluation.part_file import PART, PartFile, to_line
+from stc_ros.evaluation.realtime_metrics import METRICS
 from stc_ros.evaluation.replay import Asked, Planned, ReplaySink
 from stc_ros.evaluation.requirements import Requirement
 from stc_ros.evaluation.run_summary import summarize
@@ -88,7 +90,8 @@ class ResultWriter(ReplaySink):
 
     def begin(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / JUNIT).unlink(missing_ok=True)  # of a run of something else
+        for name in (JUNIT, METRICS):
+            (self.folder / name).unlink(missing_ok=True)  # of a run of something else
         shutil.rmtree(self.folder / FRAMES, ignore_errors=True)
         (self.folder / FRAMES).mkdir()
         self._result.begin()
@@ -132,9 +135,9 @@ class ResultWriter(ReplaySink):
             reused_similarity=None if math.isnan(report.similarity) else round(float(report.similarity), 6),
         )
         ms = {stage: round(value, 3) for stage, value in report.ms.items()}
-        if event.frame is not None:  # of a node that a bag is played to, only numbers are known
-            self._strip.see(camera, event)
-        self._time(stamp=report.stamp, camera=camera, ms=ms, total_ms=round(event.total_ms, 3))
+        self._strip.see(camera, event)
+        age = {'age_ms': round(event.age_ms, 3)} if isinstance(event, HeardFrame) else {}
+        self._time(stamp=report.stamp, camera=camera, ms=ms, total_ms=round(event.total_ms, 3), **age)
 
     def invalid(self, camera: str, stamp: int, kind: str, text: str) -> None:
         self._invalid[camera, text] = self._invalid.get((camera, text), 0) + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stc_ros.evaluation.marked_yaml import FileError, Items, MarkedFile, Section
+from stc_ros.io.marked_yaml import FileError, Items, MarkedFile, Section
 from stc_ros.settings import SettingError, Settings
 
 ROS = 'ros__parameters'

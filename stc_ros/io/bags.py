@@ -183,13 +183,8 @@ class Bag:
     def _frame(self, message: _Message, decoders: dict) -> BagFrame:
         frame_id, serialized = '', b'' if message.type in DEFINITIONS else message.data
         try:
-            if message.type in DEFINITIONS:
-                content = self._deserialize_packet(message)
-            else:
-                content = read_message(message.data, message.type.rsplit('/', 1)[1])
-            if content is None:
-                raise FrameInvalid('serialization', 'the message is not in plain CDR, as ROS 2 writes it')
-            frame_id = content.frame_id if message.type == COMPRESSED_VIDEO else content.header.frame_id
+            content = read_message(message.data, message.type.rsplit('/', 1)[1])
+            frame_id = content.header.frame_id
             if message.error:
                 raise FrameInvalid(*message.error)
             if message.type in DEFINITIONS:
@@ -199,12 +194,6 @@ class Bag:
         except FrameInvalid as error:
             return BagFrame(message.topic, message.stamp, frame_id, None, str(error), error.kind, serialized=serialized)
         return BagFrame(message.topic, message.stamp, frame_id, picture, serialized=serialized)
-
-    def _deserialize_packet(self, message: _Message) -> Any:
-        try:
-            return self._types.deserialize_cdr(message.data, message.type)
-        except Exception as error:  # whatever broken bytes make it raise
-            raise FrameInvalid('cut off', f'the message cannot be read: {error}') from error
 
     @cached_property
     def _types(self):

@@ -3,39 +3,14 @@
 from __future__ import annotations
 
 import io
-from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from stc_ros.io.converter import ENCODINGS, converter, to_rgb8
 from stc_ros.io.picture import Picture, resize
-from stc_ros.io.serialized import read_image
+from stc_ros.io.serialized import NotCdr, read_image
 
-# Bytes per pixel of the encodings of sensor_msgs/Image that can be converted.
-ENCODINGS = {
-    'rgb8': 3,
-    'bgr8': 3,
-    'rgba8': 4,
-    'bgra8': 4,
-    'mono8': 1,
-    '8UC1': 1,
-    '8UC3': 3,
-    '8UC4': 4,
-    'rgb16': 6,
-    'bgr16': 6,
-    'rgba16': 8,
-    'bgra16': 8,
-    'mono16': 2,
-    'bayer_rggb8': 1,
-    'bayer_bggr8': 1,
-    'bayer_gbrg8': 1,
-    'bayer_grbg8': 1,
-    'uyvy': 2,
-    'yuv422': 2,
-    'yuyv': 2,
-    'yuv422_yuy2': 2,
-}
-ALIASES = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8'}  # what OpenCV means by them
 # Encodings that are resized as they are; which channel is red, green, blue.
 CHANNELS = {
     'rgb8': (0, 1, 2),
@@ -50,8 +25,11 @@ JPEG_SPARE = 2
 ENCODINGS_NEEDING_EVEN_WIDTH = ('uyvy', 'yuv422', 'yuyv', 'yuv422_yuy2')
 
 
+LONGEST_SAID = 200  # characters of what a message or a library says that are repeated in a refusal
+
+
 class FrameInvalid(ValueError):
-    """A message is no usable picture. `kind` is the same for messages that fail alike."""
+    """A message is no usable picture. `kind` is one of a few: the same for messages that fail alike."""
 
     def __init__(self, kind: str, message: str):
         super().__init__(message)
@@ -60,28 +38,32 @@ class FrameInvalid(ValueError):
 
 def check_converter() -> None:
     """Raises `ImportError`, with the remedy, when neither rosbags-image nor a sourced ROS's cv_bridge can be had."""
-    _converter()
+    converter()
 
 
 def read(serialized: bytes, kind: str):
-    """A serialized 'Image' or 'CompressedImage', its data not copied; None when it is not in plain CDR.
+    """A serialized message of one of `serialized.FIELDS`, by the name of its type; its data is not copied.
 
-    Raises `FrameInvalid` when it is cut off.
+    Raises `FrameInvalid` when it is cut off, or no message at all.
     """
     try:
-        return read_image(serialized, compressed=kind == 'CompressedImage')
+        return read_image(serialized, kind)
+    except NotCdr as error:
+        raise FrameInvalid('serialization', str(error)) from None
     except ValueError as error:
         raise FrameInvalid('cut off', str(error)) from None
 
 
-def to_picture(message) -> Picture:
+def to_picture(message, most_pixels: int | None = None) -> Picture:
     """sensor_msgs Image or CompressedImage -> `Picture`, as a rule on the message's own memory.
 
-    Raises `FrameInvalid`; what is compressed may raise it when it is resized.
+    most_pixels: a picture of more is refused before anything is allocated for it. Raises `FrameInvalid`; what is
+    compressed may raise it when it is resized.
     """
     if hasattr(message, 'format'):
-        return Compressed(message)
+        return Compressed(message, most_pixels)
     rows = _rows(message)
+    check_pixels(message.width, message.height, most_pixels)
     if channels := CHANNELS.get(message.encoding):
         return Picture(_pixels(rows, ENCODINGS[message.encoding]), channels, lambda: _convert(message, rows))
     array = _convert(message, rows)
@@ -99,9 +81,11 @@ def to_rgb(message) -> np.ndarray:
 class Compressed(Picture):
     """A CompressedImage. Of a large jpeg only as much is decoded as the size asked for needs."""
 
-    def __init__(self, message):
+    def __init__(self, message, most_pixels: int | None = None):
         self.message = message
-        _open(message)  # reads the header only: what is no picture at all is refused before it counts
+        picture = _open(message)  # reads the header only: what is no picture at all is refused before it counts
+        self.width, self.height = picture.size
+        check_pixels(self.width, self.height, most_pixels)
 
     def resize(self, height: int, width: int, mode: str):
         """uint8 tensor [1, 3, height, width]. Raises `FrameInvalid`."""
@@ -113,10 +97,26 @@ class Compressed(Picture):
 
 def stamp_of(header) -> int:
     """header.stamp in ns. Raises `FrameInvalid` when it is not set: an answer could not say what it rests on."""
+    if header.stamp.nanosec >= 1_000_000_000:
+        raise FrameInvalid('no stamp', f'header.stamp has {header.stamp.nanosec} ns beside its seconds: over a second')
     stamp = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
     if stamp <= 0:
         raise FrameInvalid('no stamp', 'header.stamp is not set: let the camera driver stamp its images')
     return stamp
+
+
+def check_pixels(width: int, height: int, most: int | None) -> None:
+    """Raises `FrameInvalid` for a picture of more than `most` pixels; None: any will do."""
+    if most is not None and width * height > most:
+        raise FrameInvalid(
+            'too many pixels', f'the image has {width} x {height} pixels, input.max_pixels allows {most}: raise it'
+        )
+
+
+def short(said: object) -> str:
+    """What a message or a library says, in one line of bounded length."""
+    line = ' '.join((str(said) or type(said).__name__).split())
+    return line if len(line) <= LONGEST_SAID else line[:LONGEST_SAID] + ' ...'
 
 
 def _rows(message) -> np.ndarray:
@@ -124,8 +124,8 @@ def _rows(message) -> np.ndarray:
     encoding, height, width = message.encoding, message.height, message.width
     if encoding not in ENCODINGS:
         raise FrameInvalid(
-            f'encoding {encoding}',
-            f'encoding {encoding!r} cannot be converted to RGB; supported are '
+            'encoding',
+            f'encoding {short(repr(encoding))} cannot be converted to RGB; supported are '
             f'{", ".join(ENCODINGS)}, and jpeg and png as CompressedImage',
         )
     if not height or not width:
@@ -152,46 +152,27 @@ def _pixels(rows: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _convert(message, rows: np.ndarray) -> np.ndarray:
-    plain = SimpleNamespace(
-        encoding=ALIASES.get(message.encoding, message.encoding),
-        height=message.height,
-        width=message.width,
-        step=rows.shape[1],
-        is_bigendian=message.is_bigendian,
-        data=np.ascontiguousarray(rows),
-        header=message.header,
-    )
-    return np.ascontiguousarray(_converter()(plain))
-
-
-def _converter():
-    """A function from an Image without padding to RGB: rosbags-image's, or else a sourced ROS's."""
     try:
-        from rosbags.image import image_to_cvimage
-
-        return lambda image: image_to_cvimage(image, 'rgb8')
+        return to_rgb8(rows, message.encoding, message.width, bool(message.is_bigendian))
     except ImportError:
-        pass
-    try:
-        from cv_bridge import CvBridge
-
-        return lambda image: CvBridge().imgmsg_to_cv2(image, 'rgb8')
-    except ImportError:
-        raise ImportError(
-            'images cannot be converted: pip install "rosbags-image[opencv-headless]", or source a ROS 2 '
-            'that has cv_bridge'
-        ) from None
+        raise
+    except Exception as error:  # whatever a converter raises is the picture's fault, and not the model's
+        raise FrameInvalid('conversion', f'{message.encoding} cannot be converted: {short(error)}') from None
 
 
 def _open(message) -> Image.Image:
     """The picture of a CompressedImage, not decoded yet. Raises `FrameInvalid`."""
     if 'compressedDepth' in message.format:
-        raise FrameInvalid('compressedDepth', f'{message.format!r} is a depth picture; a colour picture is needed')
+        raise FrameInvalid(
+            'compressedDepth', f'{short(repr(message.format))} is a depth picture; a colour picture is needed'
+        )
     try:
         return Image.open(io.BytesIO(message.data), formats=('JPEG', 'PNG'))
     except UnidentifiedImageError:
-        raise FrameInvalid('compressed format', f'{message.format!r} data is neither jpeg nor png') from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise FrameInvalid('compressed format', f'{short(repr(message.format))} data is neither jpeg nor png') from None
+    except Image.DecompressionBombError as error:
+        raise FrameInvalid('too many pixels', short(error)) from None
+    except Exception as error:  # broken bytes make Pillow raise struct.error, OverflowError and more
         raise _undecodable(message, error) from None
 
 
@@ -204,9 +185,9 @@ def _decompress(message, least: tuple[int, int] | None = None) -> np.ndarray:
         if least and picture.format == 'JPEG':
             picture.draft(None, least)
         return np.ascontiguousarray(picture if picture.mode == 'RGB' else picture.convert('RGB'))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # as above; a MemoryError, too, is of this picture
         raise _undecodable(message, error) from None
 
 
 def _undecodable(message, error: Exception) -> FrameInvalid:
-    return FrameInvalid('compressed data', f'the {message.format} data cannot be decoded: {error}')
+    return FrameInvalid('compressed data', f'the {short(message.format)} data cannot be decoded: {short(error)}')

@@ -46,7 +46,8 @@ def compose(image: np.ndarray, report, shortest: int = SHORTEST_SIDE) -> Image.I
 
     legend = _legend(picture.width, report)
     canvas = Image.new('RGB', (picture.width, picture.height + legend.height))
-    canvas.paste(picture.convert('L', DIM_GREY))
+    known = recomputed.size > 0  # of a frame that another process told of, only how many is known
+    canvas.paste(picture.convert('L', DIM_GREY) if known else picture)
     if len(report.kept):
         canvas.paste(picture, (0, 0), _soft(kept, picture.size))
     if recomputed.any():

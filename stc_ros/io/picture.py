@@ -16,6 +16,7 @@ class Picture:
 
     def __init__(self, pixels: np.ndarray, channels: tuple[int, int, int], rgb: Callable[[], np.ndarray]):
         self.pixels, self.channels, self.rgb = pixels, list(channels), rgb
+        self.height, self.width = pixels.shape[:2]
 
     def resize(self, height: int, width: int, mode: str):
         """-> uint8 tensor [1, 3, height, width], just as if colours had come first: each channel is resized alone."""

@@ -57,6 +57,9 @@ class Memory(Protocol):
         place of those that the memory keeps of it.
         """
 
+    def read_each(self, asked: Sequence[torch.Tensor], newest: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """Hidden states [1, t, D] of several questions, [1, t, D], each read as by `open`, all in one pass."""
+
     def clear(self) -> None:
         """Forget every frame."""
 

@@ -22,19 +22,13 @@ class QueryContext:
 
     def __init__(self, window: Window, asked: torch.Tensor | None = None, newest: torch.Tensor | None = None):
         self.decoder = window.decoder
-        chunk, until = None, None
-        self.position = window.next_position
+        self.position, until = window.place(newest)
         parts = [x for x in (newest, asked) if x is not None]
-        if newest is not None:  # after static frames its picture stands where that ends
-            frame = window.frames[-1]
-            self.position, until = max(frame.start, self.position - newest.shape[1]), frame.first
-        if parts:
-            chunk = window.question(torch.cat(parts, 1), self.position, until)
-        read = window.prefill(chunk)
+        read = window.prefill(*([window.question(torch.cat(parts, 1), self.position, until)] if parts else []))
         layers, one, groups, _, head = window.keys.shape
         shape = layers, one, groups, window.sinks + window.tokens + window.reserve, head
         self.keys, self.values = window.keys.new_empty(shape), window.values.new_empty(shape)
-        self.length = window.copy_to(self.keys, self.values, window.stored if until is None else until)
+        self.length = window.copy_to(self.keys, self.values, until)
         self.hidden = window.keys.new_empty(1, 0, 0)
         if read is not None:
             count = read.keys.shape[3]

@@ -12,11 +12,12 @@ the frames of a pass, and sinks that moved on meanwhile, are masked for those th
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 
 from stc_ros.memory.base import Limits
+from stc_ros.memory.chunk import Chunk, FrameSpan, Read
 from stc_ros.memory.query_context import QueryContext
 from stc_ros.models.attention import Piece
 from stc_ros.models.decoder import Decoder, ModelFailure, rotate
@@ -24,41 +25,6 @@ from stc_ros.parameters import memories
 
 IDLE_FRAMES = 4  # static frames take no more positions than this many frames, or they would evict what was seen
 SPARE = 8  # an eighth of the window is spare, so that it is moved to the buffer's front only now and then
-
-
-@dataclass(frozen=True, slots=True)
-class FrameSpan:
-    """A frame in the window: when it was, how many tokens it keeps, and how many positions it takes."""
-
-    stamp: int
-    tokens: int
-    first: int  # number of its first token among all that were ever kept
-    start: int  # position of its first token, counted from the beginning of the stream
-    num_positions: int
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Tokens on their way through the language model: a frame's, or a question's, which are not kept.
-
-    They see the sinks as they stood, the kept tokens with numbers in [oldest, until), and themselves, causally.
-    """
-
-    embeddings: torch.Tensor  # [1, t, D]
-    positions: torch.Tensor  # int64 [t]
-    oldest: int
-    until: int
-    rope_offset: int  # how far the sinks have moved on
-    stamp: int = 0  # ns
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What a pass gives of the chunk that is not kept."""
-
-    hidden: torch.Tensor  # [1, t, D]
-    keys: torch.Tensor  # [layers, 1, G, t, head], rotated
-    values: torch.Tensor  # the same
 
 
 class Window:
@@ -177,21 +143,37 @@ class Window:
             stamp,
         )
 
-    def question(self, embeddings: torch.Tensor, position: int, until: int | None = None) -> Chunk:
+    def question(self, embeddings: torch.Tensor, position: int, until: int, shared: bool = False) -> Chunk:
         """What is to be read behind the window, [1, t, D] from `position` on; it sees the kept tokens < `until`."""
         positions = torch.arange(position, position + embeddings.shape[1], device=embeddings.device)
-        return Chunk(embeddings, positions, self._oldest, self.kept if until is None else until, self._rope_offset)
+        return Chunk(embeddings, positions, self._oldest, until, self._rope_offset, shared=shared)
+
+    def place(self, newest: torch.Tensor | None) -> tuple[int, int]:
+        """Where a question is read, behind `newest`, [1, n, D]; the number of the first token that it does not see."""
+        if newest is None:
+            return self.next_position, self.kept
+        frame = self.frames[-1]  # after static frames its picture stands where that ends
+        return max(frame.start, self.next_position - newest.shape[1]), frame.first
 
     def open(self, asked: torch.Tensor, newest: torch.Tensor | None = None) -> QueryContext:
         """See `Memory.open`."""
         return QueryContext(self, asked, newest)
 
-    def prefill(self, question: Chunk | None = None) -> Read | None:
-        """Run what waits through the model, in one pass, and behind it a `question`, which is not kept.
+    def read_each(self, asked: Sequence[torch.Tensor], newest: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """See `Memory.read_each`."""
+        position, until = self.place(newest)
+        first = [] if newest is None else [self.question(newest, position, until, shared=True)]
+        position += 0 if newest is None else newest.shape[1]
+        read = self.prefill(*first, *(self.question(embeddings, position, until) for embeddings in asked))
+        lengths = [sum(len(c.positions) for c in first), *(embeddings.shape[1] for embeddings in asked)]
+        return list(torch.split(read.hidden, lengths, 1))[1:] if read else []
+
+    def prefill(self, *asked: Chunk) -> Read | None:
+        """Run what waits through the model, in one pass, and behind it what is asked, which is not kept.
 
         Raises `ModelFailure` where something is no number: the window is then to be cleared.
         """
-        chunks = self.waiting if question is None else [*self.waiting, question]
+        chunks = [*self.waiting, *asked]
         if not chunks:
             return None
         first, count, shared = chunks[0].oldest, self.tokens_waiting, self._seen_by_all(chunks)
@@ -210,7 +192,7 @@ class Window:
             tail, fresh = [], (rotate(keys, *cos_sin), values)
             for kind, held in enumerate((self.keys[layer], self.values[layer])):
                 held[:, :, new] = fresh[kind][:, :, :count]
-                if question is not None:
+                if asked:
                     read[kind].append(fresh[kind][:, :, count:])
                 tail.append(torch.cat((sinks[kind][layer], held[:, :, before], held[:, :, behind], fresh[kind]), 2))
             pieces = [Piece(tail[0], tail[1], mask)]
@@ -226,7 +208,7 @@ class Window:
             raise ModelFailure('the language model computed NaN or infinity')
         self.stored += count
         self.waiting = []
-        return None if question is None else Read(hidden[:, count:], *map(torch.stack, read))
+        return Read(hidden[:, count:], *map(torch.stack, read)) if asked else None
 
     def copy_to(self, keys: torch.Tensor, values: torch.Tensor, until: int) -> int:
         """Write the sinks and what is kept of tokens with numbers < `until` to the front of other slots -> how many."""
@@ -269,7 +251,8 @@ class Window:
         number, fresh = torch.tensor(numbers, dtype=torch.long), self.stored + torch.arange(len(owner))
         old = (number >= oldest) & (number < until)
         causal = fresh <= fresh[:, None]
-        new = causal & ((owner == owner[:, None]) | ((fresh >= oldest) & (fresh < until)))
+        shared = torch.tensor([c.shared for c in chunks])[owner]
+        new = causal & ((owner == owner[:, None]) | shared | ((fresh >= oldest) & (fresh < until)))
         return torch.cat((sinks, old, new), 1).to(device)
 
     def _sinks_at(self, rope_offsets: list[int]) -> tuple[torch.Tensor, torch.Tensor]:

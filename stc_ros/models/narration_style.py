@@ -15,6 +15,7 @@ class NarrationStyle:
     frame_counts: tuple[int, ...] = ()  # values of {frames} it was trained on, ascending; (): any
     min_confidence: float = 0.0  # clauses of less probability are better dropped
     event: str = ''  # pattern of a clause that one narration reports, the next not
+    yes_no: str = '{condition} Answer yes or no.'  # how a watch is asked
 
     def ask(self, prompt: str, frames: int, seconds: int) -> str:
         """The question that asks what has happened in the last `frames` frames, or `seconds` seconds.
@@ -35,6 +36,7 @@ FIELDS = {  # of stc.json
     'certainty': 'min_confidence',
     'event': 'event',
     'frames': 'frame_counts',
+    'yes_no': 'yes_no',
 }
 
 

@@ -73,6 +73,10 @@ RULES = {
     'frames': ('a list of whole numbers above 0', lambda v: _is_list(v, _is_count)),
     'certainty': ('a number from 0 to 1', lambda v: type(v) in (int, float) and 0 <= v <= 1),
     'event': (f'a text of at most {LONGEST} characters', lambda v: isinstance(v, str) and len(v) <= LONGEST),
+    'yes_no': (
+        f'a text of at most {LONGEST} characters that holds {{condition}}',
+        lambda v: _is_text(v) and '{condition}' in v,
+    ),
     'questions': ('a list of texts', lambda v: _is_list(v, _is_text)),
     'chat': ('"template", or an object of the two texts prefix and suffix', _is_chat),
     'max_positions': ('a whole number above 0', _is_count),

@@ -16,7 +16,8 @@ TEXT = (
     '~/front/narration, ...) and its own parameters (front.prune_ratio, ...). Empty: one camera on the topic image. '
     'Cameras may come and go while the node runs.'
 )
-COMMON = ('model.', 'query.timeout', 'query.max_queue', 'expert.compile', 'expert.turn_limit')  # one for all cameras
+# One for all cameras.
+COMMON = ('model.', 'query.timeout', 'query.max_queue', 'watch.', 'expert.compile', 'expert.turn_limit')
 
 
 def read_names(value: Any) -> tuple[str, ...]:

@@ -21,15 +21,24 @@ def camera_status(node, camera, now: int) -> DiagnosticStatus:
     session = camera.session
     slot, newest = (session.slot, session.newest) if session else (FrameSlot(), None)
     counts, (input_rate, processing_rate) = slot.counts(), slot.rates(now)
+    health = camera.health
     level, message = DiagnosticStatus.OK, f'{input_rate:.1f} frames/s, {processing_rate:.1f} processed'
     if not node.active:
         message = 'not active'
     elif camera.silent_s > SILENT_AFTER_S:
         level, message = DiagnosticStatus.WARN, f'no frame for {camera.silent_s:.0f} s'
+    elif health.waits_for_keyframe:
+        level, message = DiagnosticStatus.WARN, f'waits for a keyframe: {health.newest_refusal}'
     elif counts.invalid and not counts.processed + counts.failed:
-        level, message = DiagnosticStatus.ERROR, 'every frame was invalid: see the log'
+        level, message = DiagnosticStatus.ERROR, f'every frame was invalid, the newest because {health.newest_refusal}'
     elif counts.invalid_in_row >= INVALID_IN_ROW:
-        level, message = DiagnosticStatus.ERROR, f'the last {counts.invalid_in_row} frames were invalid: see the log'
+        level, message = (
+            DiagnosticStatus.ERROR,
+            f'the last {counts.invalid_in_row} frames were invalid, the newest because {health.newest_refusal}',
+        )
+    elif trouble := camera.trouble():
+        level, message = DiagnosticStatus.WARN, '; '.join(trouble.values())
+    width, height = health.size
     return make_status(
         node,
         'camera' + (f' {camera.name}' if camera.prefix else ''),
@@ -37,6 +46,9 @@ def camera_status(node, camera, now: int) -> DiagnosticStatus:
         message,
         {
             'topic': camera.topic,
+            'frame_id': ', '.join(health.frame_ids()) or 'none',
+            'size': f'{width} x {height}' if width else 'none',
+            'size changes': health.size_changes,
             'input rate [Hz]': f'{input_rate:.2f}',
             'processing rate [Hz]': f'{processing_rate:.2f}',
             'received': counts.received,
@@ -46,6 +58,7 @@ def camera_status(node, camera, now: int) -> DiagnosticStatus:
             'failed': counts.failed,
             'age of the newest frame [s]': f'{(now - newest.frame.stamp) / 1e9:.3f}' if newest else 'none',
             'queue wait [ms]': f'{newest.queue_ms:.1f}' if newest else 'none',
+            **{f'refused since activation: {kind}': count for kind, count in sorted(health.refused.items())},
         },
     )
 
@@ -65,7 +78,7 @@ def model_status(node) -> DiagnosticStatus:
         failures = failing[0].failures
         level = DiagnosticStatus.ERROR if failures.in_row[FRAME] >= FAILED_FRAMES else DiagnosticStatus.WARN
         message = f'the model failed at the last {failures.in_row[FRAME]} frames: {failures.last}'
-    elif failures := sum(session.failures.total for session in sessions):
+    elif failures := sum(session.failures.total for session in sessions) + node.watches.failures:
         resets = sum(session.resets for session in sessions)
         level, message = DiagnosticStatus.WARN, f'{failures} failures, {resets} resets: see the log'
     if not node.fault and (others := namesakes(node)):
@@ -75,10 +88,12 @@ def model_status(node) -> DiagnosticStatus:
         'state': node.state,
         'model': node.settings['model.name'] or 'embedded',
         'questions waiting': worker.engine.waiting,
+        **_watches(node.watches),
     }
     for session in sessions:
         of = f'{session.camera}: ' if len(sessions) > 1 else ''
         values |= {of + key: value for key, value in _of_session(session).items()}
+        values[f'{of}watches [ms]'] = f'{node.watches.ms.get(session.camera, 0.0):.2f}'
     return make_status(node, 'model', level, message, values | _gpu_memory())
 
 
@@ -115,6 +130,13 @@ def _of_session(session) -> dict:
             'memory budget [MiB]': seen.settings['memory.max_mib'],
         }
     return values
+
+
+def _watches(watches) -> dict:
+    """How many there are, and of which the condition is true now."""
+    listed = watches.listed()
+    active = [watch.name for watch, standings in listed if any(each.active for each in standings.values())]
+    return {'watches': len(listed), 'watches active': ', '.join(active), 'watch failures': watches.failures}
 
 
 def make_status(node, part: str, level: bytes, message: str, values: dict) -> DiagnosticStatus:

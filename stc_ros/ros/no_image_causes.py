@@ -7,7 +7,10 @@ import os
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.utilities import get_rmw_implementation_identifier
 
+from stc_ros.io.transports import TRANSPORTS
 from stc_ros.ros.fastdds import VARIABLE
+
+TYPES = {name: transport.type for name, transport in TRANSPORTS.items()}
 
 
 def no_image_causes(node, subscription) -> list[str]:
@@ -35,12 +38,10 @@ def misfit(publisher, topic: str, wanted: str, qos: QoSProfile) -> str:
 
     wanted: the type that is subscribed to, sensor_msgs/msg/Image, say.
     """
-    who = f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'
+    who = _name(publisher)
     if publisher.topic_type != wanted:
-        return (
-            f'{who} publishes {publisher.topic_type} there, not {wanted}: set input.transport to '
-            f'{"compressed" if "Compressed" in publisher.topic_type else "raw"} or remap image'
-        )
+        fits = [f'set input.transport to {name} or ' for name, kind in TYPES.items() if kind == publisher.topic_type]
+        return f'{who} publishes {publisher.topic_type} there, not {wanted}: {"".join(fits[:1])}remap image'
     compatible, reason = qos_check_compatible(publisher.qos_profile, qos)
     if compatible == QoSCompatibility.ERROR:
         return f'the QoS of {who} does not fit ({reason.strip()}): change qos_overrides.{topic}.subscription.*'
@@ -52,17 +53,28 @@ def of(subscription) -> tuple[str, str, QoSProfile]:
     return subscription.topic_name, type_name(subscription.msg_type), subscription.qos_profile
 
 
+def publisher_names(node, topic: str) -> list[str]:
+    """The nodes that publish on a topic, by name; one that has two publishers stands twice."""
+    if node.count_publishers(topic) < 2:  # a look at each takes longer
+        return []
+    return sorted(map(_name, node.get_publishers_info_by_topic(topic)))
+
+
 def type_name(message_type) -> str:
     """sensor_msgs/msg/Image, say."""
     package, kind, *_ = message_type.__module__.split('.')
     return f'{package}/{kind}/{message_type.__name__}'
 
 
+def _name(publisher) -> str:
+    return f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'
+
+
 def nobody(node, topic: str) -> str:
     images = [
         name
         for name, types in node.get_topic_names_and_types()
-        if any(t in ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage') for t in types)
+        if any(t in TYPES.values() for t in types)
         and name != topic
         and node.count_publishers(name)
         and not name.endswith('/overlay/compressed')

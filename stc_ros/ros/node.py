@@ -8,27 +8,28 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from stc_ros.engine.errors import describe
 from stc_ros.engine.scheduler import Engine
-from stc_ros.engine.session import Session
+from stc_ros.engine.stamp_order import LATE_NS
 from stc_ros.engine.worker import Worker
-from stc_ros.ros import diagnostics
+from stc_ros.io.marked_yaml import FileError
 from stc_ros.ros.ask import AskServer
 from stc_ros.ros.camera_input import CameraInput
+from stc_ros.ros.health import Health
 from stc_ros.ros.lifecycle import FAILURE, SUCCESS, transition
-from stc_ros.ros.machine_check import MachineCheck
 from stc_ros.ros.parameters import Parameters, unknown_overrides
 from stc_ros.ros.publishers import Publishers
 from stc_ros.ros.real_parts import load, open_warm
 from stc_ros.ros.supervisor import Supervisor
+from stc_ros.ros.watch_server import WatchServer
 from stc_ros.settings import Settings
+from stc_ros.watches.checks import WatchError
+from stc_ros.watches.lookup import Watches
 
 UNLOAD_S = 0.8  # that cleanup waits for the turn in work; the executor does nothing else meanwhile
 
@@ -54,17 +55,16 @@ class StreamNode(LifecycleNode):
         self._sink = Publishers(self)
         self.cameras: dict[str, CameraInput] = {}
         self._open_cameras()
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._loading: Future | None = None
         self._closing = threading.Event()
         self.supervisor = Supervisor(self)
         self.worker = self._new_worker()
-        self._machine = MachineCheck(self)
+        self._watch_server = WatchServer(self)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0, self._report_health, clock=self.steady)
+        self._health = Health(self, self._sink)
         self._jumps = self.get_clock().create_jump_callback(
-            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-LATE_NS), on_clock_change=False),
             post_callback=self._on_jump_back,
         )
         if self.autostart:
@@ -83,6 +83,11 @@ class StreamNode(LifecycleNode):
         return self._closing.is_set()
 
     @property
+    def camera_settings(self) -> Mapping[str, Settings]:
+        """Those of each camera, by its name."""
+        return self._parameter_set.cameras
+
+    @property
     def active(self) -> bool:
         return self.state == 'active'
 
@@ -97,11 +102,6 @@ class StreamNode(LifecycleNode):
         self.worker.stop()
         if self._ask_server:
             self._ask_server.hurry()
-
-    @property
-    def session(self) -> Session | None:
-        """The first camera's; None before the model is loaded."""
-        return next(iter(self.cameras.values())).session
 
     def wants_narration(self, camera: str) -> bool:
         """Whether somebody listens to it."""
@@ -125,17 +125,35 @@ class StreamNode(LifecycleNode):
 
     @transition(to='inactive')
     def on_configure(self, state) -> TransitionCallbackReturn:
+        self.fault = ''
+        try:
+            file = self._watch_server.read_file()
+        except FileError as error:
+            return self._refuse_to_configure(str(error))
         loading = self._loading or self._start_loading()
-        while not loading.done() and not self.closing:
-            wait([loading], timeout=0.1)
-        if self.closing:
+        if not self._wait_for(loading):
             return FAILURE
         if error := loading.exception():
-            self._loading, self.fault = None, f'the model cannot be loaded: {describe(error)}'
-            self.get_logger().error(self.fault)
+            self._loading = None
+            return self._refuse_to_configure(f'the model cannot be loaded: {describe(error)}')
+        added = self._watch_server.add((*file.watches, *self._watch_server.kept(file.watches)))
+        if not self._wait_for(added):
             return FAILURE
-        self.fault = ''
+        if error := added.exception():
+            why = file.refusal(error) if isinstance(error, WatchError) else f'{file.file}: {describe(error)}'
+            return self._refuse_to_configure(why)
         return SUCCESS
+
+    def _wait_for(self, job: Future) -> bool:
+        """Whether it was done before the node is to end."""
+        while not job.done() and not self._closing.is_set():
+            wait([job], timeout=0.1)
+        return not self._closing.is_set()
+
+    def _refuse_to_configure(self, fault: str) -> TransitionCallbackReturn:
+        self.fault = fault
+        self.get_logger().error(fault)
+        return FAILURE
 
     @transition(to='active')
     def on_activate(self, state) -> TransitionCallbackReturn:
@@ -159,6 +177,7 @@ class StreamNode(LifecycleNode):
     @transition(to='unconfigured')
     def on_cleanup(self, state) -> TransitionCallbackReturn:
         self._loading = None
+        self.watches.clear()
         unloaded = self.worker.unload()
         if unloaded.cancelled() or not wait([unloaded], UNLOAD_S).done or unloaded.exception():
             self._replace_worker()  # the old one frees the model when its turn has ended
@@ -180,6 +199,7 @@ class StreamNode(LifecycleNode):
         return SUCCESS
 
     def _replace_worker(self) -> None:
+        self._watch_server.keep(self.watches)
         old, self.worker = self.worker, self._new_worker()
         self.supervisor.retire(old)
 
@@ -198,7 +218,7 @@ class StreamNode(LifecycleNode):
     def _start_loading(self) -> Future:
         settings = self.settings
         self.get_logger().info(f'loading {settings["model.name"] or "the embedded model"} ...')
-        self.worker.do(lambda: self._machine.examine(settings))
+        self.worker.do(lambda: self._health.machine.examine(settings))
         began = time.monotonic()
         self.worker.do(self.supervisor.wait_for_leaving)
         self._loading = self.worker.load(settings, self._parameter_set.cameras)
@@ -206,13 +226,14 @@ class StreamNode(LifecycleNode):
         return self._loading
 
     def _say_loaded(self, began: float) -> None:
-        self.get_logger().info(f'model loaded in {time.monotonic() - began:.1f} s')
-        if notes := getattr(self.worker.engine.model, 'notes', ''):
-            self.get_logger().info(notes)
+        notes = getattr(self.worker.engine.model, 'notes', '')
+        self.get_logger().info(f'model loaded in {time.monotonic() - began:.1f} s. {notes}'.strip())
 
     def _new_worker(self) -> Worker:
         decode = CameraInput.decode
-        return Worker(Engine(self._load, self._open_stream, lambda put: decode(*put), self._sink, self.now))
+        engine = Engine(self._load, self._open_stream, lambda put: decode(*put), self._sink, self.now)
+        self.watches = Watches(engine, self._sink.watched)
+        return Worker(engine)
 
     def _stop_watching(self) -> None:
         if self.active:
@@ -235,8 +256,8 @@ class StreamNode(LifecycleNode):
     def _accept(self, cameras: Mapping[str, Settings]) -> None:
         """Raises `SettingError` when a stream could not take them."""
         for name, settings in cameras.items():
-            camera = self.cameras.get(name)
-            session = camera.session if camera else None
+            CameraInput.check(settings)
+            session = self.cameras[name].session if name in self.cameras else None
             if session and (stream := session.stream):  # none while it is opened anew
                 stream.check(session.settings, settings)
 
@@ -244,9 +265,8 @@ class StreamNode(LifecycleNode):
         """Settings have changed; the worker takes them between two frames."""
         self._open_cameras()
         cameras = self._parameter_set.cameras
-        for name, camera in self.cameras.items():
-            if self.active:
-                camera.narrate_every(cameras[name]['narration.period'])
+        for name, camera in self.cameras.items() if self.active else ():
+            camera.narrate_every(cameras[name]['narration.period'])
         if self._loading:
             self.worker.configure(cameras).add_done_callback(self._complain)
 
@@ -269,30 +289,12 @@ class StreamNode(LifecycleNode):
             self.get_logger().error(f'settings not applied: {describe(done.exception())}')
 
     def _on_reset(self, request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self.active
-        response.message = 'everything seen is being forgotten' if self.active else 'the node is not active'
         if self.active:
             self.worker.reset('asked to by ~/reset')
+        response.success = self.active
+        response.message = 'everything seen is being forgotten' if self.active else 'the node is not active'
         return response
 
     def _on_jump_back(self, jump: TimeJump) -> None:
         if self.active:
             self.worker.reset(f'time jumped back by {-jump.delta.nanoseconds / 1e9:.1f} s, as when a bag starts over')
-
-    def _report_health(self) -> None:
-        self.supervisor.look()
-        self._sink.forget_stale_texts()
-        now = self.now()
-        self._diagnostics.publish(
-            DiagnosticArray(
-                header=Header(stamp=self.get_clock().now().to_msg()),
-                status=[
-                    *(diagnostics.camera_status(self, camera, now) for camera in self.cameras.values()),
-                    diagnostics.model_status(self),
-                    self._machine.status(),
-                ],
-            )
-        )
-        if self.active:
-            for camera in self.cameras.values():
-                camera.report_silence()

@@ -17,9 +17,13 @@ from stc_ros.engine.session import Session
 from stc_ros.io import overlay
 from stc_ros.io.image_messages import FrameInvalid
 from stc_ros.msg import Narration, StreamStats
-from stc_ros.ros import messages
+from stc_ros.msg import WatchEvent as WatchEventMessage
+from stc_ros.ros import messages, watch_messages
+from stc_ros.ros.log_texts import INVALID, RESET
+from stc_ros.watches.lookup import WatchEvent
 
 STALE_S = 30.0  # after which the plain text, which bears no stamp, is not kept for late subscribers
+MOST_KINDS = 64  # of trouble that are written into the log
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -33,6 +37,7 @@ class CameraTopics:
         self.stats = node.create_publisher(StreamStats, f'~/{prefix}stats', 10)
         self.overlay = node.create_publisher(CompressedImage, f'~/{prefix}overlay/compressed', 1)
         self.overlay_at = 0.0  # s, monotonic
+        self.evidence = node.create_publisher(CompressedImage, f'~/{prefix}evidence/compressed', 10)
         self.told = False  # whether a narration is kept for late subscribers,
         self.told_at: float | None = None  # s, monotonic: and a text, since when
 
@@ -50,7 +55,7 @@ class CameraTopics:
             self.narration.publish(Narration(header=Header(stamp=now)))
 
     def destroy(self) -> None:
-        for publisher in (self.narration, self.text, self.stats, self.overlay):
+        for publisher in (self.narration, self.text, self.stats, self.overlay, self.evidence):
             self._node.destroy_publisher(publisher)
 
 
@@ -61,6 +66,7 @@ class Publishers(EventSink):
         self._node = node
         self._log = node.get_logger()
         self._cameras: dict[str, CameraTopics] = {}
+        self._events = node.create_publisher(WatchEventMessage, '~/events', QoSProfile(depth=100))
         self._lock = threading.Lock()  # cameras come and go on the executor's thread
         self._said: set[str] = set()  # kinds of trouble that are in the log already
         self._closed = False
@@ -117,8 +123,26 @@ class Publishers(EventSink):
                 topics.text.publish(String(data=message.text))
                 topics.told, topics.told_at = True, time.monotonic()
 
+    def watched(self, session: Session, event: WatchEvent) -> None:
+        """A watch has risen, fallen or ended: the event, and the frame that decided where somebody looks at it.
+
+        Also of the frame that was in work when the node was deactivated: the watch would not say so again.
+        """
+        with self._lock:
+            topics = self._cameras.get(session.camera)
+            if self._closed or topics is None:
+                return
+            shown = topics.evidence if topics.evidence.get_subscription_count() else None
+            self._events.publish(watch_messages.event(event, self._node.now(), shown.topic_name if shown else ''))
+            if shown:
+                shown.publish(_evidence(event.frame))
+
     def invalid(self, session: Session, frame: FrameInvalid) -> None:
-        self._once(frame.kind, f'invalid frame: {frame} (further ones like it are counted in ~/stats)')
+        camera = self._node.cameras.get(session.camera)
+        if camera:
+            camera.health.refuse(frame)
+        of = f'{session.camera}: ' if camera and camera.prefix else ''
+        self._once(f'{of}{frame.kind}', f'{of}{INVALID}{frame} (further ones like it are counted in /diagnostics)')
 
     def failed(self, session: Session, where: str, error: BaseException) -> None:
         self._once(
@@ -127,7 +151,7 @@ class Publishers(EventSink):
         )
 
     def was_reset(self, session: Session, reason: str) -> None:
-        self._log.warning(f'stream reset, everything seen is forgotten: {reason}', throttle_duration_sec=1.0)
+        self._log.warning(RESET + reason, throttle_duration_sec=1.0)
         with self._lock:
             if (topics := self._cameras.get(session.camera)) and not self._closed:
                 topics.forget_narration(self._now())
@@ -140,11 +164,19 @@ class Publishers(EventSink):
         return self._node.get_clock().now().to_msg()
 
     def _once(self, kind: str, text: str) -> None:
-        if kind not in self._said and not self._closed:
-            self._said.add(kind)
-            self._log.error(text)
+        if kind in self._said or self._closed or len(self._said) >= MOST_KINDS:
+            return
+        self._said.add(kind)
+        self._log.error(text)
+        if len(self._said) == MOST_KINDS:
+            self._log.error(f'{MOST_KINDS} kinds of trouble so far: more are only counted in /diagnostics')
 
 
 def _overlay(event: FrameProcessed) -> CompressedImage:
     picture = overlay.to_jpeg(overlay.draw(event.frame.picture.array(overlay.LONGEST_SIDE), event.report))
+    return CompressedImage(header=event.frame.header, format='jpeg', data=picture)
+
+
+def _evidence(event: FrameProcessed) -> CompressedImage:
+    picture = overlay.to_jpeg(event.frame.picture.array(overlay.LONGEST_SIDE))
     return CompressedImage(header=event.frame.header, format='jpeg', data=picture)

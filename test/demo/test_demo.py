@@ -52,6 +52,7 @@ def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
     assert 'truth' not in figures.summary()
     truth = 'a large red circle at the left stays , a small blue star at the top moves up . the green cross left .'
     figures.narrated('a large red circle at the left stays, a small blue star at the top stays.', 14.5, truth)
+    figures.happened('is it ?', 'true', 13.5, 0.97, 0.2)
     figures.answered('what?', 'a circle', 0, 0.1)
     figures.answered('what is it ?', 'circle', 0, 0.1, 'circle')
     figures.answered('what else ?', 'star', 0, 0.1, 'cross')
@@ -64,6 +65,7 @@ def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
         'narrations',
         'score',
         'answers',
+        'events',
         'recomputed_share',
         'reused_similarity',
         'kept_share',
@@ -76,6 +78,10 @@ def test_figures_are_shares_of_all_frames_and_spreads_of_their_times():
     assert said['ms']['total'] == {'median': 50.5, 'p99': pytest.approx(99.01)}
     assert said['narrations'][0] == {'text': 'a red circle', 'stamp': 12.5, 'truth': ''}
     assert said['narrations'][1]['truth'] == truth
+    assert said['events'] == [
+        {'condition': 'is it ?', 'kind': 'true', 'stamp': 13.5, 'probability': 0.97, 'latency_s': 0.2}
+    ]
+    assert '1 of watches' in figures.summary()
     score = said['score']
     assert [score[f'clauses_{what}'] for what in ('right', 'said', 'true')] == [1, 2, 3]
     assert [score[f'objects_{what}'] for what in ('right', 'said', 'true')] == [2, 2, 2]
@@ -144,48 +150,6 @@ def test_the_status_line_tells_about_the_frames_since_the_last_one():
     assert 'total 4.0' in figures.status()  # nothing new: the newest frame
 
 
-def test_questions_come_from_the_model(tmp_path):
-    options = command_line.parse(['--model', str(tmp_path)])
-    assert command_line.questions(options) == list(command_line.QUESTIONS)
-    (tmp_path / 'stc.json').write_text('{"questions": ["how many circles?"]}')
-    assert command_line.questions(options) == ['how many circles?']
-    assert command_line.questions(command_line.parse(['--ask', 'a?', '--ask', 'b?'])) == ['a?', 'b?']
-
-
-def test_only_settings_that_were_given_reach_the_node():
-    assert command_line.node_arguments(command_line.parse([])) == ['--ros-args', '-p', 'autostart:=true']
-    options = command_line.parse(['--model', 'a/b', '--prune-ratio', '0'])
-    assert command_line.node_arguments(options)[3:] == ['-p', 'prune_ratio:=0.0', '-p', 'model.name:="a/b"']
-
-
-@pytest.mark.parametrize(
-    'arguments, words',
-    [
-        (['--source', '/nowhere.mp4'], ['/nowhere.mp4', 'no such file']),
-        (['--prune-ratio', '2'], ['prune_ratio', '0.95']),
-        (['--seconds', '-1'], ['must not be negative']),
-        (['--json', '/nowhere/figures.json'], ['no folder /nowhere']),
-        (['--profile', 'seaside'], ['busy']),
-        (['--quiz', '--source', __file__], ['--source']),
-        (['--quiz', '--ask', 'what ?'], ['--ask']),
-    ],
-)
-def test_arguments_without_sense_are_refused_before_anything_starts(capsys, arguments, words):
-    with pytest.raises(SystemExit) as exit:
-        command_line.parse(arguments)
-    assert exit.value.code == 2
-    said = capsys.readouterr().err
-    assert all(word in said for word in words), said
-
-
-def test_on_real_video_it_says_what_the_embedded_model_knows():
-    embedded = command_line.parse(['--source', __file__])
-    assert 'synthetic world' in command_line.caution(embedded)
-    assert f'--model {command_line.REAL_MODEL}' in command_line.caution(embedded)
-    assert command_line.caution(command_line.parse(['--source', __file__, '--model', 'a/b'])) == ''
-    assert command_line.caution(command_line.parse([])) == ''
-
-
 def test_plain_status_lines_are_few(capsys):
     screen = Screen(plain=True)
     for n in range(100):
@@ -219,7 +183,8 @@ def demo(launch_process, toy, tmp_path):
 
 
 def test_the_whole_demo(demo, tmp_path):
-    process = demo('--seconds', '6', '--narration.period', '1', '--rate', '5', '--truth')
+    watching = ('--watch', 'what is moving ? = red', '--watch.threshold', '0.000001', '--watch', 'is it red ?')
+    process = demo('--seconds', '6', '--narration.period', '1', '--rate', '5', '--truth', *watching)
     assert process.wait(120) == 0, process.log.read_text()
     said = process.log.read_text()
     figures = json.loads((tmp_path / 'figures.json').read_text())
@@ -228,6 +193,9 @@ def test_the_whole_demo(demo, tmp_path):
     assert [a['question'] for a in figures['answers']] == list(command_line.QUESTIONS)
     assert all(a['error_code'] == 0 and a['answer'] and a['time_to_first_token_s'] > 0 for a in figures['answers'])
     assert all(a['answer'].strip() in said for a in figures['answers'])
+    (event,) = figures['events']  # whatever the toy model sees, it gives every word some probability
+    assert event['kind'] == 'true' and 0 < event['probability'] < 1 and 'what is moving ? = red now true' in said
+    assert 'watching for "what is moving ? = red"' in said and 'not watched: this model has no tokens' in said
     assert figures['narrations'] and all(n['text'] in said for n in figures['narrations'])
     assert all(n['truth'].endswith('.') for n in figures['narrations']) and figures['score']['clauses_true'] > 0
     assert all(f'truth {n["truth"]}' in said for n in figures['narrations'])

@@ -15,6 +15,7 @@ from worlds import moving_square
 
 from stc_ros.background_stream import BackgroundStream
 from stc_ros.engine.session import Session
+from stc_ros.evaluation.results import RESULT, read_lines
 from stc_ros.io.bag_writer import BagWriter
 from stc_ros.io.bags import Bag
 from stc_ros.models.random import random_model
@@ -50,6 +51,20 @@ def test_every_cacher_pruner_and_memory_goes_on_to_the_same_bytes(tmp_path, toy,
 def test_several_cameras_controls_narration_and_what_waits(tmp_path, toy, settings, waits):
     waited = check_goes_on(tmp_path, toy, TOY | settings, (4, 13), controls='expert.prefill_batch' in settings)
     assert any(waited) or not waits
+
+
+def test_watches_go_on_where_they_stood(tmp_path, toy):
+    file = tmp_path / 'watches.yaml'
+    every = '{condition: "what ? = red", threshold: 0.000002, rearm: 0.000001'
+    file.write_text(
+        f'watches:\n  - {every}, name: rise, looks: 3}}\n  - {every}, name: late, time_limit: 3, looks: 9}}\n'
+        f'  - {every}, name: rear, camera: /b, looks: 2, once: true}}\n'
+    )
+    check_goes_on(tmp_path, toy, TOY | {'watch.file': str(file)}, (9,))
+    lines = read_lines(tmp_path / 'whole' / 'run' / RESULT)
+    events = [(line['event'], line['camera']) for line in lines if line['kind'] == 'event']
+    named = {name for name, _ in events}
+    assert {'rise rising', 'late expired', 'rear rising'} <= named and events.count(('rear rising', '/b')) == 1
 
 
 class Own(DeltaPruner):

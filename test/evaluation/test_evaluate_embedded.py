@@ -26,12 +26,12 @@ OFTEN = """\
 import sys
 from dataclasses import replace
 from stc_ros.__main__ import main
-from stc_ros.evaluation import cli_evaluate
-make_jobs = cli_evaluate.make_jobs
+from stc_ros.evaluation import make_jobs as module
+make_jobs = module.make_jobs
 def often(*given):
     jobs, wrong = make_jobs(*given)
     return [replace(job, checkpoint_s=0) for job in jobs], wrong
-cli_evaluate.make_jobs = often
+module.make_jobs = often
 sys.exit(main())
 """  # a checkpoint as often as a hundredth of the time allows
 

@@ -9,6 +9,7 @@ from stc_ros.__main__ import main
 from stc_ros.evaluation import cli_evaluate, part_file, results
 from stc_ros.evaluation.intervals import wilson
 from stc_ros.evaluation.result_bag import RESULT_BAG
+from stc_ros.watches import judge as judging
 
 FRAMES = [('/a', t / 2, 10 + t) for t in range(8)]
 QUESTIONS = """\
@@ -241,3 +242,39 @@ def test_settings_of_one_name_are_refused(command, tmp_path, capsys):
     (tmp_path / 'x').mkdir()
     assert command(*command.settings('', 'A.yaml'), *command.settings('', 'x/A.yaml')) == 2
     assert "called 'A'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def watches(tmp_path, monkeypatch):
+    """A file of watches; what is judged likely is a frame's brightness above 12."""
+    monkeypatch.setattr(judging, 'read_condition', lambda model, text: text)
+    monkeypatch.setattr(
+        judging, 'judge', lambda stream, texts: [9.0 if 12 < stream.levels[-1] < 100 else -9.0] * len(texts)
+    )
+    file = tmp_path / 'w.yaml'
+    file.write_text('watches:\n  - {name: bright, condition: bright, looks: 2, time_limit: 3}\n')
+    return file
+
+
+def test_events_of_watches_are_written_down(command, watches):
+    assert command('--watches', str(watches), '--no-bag') == 0
+    events = command.lines(kind='event')
+    assert [(e['event'], (e['stamp'] - START) / SECOND) for e in events] == [
+        ('bright rising', 2.0),
+        ('bright expired', 3.0),
+    ]
+    assert events[0]['text'] == 'bright (p 1.000)' and events[0]['camera'] == '/a'
+    replays = command.replays
+    assert command('--watches', str(watches), '--no-bag') == 0 and command.replays == replays  # it is finished
+    watches.write_text(watches.read_text().replace('looks: 2', 'looks: 1'))
+    assert command('--watches', str(watches), '--no-bag') == 0
+    assert (command.lines(kind='event')[0]['stamp'] - START) / SECOND == 1.5
+
+
+def test_a_wrong_watch_is_named_and_nothing_is_evaluated(command, watches, capsys):
+    watches.write_text('watches:\n  - condition: a\n    camera: /b\n')
+    assert command('--watches', str(watches), '--no-bag') == 2
+    assert f"{watches}:2: there is no camera '/b'; there are: /a" in capsys.readouterr().err
+    watches.write_text('watches:\n  - condition: a\n    looks: x\n')
+    assert command('--watches', str(watches), '--no-bag') == 2
+    assert f'{watches}:3: looks has to be a number' in capsys.readouterr().err

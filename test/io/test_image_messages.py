@@ -8,7 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from stc_ros.io.image_messages import ENCODINGS, FrameInvalid, check_converter, stamp_of, to_picture, to_rgb
+from stc_ros.io import converter
+from stc_ros.io.converter import ENCODINGS
+from stc_ros.io.image_messages import FrameInvalid, check_converter, stamp_of, to_picture, to_rgb
 from stc_ros.models.pixels import Pixels
 
 RED, GREEN, BLUE, GREY = (200, 20, 30), (20, 190, 40), (30, 20, 210), (128, 128, 128)
@@ -126,8 +128,8 @@ def test_big_endian_samples_are_swapped():
 @pytest.mark.parametrize(
     'changes, kind, words',
     [
-        ({'encoding': '32FC1'}, 'encoding 32FC1', ['32FC1', 'rgb8', 'bayer_rggb8', 'jpeg']),
-        ({'encoding': ''}, 'encoding ', ['supported']),
+        ({'encoding': '32FC1'}, 'encoding', ['32FC1', 'rgb8', 'bayer_rggb8', 'jpeg']),
+        ({'encoding': ''}, 'encoding', ['supported']),
         ({'height': 0}, 'size', ['32 x 0']),
         ({'width': 0}, 'size', ['0 x 24']),
         ({'step': 95}, 'step', ['95', '96']),
@@ -192,7 +194,7 @@ def test_stamps():
         return SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec))
 
     assert stamp_of(header(3, 5)) == 3_000_000_005
-    for sec, nanosec in ((0, 0), (-1, 0)):
+    for sec, nanosec in ((0, 0), (-1, 0), (3, 1_000_000_000), (2**31 - 1, 2**32 - 1)):
         with pytest.raises(FrameInvalid, match='stamp'):
             stamp_of(header(sec, nanosec))
 
@@ -202,8 +204,12 @@ def test_a_missing_converter_is_named_before_the_first_frame(monkeypatch):
 
     monkeypatch.setitem(sys.modules, 'rosbags.image', None)
     monkeypatch.setitem(sys.modules, 'cv_bridge', None)
-    with pytest.raises(ImportError, match='pip install'):
-        check_converter()
+    converter.converter.cache_clear()
+    try:
+        with pytest.raises(ImportError, match='pip install'):
+            check_converter()
+    finally:
+        converter.converter.cache_clear()
 
 
 # -- resized before its colours are put right --------------------------------------------------------------------------

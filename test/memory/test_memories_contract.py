@@ -90,6 +90,21 @@ def test_opening_and_running_leave_the_memory_as_it_was(model, name):
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize('newest', [None, 60], ids=['kept', 'whole'])
+@pytest.mark.parametrize('batch', [0, 25])
+def test_several_questions_in_one_pass_are_read_as_each_alone(model, name, newest, batch):
+    memory = fill(make(model, name, batch=batch), 9, static=(8,))
+    newest = None if newest is None else drawn(newest, TOKENS)
+    asked = [drawn(70 + count, count) for count in (4, 1, 7)]
+    together = memory.read_each(asked, newest)
+    assert [each.shape for each in together] == [(1, count, WIDTH) for count in (4, 1, 7)]
+    for each, embeddings in zip(together, asked):
+        torch.testing.assert_close(each, memory.open(embeddings, newest).hidden, **CLOSE)
+    memory.read_each([drawn(1, 9), *asked])
+    torch.testing.assert_close(read(memory), read(fill(make(model, name), 9, static=(8,))), **CLOSE)
+
+
+@torch.inference_mode()
 def test_a_context_does_not_see_what_comes_later(model, name):
     memory = fill(make(model, name), 6)
     expected = read(memory)

@@ -64,7 +64,7 @@ def test_it_prints_the_pieces_and_where_they_come_from(server, launch_process):
     assert 'a red circle\n' in said and '12 frames seen' in said and '50 ms' in said
     (goal,) = server.goals
     assert (goal.question, goal.max_new_tokens) == ('what is there?', 9)
-    assert (goal.timeout.sec, goal.timeout.nanosec) == (2, 500_000_000)
+    assert 2.0 < goal.timeout.sec + goal.timeout.nanosec / 1e9 <= 2.5
 
 
 def test_pieces_that_were_lost_are_not_left_out(server, launch_process):
@@ -91,7 +91,7 @@ def test_it_does_not_wait_for_a_node_that_says_nothing(server, launch_process):
         assert asked.wait(20) == 1
     finally:
         held.set()
-    assert 'no reply in time' in asked.log.read_text()
+    assert 'no reply within 1 s' in asked.log.read_text()
 
 
 def test_an_error_is_no_answer(server, launch_process):
@@ -102,7 +102,7 @@ def test_an_error_is_no_answer(server, launch_process):
     server.act = act
     asked = launch_process(ASK, 'what is there?')
     assert asked.wait(20) == 1
-    assert 'ask: error 1: no frame has been seen yet' in asked.log.read_text()
+    assert 'ask: no frame has been seen yet' in asked.log.read_text()
 
 
 def test_an_interrupt_cancels_the_question(server, launch_process):

@@ -41,7 +41,7 @@ def test_settings_show_within_two_frames(robot, ros):
     stats = r.listen(StreamStats, 'stc_stream/stats', 50)
     r.watch()
     assert r.set(prune_ratio=0.0, cache_similarity=1.0)['prune_ratio'].successful
-    before = r.node.session.slot.counts().processed
+    before = r.session.slot.counts().processed
     assert ros.spin_until(lambda: stats and stats[-1].frames_processed >= before + 2)
     after = [s for s in stats if s.frames_processed >= before + 2][0]
     assert after.visual_tokens_kept == 9 and after.prune_ratio == 0.0
@@ -65,9 +65,9 @@ def test_inactive_node_says_so_and_works_again(robot, ros):
     assert r.transition('deactivate')
     reply = r.ask()
     assert reply.error_code == Ask.Response.INACTIVE and 'activate' in reply.error_msg
-    received = r.node.session.slot.counts().received
+    received = r.session.slot.counts().received
     wait(ros, 0.3)
-    assert r.node.session.slot.counts().received == received
+    assert r.session.slot.counts().received == received
     assert r.transition('activate')
     for _ in range(50):  # the counts of before stand until the worker has begun anew
         reply = r.ask()
@@ -143,7 +143,7 @@ def test_bad_images_are_counted_and_the_node_goes_on(robot, ros):
     camera = ros.node.create_publisher(Image, 'image', 10)
     assert ros.spin_until(camera.get_subscription_count)
     image = np.zeros((24, 32, 3), np.uint8)
-    counts = r.node.session.slot.counts
+    counts = r.session.slot.counts
     bad = [{'encoding': '32FC1'}, {'encoding': '32FC1'}, {'step': 7}, {'height': 0}, {'data': b''}]
     for number, changes in enumerate(bad, 1):
         camera.publish(picture(image, ros.node.get_clock().now().to_msg(), **changes))
@@ -158,7 +158,7 @@ def test_a_camera_that_turns_bad_later_is_an_error_too(robot, ros):
     health = r.listen(DiagnosticArray, '/diagnostics')
     camera = ros.node.create_publisher(Image, 'image', 10)
     assert ros.spin_until(camera.get_subscription_count)
-    image, counts = np.zeros((24, 32, 3), np.uint8), r.node.session.slot.counts
+    image, counts = np.zeros((24, 32, 3), np.uint8), r.session.slot.counts
 
     def send(**changes):
         done = counts().processed + counts().invalid
@@ -180,9 +180,9 @@ def test_drops_are_counted_when_the_model_is_slow(robot, ros):
     r.film(rate=60).until_active()
     assert ros.spin_until(lambda: len(stats) >= 6)
     r.stop_filming()
-    assert ros.spin_until(lambda: not r.node.session.slot.waits)
+    assert ros.spin_until(lambda: not r.session.slot.waits)
     wait(ros, 0.5)
-    counts = r.node.session.slot.counts()
+    counts = r.session.slot.counts()
     assert counts.dropped > counts.processed
     assert counts.received == counts.processed + counts.dropped <= r.pictures
 

@@ -40,7 +40,7 @@ def test_nobody_listens_nothing_is_narrated_and_a_late_listener_gets_the_newest(
     r = robot(**{'narration.period': 0.1, 'query.max_new_tokens': 4})
     r.watch()
     wait(ros, 0.6)
-    assert r.node.session.tally.narrations == 0
+    assert r.session.tally.narrations == 0
     told = r.listen(Narration, 'stc_stream/narration', LATCHED)
     assert ros.spin_until(lambda: told)
     r.stop_filming()

@@ -9,6 +9,7 @@ from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParametersA
 from rclpy.parameter import Parameter
 from robot import Robot, robot_fixture  # noqa: F401
 
+from stc_ros.evaluation.tune_front import node_file
 from stc_ros.parameter_spec import MEANS_NONE, SettingError
 from stc_ros.parameters import in_use, parameters
 from stc_ros.settings import Settings
@@ -254,3 +255,14 @@ def test_a_prompt_of_the_users_own(robot, ros):
     assert ros.spin_until(lambda: 'ask' in stream.names())
     question = next(entry[1] for entry in stream.log if entry[0] == 'ask')
     assert question.startswith('what of ') and question.split()[-1].rstrip('?').isdigit()
+
+
+def test_the_node_takes_the_files_that_tune_writes(robot, tmp_path):
+    """Among them names that YAML would misread, numbers without a point, and methods that are not the default."""
+    values = {'cacher': 'threshold', 'pruner': 'none', 'cacher.threshold.cache_interval': 7, 'cache_similarity': 1.0,
+              'expert.overlap': False, 'narration.min_confidence': 0.0001}  # fmt: skip
+    chosen, file = Settings(values), tmp_path / 'best.yaml'
+    file.write_text(node_file(chosen, ['expert.overlap', 'narration.min_confidence'], ['Trial 3']))
+    r = robot(lambda settings: FakeStream(), cli=['--params-file', str(file)])
+    names = in_use(chosen).keys() - {'memory.max_tokens'}  # which `robot` sets
+    assert {name: r.node.settings[name] for name in names} == {name: chosen[name] for name in names}

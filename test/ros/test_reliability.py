@@ -190,10 +190,10 @@ def test_time_that_jumps_back_begins_anew(robot, ros):
     assert ros.spin_until(lambda: r.node.now() > 101e9)
     r.film()
     assert ros.spin_until(lambda: stats)
-    resets = r.node.session.resets
+    resets = r.session.resets
     r.stop_filming()
     now[0] = 10.0
-    assert ros.spin_until(lambda: r.node.session.resets > resets)
+    assert ros.spin_until(lambda: r.session.resets > resets)
     assert stream.stamps == [] and r.ask().error_code == Ask.Response.NO_FRAMES
 
 

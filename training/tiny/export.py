@@ -22,6 +22,7 @@ PROMPTS = {
     'frames': [8, 16, 32],  # what {frames} may be
     'certainty': CERTAINTY,
     'event': EVENT,
+    'yes_no': '{condition}',  # its questions are answered with yes or no as they are
     'questions': ['is there a circle ?', 'how many red objects are there ?', 'what entered last ?'],
 }
 KINDS = ('.json', '.safetensors', '.jinja')  # of the files that are written

@@ -1,0 +1,98 @@
+"""Conditions judged on the embedded model: in one pass as each alone, and without a trace in the memory."""
+
+import numpy as np
+import pytest
+import torch
+
+from stc_ros.answer import NothingSeen, QuestionError
+from stc_ros.models import load_model
+from stc_ros.models.random import random_model
+from stc_ros.settings import Settings
+from stc_ros.stream import open_stream
+from stc_ros.synthetic import record
+from stc_ros.watches.judge import judge, read_condition, spellings
+
+SETTINGS = Settings({'model.device': 'cpu'})
+TEXTS = (
+    'is there a circle ?',
+    'is any object moving ?',
+    'how many objects are moving ? = zero',
+    'what is the color of the star ? = red',
+)
+
+
+@pytest.fixture(scope='module')
+def model():
+    torch.set_num_threads(1)
+    return load_model(SETTINGS)
+
+
+def seen(model, frames=8, **settings):
+    stream = open_stream(model, SETTINGS | settings)
+    for t, frame in enumerate(record('busy', 77, frames=frames, size=112).frames):
+        stream.see(frame, t + 1)
+    return stream
+
+
+@pytest.mark.parametrize(
+    'settings', [{}, {'query.full_latest_frame': 'never'}, {'query.full_latest_frame': 'always'}], ids=str
+)
+@pytest.mark.parametrize('batch', [0, 200])
+def test_all_in_one_pass_are_as_likely_as_each_alone(model, settings, batch):
+    stream = seen(model, **settings, **{'expert.prefill_batch': batch})
+    conditions = [read_condition(model, text) for text in TEXTS]
+    together = judge(stream, conditions)
+    alone = [judge(stream, [condition])[0] for condition in conditions]
+    assert together == pytest.approx(alone, abs=1e-3)
+    assert judge(stream, conditions[::-1]) == pytest.approx(together[::-1], abs=1e-3)
+    assert np.ptp(together) > 1  # a control: they do differ
+
+
+def test_a_condition_is_as_likely_as_the_answer_s_first_word(model):
+    """The same as asking: the greedy answer is yes where the odds are above 0."""
+    stream, said = seen(model, 6), set()
+    for shape in ('circle', 'star', 'square', 'triangle', 'cross', 'ring'):
+        text = f'is there a {shape} ?'
+        answer = ''.join(stream.ask(text, 2)).split()[0]
+        said.add(answer)
+        if answer in ('yes', 'no'):
+            assert (judge(stream, [read_condition(model, text)])[0] > 0) == (answer == 'yes')
+    assert {'yes', 'no'} <= said
+
+
+def test_judging_leaves_no_trace(model):
+    judged, quiet = seen(model, 5), seen(model, 5)
+    conditions = [read_condition(model, text) for text in TEXTS]
+    first = judge(judged, conditions)
+    assert judge(judged, conditions) == pytest.approx(first, abs=1e-3)
+    assert judged.memory.tokens == quiet.memory.tokens
+    for stream in (judged, quiet):
+        stream.see(record('busy', 77, frames=6, size=112).frames[-1], 6)
+    assert judge(judged, conditions) == pytest.approx(judge(quiet, conditions), abs=1e-3)
+    assert ''.join(judged.ask(TEXTS[0], 4)) == ''.join(quiet.ask(TEXTS[0], 4))
+
+
+def test_before_the_first_frame_there_is_nothing_to_judge(model):
+    with pytest.raises(NothingSeen):
+        judge(open_stream(model, SETTINGS), [read_condition(model, TEXTS[0])])
+
+
+@pytest.mark.parametrize(
+    'text, reason',
+    [('', 'empty'), (' = zero', 'empty'), ('is there a circle ? ' * 60, 'at most 128'), ('what ? = qzx', 'one token')],
+)
+def test_a_condition_that_cannot_be_asked_is_refused(model, text, reason):
+    with pytest.raises(QuestionError, match=reason):
+        read_condition(model, text)
+
+
+def test_a_model_without_yes_and_no_says_what_to_do():
+    model = random_model('toy')
+    with pytest.raises(QuestionError, match='QUESTION = WORD'):
+        read_condition(model, 'is it red ?')
+
+
+def test_spellings_are_single_tokens_of_the_word_alone(model):
+    ids = spellings(model.chat, 'yes')
+    assert ids and all(model.chat.decode([i]).strip().lower() == 'yes' for i in ids)
+    assert not set(ids) & set(spellings(model.chat, 'no'))
