@@ -30,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     began, settled, samples = time.monotonic(), round(SETTLED * chosen.cycles), []
     with toy_node(autostart=False) as (node, _):
+        transition(node, 'configure'), transition(node, 'cleanup')
+        gc.collect()
+        gc.freeze()  # each cleanup collects: only what it leaves is looked through, not all of torch
         for cycle in tqdm(range(1, chosen.cycles + 1), desc='cycles', disable=None):
             for step in STEPS:
                 if not transition(node, step):

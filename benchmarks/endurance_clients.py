@@ -34,9 +34,7 @@ class Tally:
 
     def text(self) -> str:
         def listed(counter) -> str:
-            return (
-                ', '.join(f'{name} {count}' for name, count in sorted(counter.items(), key=lambda c: -c[1])) or 'none'
-            )
+            return ', '.join(f'{name} {count}' for name, count in counter.most_common()) or 'none'
 
         first, last = self.resident[len(self.resident) // 10], self.resident[-1]
         return '\n'.join(

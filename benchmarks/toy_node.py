@@ -1,4 +1,4 @@
-"""A node on a model with random weights, in this process, in a ROS domain of its own unless one is set."""
+"""A node on a model with random weights, in this process; where no ROS domain is set, in one of its own."""
 
 from __future__ import annotations
 

@@ -21,12 +21,12 @@ from tqdm import tqdm
 from stc_ros.evaluation.episodes import FRAME_NS, draw_streams
 from stc_ros.evaluation.watch_measures import Tally, count
 from stc_ros.models import load_model
-from stc_ros.parameters import WatchParameters
 from stc_ros.settings import Settings
 from stc_ros.stream import open_stream
 from stc_ros.synthetic import record
 from stc_ros.synthetic.forms import FORMS
 from stc_ros.synthetic.view import View
+from stc_ros.watch_parameters import WatchParameters
 from stc_ros.watches.judge import judge, read_condition
 from stc_ros.watches.lookup import lean
 from stc_ros.watches.rule import Change, Standing, Watch, look

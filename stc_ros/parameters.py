@@ -15,6 +15,7 @@ from typing import Any
 
 from stc_ros.parameter_spec import ParameterSpec, param, specs
 from stc_ros.registry import Registry
+from stc_ros.watch_parameters import WatchParameters
 
 cachers = Registry('cacher', 'stc_ros.vision.cachers')
 pruners = Registry('pruner', 'stc_ros.pruning')
@@ -143,28 +144,6 @@ class QueryParameters:
         'a bag holds them: `stc_ros questions from-log` makes a question file of it.',
         live=False,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class WatchParameters:
-    """What a watch does that does not say otherwise."""
-
-    threshold: float = param(
-        0.9,
-        'Probability from which on a condition counts as true. Raise it when watches fire wrongly or too early, lower '
-        'it when they miss.',
-        low=0.0,
-        high=1.0,
-    )
-    rearm: float = param(0.05, 'Probability below which it counts as false again.', low=0.0, high=1.0)
-    looks: int = param(2, 'Frames in a row that must agree before a watch rises or falls.', low=1, high=100)
-    correct_bias: bool = param(
-        True,
-        'Take from a condition what the model gives it on an empty grey frame, where that is more than half but not '
-        'enough for it to fire: such a condition is true of an empty scene.',
-    )
-    max_watches: int = param(32, 'Watches that a node holds at most.', unit='watches', low=1, high=256)
-    file: str = param('', 'YAML file of watches that are added when the node is configured; empty is none.', live=False)
 
 
 @dataclass(frozen=True, slots=True)

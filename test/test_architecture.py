@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / 'stc_ros'
 LAYERS = [  # the lowest first; what stands in one line may import what stands in lines above it, and its own kind
     ('parameter_spec', 'timing', 'background_stream', 'parent_watchdog', 'client'),
-    ('registry',),
+    ('registry', 'watch_parameters'),
     ('parameters',),
     ('settings',),
     ('settings_export',),

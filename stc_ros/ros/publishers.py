@@ -124,15 +124,16 @@ class Publishers(EventSink):
                 topics.told, topics.told_at = True, time.monotonic()
 
     def watched(self, session: Session, event: WatchEvent) -> None:
-        """A watch has risen, fallen or ended: the event, and the frame that decided where somebody looks at it."""
-        node = self._node
+        """A watch has risen, fallen or ended: the event, and the frame that decided where somebody looks at it.
+
+        Also of the frame that was in work when the node was deactivated: the watch would not say so again.
+        """
         with self._lock:
             topics = self._cameras.get(session.camera)
-            if self._closed or not node.active or topics is None:
+            if self._closed or topics is None:
                 return
             shown = topics.evidence if topics.evidence.get_subscription_count() else None
-            now = node.now()
-            self._events.publish(watch_messages.event(event, now, shown.topic_name if shown else ''))
+            self._events.publish(watch_messages.event(event, self._node.now(), shown.topic_name if shown else ''))
             if shown:
                 shown.publish(_evidence(event.frame))
 

@@ -193,7 +193,6 @@ def workers(title):
     return found
 
 
-@pytest.mark.skipif('STC_SLOW_TESTS' not in os.environ, reason='takes half a minute: STC_SLOW_TESTS=1 runs it')
 def test_one_of_two_workers_is_killed_midway_and_the_result_is_the_serial_run_to_the_byte(tmp_path):
     pytest.importorskip('ray', reason="Ray is not installed: pip install 'stc_ros[ray]'")
     bag, mark = make(tmp_path / 'bag', range(60), topic=TOPIC), f'killed{os.getpid()}'

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -93,19 +94,6 @@ def test_a_planner_asks_watches_and_looks(ros):
     assert says(failed, error=True)['error'] == 'ModelFailure' and 'MODEL_FAILURE' in says(failed, True)['message']
 
 
-def test_without_a_node_each_tool_says_what_to_do(ros):
-    async def conversation(client):
-        return [
-            await client.call_tool('ask', {'question': 'what ?', 'timeout': 0.5}),
-            await client.call_tool('look', {'timeout': 0.5}),
-        ]
-
-    asked, looked = talk(conversation, '--namespace', 'robot1')
-    for result, name in ((asked, '/robot1/ask'), (looked, '/robot1/stc_stream')):
-        error = says(result, error=True)
-        assert error['error'] == 'NotFound' and name in error['message'] and 'Start one' in error['message']
-
-
 def test_without_the_sdk_it_says_what_to_install(monkeypatch, capsys):
     from stc_ros.__main__ import main
 
@@ -115,29 +103,28 @@ def test_without_the_sdk_it_says_what_to_install(monkeypatch, capsys):
     assert 'pip install "mcp>=2.3"' in capsys.readouterr().err
 
 
-def test_it_starts_without_what_the_other_commands_need():
-    code = (
-        'import sys; from stc_ros.__main__ import make_parser; import stc_ros.cli_mcp, stc_ros.ros.mcp_server; '
-        'make_parser(["stc_ros.cli_mcp"]); print([m for m in ("torch", "stc_ros.engine") if m in sys.modules])'
-    )
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
-    assert done.stdout == '[]\n', done.stderr
-
-
-def test_a_signal_ends_it_quietly_while_stdin_is_open(launch_process, monkeypatch):
+def test_without_a_node_each_tool_says_what_to_do_and_a_signal_ends_it(launch_process, monkeypatch):
+    """Spoken to by hand: as a planner's, its stdin stays open when the signal comes. It has not loaded torch."""
     reader, writer = os.pipe()
-    started = subprocess.Popen  # its stdin stays open, as a planner's does
+    started = subprocess.Popen
     monkeypatch.setattr(subprocess, 'Popen', lambda *a, **k: started(*a, stdin=reader, **k))
-    server = launch_process('stc_ros', 'mcp')
+    server = launch_process('stc_ros', 'mcp', '--namespace', '/robot1')
     monkeypatch.undo()
-    hello = {
-        'jsonrpc': '2.0',
-        'id': 1,
-        'method': 'initialize',
-        'params': {'protocolVersion': '2025-06-18', 'capabilities': {}, 'clientInfo': {'name': 't', 'version': '1'}},
-    }
-    os.write(writer, (json.dumps(hello) + '\n').encode())
-    wait_for(server, '"serverInfo"')
+    about = {'protocolVersion': '2025-06-18', 'capabilities': {}, 'clientInfo': {'name': 't', 'version': '1'}}
+    ask = {'name': 'ask', 'arguments': {'question': 'what ?', 'timeout': 0.5}}
+    look = {'name': 'look', 'arguments': {'timeout': 0.5}}
+    for number, (method, fields) in enumerate(
+        [('initialize', about), ('tools/call', ask), ('tools/call', look)], start=1
+    ):
+        message = {'jsonrpc': '2.0', 'id': number, 'method': method, 'params': fields}
+        os.write(writer, (json.dumps(message) + '\n').encode())
+        if number == 1:
+            os.write(writer, b'{"jsonrpc": "2.0", "method": "notifications/initialized"}\n')
+        wait_for(server, f'"id":{number},')
+    said = server.log.read_text()
+    assert said.count('NotFound') == 2 and said.count('Start one') == 2 and said.count('"isError":true') == 2
+    assert 'no node answers on /robot1/ask in' in said and '/robot1/stc_stream in' in said
+    assert 'torch' not in Path(f'/proc/{server.pid}/maps').read_text()
     server.send_signal(signal.SIGINT)
     assert until(lambda: server.poll() is not None, 10) and server.returncode == 0
     assert 'Traceback' not in server.log.read_text()

@@ -99,12 +99,12 @@ def test_a_watch_rises_and_falls_with_its_frame_as_evidence_and_survives_all_but
 
     odds['all'] = RuntimeError('broken')  # frames go on, and everybody can see why no event comes
     statuses = []
-    ros.node.create_subscription(
-        DiagnosticArray,
-        '/diagnostics',
-        lambda m: statuses.append({v.key: v.value for v in m.status[-1].values} | {'said': m.status[-1].message}),
-        10,
-    )
+
+    def note(message):
+        model = next(status for status in message.status if status.name.endswith(': model'))
+        statuses.append({value.key: value.value for value in model.values} | {'said': model.message})
+
+    ros.node.create_subscription(DiagnosticArray, '/diagnostics', note, 10)
     before = len(stats)
     assert ros.spin_until(lambda: len(stats) > before + 3 and statuses and int(statuses[-1]['watch failures']) > 0)
     assert statuses[-1]['watches'] == '1' and 'failures' in statuses[-1]['said'] and r.session.resets == 0
@@ -118,6 +118,7 @@ def test_a_watch_rises_and_falls_with_its_frame_as_evidence_and_survives_all_but
     assert not gone.success and "no watch 'b'" in gone.message
 
     assert r.transition('deactivate') and names(call(r)) == [('watch1', 'camera')]
+    r.node.worker.pause().result(10)  # no frame is in work any more
     odds['all'] = SURE
     wait(ros, 0.3)
     assert len(events) == 2

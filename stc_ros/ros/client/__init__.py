@@ -132,6 +132,7 @@ class Client:
 
     def _actions(self) -> ActionClient:
         """Made when it is first needed: it is three services and two topics."""
+        self._link.check()
         self._action = self._action or ActionClient(
             self._link.node,
             AskStream,

@@ -86,10 +86,17 @@ class Link:
     def later(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future:
         """Run it on the loop. Canceling the future cancels the work. Raises `Closed`."""
         with self._lock:
-            if self._ended:
+            try:
+                self.check()
+            except Closed:
                 work.close()
-                raise Closed('the client is closed')
+                raise
             return asyncio.run_coroutine_threadsafe(self._until_closed(work), self.loop)
+
+    def check(self) -> None:
+        """Raises `Closed`."""
+        if self._ended:
+            raise Closed('the client is closed')
 
     def wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run it and block until its result is there."""
