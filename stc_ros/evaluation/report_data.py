@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stc_ros.evaluation.intervals import wilson
+from stc_ros.evaluation.realtime_metrics import METRICS
 from stc_ros.evaluation.results import PART, RESULT
 
 MOST_FRAMES = 2**17  # rows held of a camera; of a longer stream every 2nd is kept, then every 4th
@@ -86,6 +87,7 @@ class Run:
     summary: dict | None = None  # None: the run did not end
     stages: dict[str, Columns] = field(default_factory=dict)  # ms by stage, all cameras together
     answers: dict[str, dict] = field(default_factory=dict)  # times of each question's answer, by its id
+    metrics: dict = field(default_factory=dict)  # metrics.json of a run that was played with the clock
     notes: list[str] = field(default_factory=list)
 
     def milliseconds(self, stamp: float) -> float:
@@ -147,6 +149,11 @@ def read_run(folder: Path) -> Run:
         run.notes.append('The evaluation did not end: what follows is what it had by then.')
     else:
         run.notes += map(str, run.summary.get('problems') or [])
+    if (metrics := file.with_name(METRICS)).is_file():
+        try:
+            run.metrics = json.loads(metrics.read_text())
+        except ValueError:
+            run.notes.append(f'{METRICS} cannot be read: what the clock cost is not shown.')
     timing = file.with_name(file.name.replace('result', 'timing'))
     if not timing.is_file():
         run.notes.append(f'There is no {timing.name}: latencies are not shown.')

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from stc_ros.evaluation.realtime_metrics import KEY
 from stc_ros.evaluation.report_data import NAN, Accuracy, Camera, Run, accuracies, number
 
 CONTROLS = {'blank': 'blank frames', 'newest': 'newest frame only', 'last4': 'last four frames whole, no memory'}
@@ -64,6 +65,12 @@ def share(part: float, whole: float) -> float:
 def latencies(run: Run, column: str = 'ms') -> np.ndarray:
     """All cameras' together, without what is unknown, [n]."""
     return known(np.concatenate([np.asarray(c.latency[column]) for c in run.cameras.values()] or [[]]))
+
+
+def camera_total(run: Run, key: str) -> float:
+    """A count of metrics.json over all cameras; NaN where the run was not played with the clock."""
+    cameras = run.metrics.get('cameras') or {}
+    return sum(number(each.get(key)) for each in cameras.values()) if cameras else NAN
 
 
 def answer_times(run: Run, what: str) -> np.ndarray:
@@ -125,7 +132,31 @@ def settings_table(runs: list[Run]) -> list[dict]:
                 _row(f'{stage}, median', runs, lambda run, s=stage: _stage(run, s))
                 for stage in dict.fromkeys(stage for run in runs for stage in run.stages)
             ),
-            _row('age, median', runs, lambda run: quantile(latencies(run, 'age'), 0.5), figure, min),
+            *(
+                _row(f'age, {name}', runs, lambda run, q=q: quantile(latencies(run, 'age'), q), figure, min)
+                for name, q in (('median', 0.5), ('99 %', 0.99))
+            ),
+        ),
+        _group(
+            'Played with the clock',
+            _row('rate', runs, lambda run: number(run.metrics.get('rate'))),
+            *(
+                _row(name, runs, lambda run, key=key: camera_total(run, key), figure, better)
+                for name, key, better in (
+                    ('frames sent', f'{KEY}NUM_FRAMES_SENT', None),
+                    ('frames missed', f'{KEY}NUM_MISSED_FRAMES', min),
+                    ('dropped for newer ones', 'frames_dropped', min),
+                    ('lost on the way', 'frames_lost', min),
+                )
+            ),
+            *(
+                _row(name, runs, lambda run, key=key: number(run.metrics.get('questions', {}).get(key)), figure, min)
+                for name, key in (
+                    ('answers behind their deadline', 'answers_late'),
+                    ('deadlines missed', 'deadlines_missed'),
+                    ('answers that did not know the newest frame', 'answers_behind'),
+                )
+            ),
         ),
         _group(
             'Time of an answer',

@@ -158,7 +158,7 @@ def test_what_the_answers_say_of_the_clock():
 
 def test_narrations_and_the_nodes_log_come_at_their_time():
     log = [(1.5, False, RESET + 'asked to'), (2.5, True, 'processing a frame failed: no'), (3.5, False, 'slow')]
-    _, notes = tell(narrations=[narration(2, 'a red one'), narration(4, 'a blue one')], log=log)
+    _, notes = tell(narrations=[narration(2, 'a red one'), narration(3, ''), narration(4, 'a blue one')], log=log)
     assert notes.of('reset', 'failure', 'warning') == [
         ('reset', 1.5, 'asked to'),
         ('failure', 2.5, 'processing a frame failed: no'),
