@@ -31,7 +31,7 @@ RESULT_BAG = 'result.mcap'
 SPOOL = 'result.spool.part'
 LONGEST, SHORTEST = 480, 240  # px of a picture's longest side, and the least of an overlay's shortest one
 QUALITY = 75  # of the JPEG
-EVENT_LEVELS = {'reset': WARN, 'failure': ERROR}  # others are of watches
+EVENT_LEVELS = {'reset': WARN, 'warning': WARN, 'failure': ERROR, 'invalid frame': ERROR}  # others are of watches
 DIAGNOSTICS_PERIOD_NS = 1_000_000_000  # as the node's
 
 
