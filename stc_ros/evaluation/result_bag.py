@@ -19,6 +19,7 @@ from stc_ros.engine.events import FrameProcessed, NarrationSpan
 from stc_ros.engine.frame_slot import Rate
 from stc_ros.engine.questions import Error
 from stc_ros.evaluation.heard_frame import HeardFrame
+from stc_ros.evaluation.questions import OF_WATCHES
 from stc_ros.evaluation.replay import Asked, ReplaySink
 from stc_ros.evaluation.result_messages import ERROR, OK, WARN, Messages
 from stc_ros.evaluation.result_topics import COMMON, NODE, TOPICS, camera_names, topic
@@ -31,7 +32,6 @@ RESULT_BAG = 'result.mcap'
 SPOOL = 'result.spool.part'
 LONGEST, SHORTEST = 480, 240  # px of a picture's longest side, and the least of an overlay's shortest one
 QUALITY = 75  # of the JPEG
-EVENT_LEVELS = {'reset': WARN, 'failure': ERROR}  # others are of watches
 DIAGNOSTICS_PERIOD_NS = 1_000_000_000  # as the node's
 
 
@@ -149,7 +149,8 @@ class ResultBag(ReplaySink):
         seen.failures += name == 'failure'
         line = json.dumps({'event': name, 'text': text}, ensure_ascii=False)
         self._put(seen, 'event', self._messages.text(line))
-        self._log(seen, EVENT_LEVELS.get(name, OK), 'event', f'{name}: {text}')
+        trouble = WARN if name == 'reset' else ERROR
+        self._log(seen, OK if name.endswith(OF_WATCHES) else trouble, 'event', f'{name}: {text}')
 
     def checkpoint(self) -> dict[str, Any]:
         cameras = {camera: seen.state() for camera, seen in self._cameras.items()}
