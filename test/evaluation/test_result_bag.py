@@ -243,3 +243,10 @@ def test_sinks_are_all_told_and_restored():
     }
     both.restore(both.checkpoint())
     assert first.all[-1] == ('restore', {'at': 0}) and second.all[-1] == ('restore', {'at': 1})
+
+
+def test_what_a_watch_did_is_no_trouble(tmp_path):
+    told = [('event', (CAMERA, START, name, 'text')) for name in ('door rising', 'reset', 'failure')]
+    found = messages(write(tmp_path, told))
+    levels = [m.level for _, m in found['/rosout'] if m.name == 'stc_stream.event']
+    assert levels == [20, 30, 40]
