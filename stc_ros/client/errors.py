@@ -53,6 +53,12 @@ class Timeout(StcError, TimeoutError):
     constant, remedy = 'TIMEOUT', 'give it a longer timeout, or fewer tokens (max_new_tokens)'
 
 
+class NotTrue(Timeout):
+    """What `wait_until` waited for has not become true."""
+
+    remedy = 'wait longer, or say it in other words'
+
+
 class Busy(StcError):
     """Too many questions wait already."""
 

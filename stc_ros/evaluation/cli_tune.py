@@ -69,9 +69,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from stc_ros.evaluation.evaluate import InputError
-    from stc_ros.io.marked_yaml import FileError
     from stc_ros.evaluation.tune_command import tune
     from stc_ros.io.bags import BagError
+    from stc_ros.io.marked_yaml import FileError
     from stc_ros.settings import SettingError
 
     if options.jobs > 1:

@@ -64,7 +64,7 @@ def test_an_event_that_was_lost_is_found_in_the_list(node, client):
 
 
 def test_what_does_not_become_true_is_a_timeout_and_the_watch_goes(node, client):
-    with pytest.raises(planner.Timeout, match="not true within 1.5 s: 'the door is open'"):
+    with pytest.raises(planner.NotTrue, match="not true within 1.5 s: 'the door is open'"):
         client.wait_until('the door is open', timeout=1.5)
     assert until(lambda: node.removed and not node.watches)
     future = client.wait_until_later('the door is open')

@@ -114,9 +114,23 @@ class Link:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and so has whoever waits on it
             self.loop.call_soon_threadsafe(call, *arguments)
 
-    def unsubscribe(self, subscription) -> None:
-        """From any thread. The executor must not wait on it meanwhile, so its own thread does it."""
-        self._executor.create_task(self.node.destroy_subscription, subscription)
+    def do(self, call: Callable[..., Any], *arguments: Any) -> concurrent.futures.Future:
+        """Call it on the executor's thread, from any thread.
+
+        That is where rclpy's requests are sent and things are destroyed: an action client whose goal is accepted while
+        `send_goal_async` still runs never says so, and an executor must not wait on what is being destroyed.
+        """
+        done: concurrent.futures.Future = concurrent.futures.Future()
+
+        def run() -> None:
+            if done.set_running_or_notify_cancel():
+                try:
+                    done.set_result(call(*arguments))
+                except Exception as error:
+                    done.set_exception(error)
+
+        self._executor.create_task(run)
+        return done
 
     async def ready(
         self, is_ready: Callable[[], bool], deadline: Deadline, name: str, longest: float = DISCOVERY_S
@@ -150,11 +164,11 @@ class Link:
 
     async def call(self, client, request, deadline: Deadline) -> Any:
         """Call a service that is there -> its response."""
-        future = client.call_async(request)
+        future = await asyncio.wrap_future(self.do(client.call_async, request))
         try:
             return await self.result(future, deadline, client.service_is_ready)
         finally:
-            client.remove_pending_request(future)
+            self.do(client.remove_pending_request, future)
 
     def close(self) -> None:
         """End all that is under way, with `Closed`, and both threads."""

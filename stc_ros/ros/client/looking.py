@@ -87,7 +87,7 @@ class Looking:
                 f'no image on {topic} within {deadline.timeout:g} s, where {publishers} publish: is the camera started?'
             ) from None
         finally:
-            self._link.unsubscribe(subscription)
+            self._link.do(self._link.node.destroy_subscription, subscription)
 
     async def _narration(self, topic: str) -> Narration | None:
         if topic not in self._narrations:

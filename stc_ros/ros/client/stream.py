@@ -8,6 +8,7 @@ from typing import Any
 
 from stc_ros.action import AskStream
 from stc_ros.client.answers import Answer
+from stc_ros.client.errors import Canceled
 from stc_ros.ros.client.link import Deadline, Link
 from stc_ros.ros.client.requests import read_reply, time_left
 
@@ -20,11 +21,11 @@ class AnswerStream:
 
     def __init__(self, link: Link, client, request: dict[str, Any], timeout: float | None, name: str):
         self._link = link
-        self._goal = _Goal()
+        self._goal = _Goal(link)
         self.answer: Answer | None = None  # when the last piece has been read
         self.gaps = False  # pieces were lost on their way: `answer.text` has them
         self._work: concurrent.futures.Future | None = None
-        self._work = link.later(self._goal.run(link, client, request, Deadline(timeout), name))
+        self._work = link.later(self._goal.run(client, request, Deadline(timeout), name))
 
     def __iter__(self) -> AnswerStream:
         return self
@@ -78,11 +79,12 @@ class AnswerStream:
 
 
 class _Goal:
-    """One goal of the action. Used on the link's loop only."""
+    """One goal of the action. Used on the link's loop only, but for what it gives to `Link.do`."""
 
-    def __init__(self) -> None:
+    def __init__(self, link: Link):
+        self._link = link
         self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
-        self._handle = None
+        self._sent = None  # the rclpy future of the goal's handle
         self._canceled = self._done = False
 
     async def next(self) -> str | None:
@@ -93,12 +95,19 @@ class _Goal:
 
     def cancel(self) -> None:
         self._canceled = True
-        if self._handle and not self._done:
-            self._handle.cancel_goal_async()
+        if not self._done:
+            self._link.do(self._cancel)
 
-    async def run(self, link: Link, client, request: dict[str, Any], deadline: Deadline, name: str):
+    def _send(self, client, goal: AskStream.Goal, take) -> None:
+        self._sent = client.send_goal_async(goal, feedback_callback=take)
+
+    def _cancel(self) -> None:
+        if self._sent:  # a piece may come before the goal's acceptance does
+            self._sent.add_done_callback(lambda sent: sent.result().cancel_goal_async())
+
+    async def run(self, client, request: dict[str, Any], deadline: Deadline, name: str):
         """Send the goal, collect the pieces -> (Answer, whether pieces were lost)."""
-        said: list[str] = []
+        link, said = self._link, []
 
         def take(piece: str) -> None:
             if not self._done:
@@ -108,11 +117,12 @@ class _Goal:
         try:
             await link.ready(client.server_is_ready, deadline, name)
             goal = AskStream.Goal(timeout=time_left(deadline), **request)
-            sent = client.send_goal_async(goal, feedback_callback=lambda m: link.soon(take, m.feedback.text))
-            self._handle = await link.result(sent, deadline, client.server_is_ready)
             if self._canceled:
-                self._handle.cancel_goal_async()
-            found = await link.result(self._handle.get_result_async(), deadline, client.server_is_ready)
+                raise Canceled('canceled before it was asked')
+            await asyncio.wrap_future(link.do(self._send, client, goal, lambda m: link.soon(take, m.feedback.text)))
+            handle = await link.result(self._sent, deadline, client.server_is_ready)
+            asked = await asyncio.wrap_future(link.do(handle.get_result_async))
+            found = await link.result(asked, deadline, client.server_is_ready)
             answer, spoken = read_reply(found.result), ''.join(said)
             whole = answer.text.startswith(spoken)
             if whole and answer.text[len(spoken) :]:  # pieces that come after the result, if any

@@ -10,7 +10,7 @@ import uuid
 from rclpy.qos import QoSProfile
 
 from stc_ros.client.answers import Answer, Moment, seconds
-from stc_ros.client.errors import Gone, StcError, Timeout, WatchRefused
+from stc_ros.client.errors import Gone, NotTrue, StcError, Timeout, WatchRefused
 from stc_ros.msg import Watch as WatchMessage
 from stc_ros.msg import WatchEvent
 from stc_ros.ros.client.link import DEPTH, Deadline, Link
@@ -42,7 +42,7 @@ class Watches:
     async def wait(
         self, condition: str, camera: str, threshold: float, looks: int, hold: float, deadline: Deadline
     ) -> Moment:
-        """Raises `Timeout`, `WatchRefused`, `Gone`."""
+        """Raises `NotTrue`, `WatchRefused`, `Gone`."""
         name = f'wait_{uuid.uuid4().hex[:12]}'
         message = WatchMessage(
             name=name,
@@ -69,7 +69,7 @@ class Watches:
                     return moment
         finally:
             del self._waiting[name]
-            self._client.call_async(Watch.Request(command=Watch.Request.REMOVE, watch=message))
+            self._link.do(self._client.call_async, Watch.Request(command=Watch.Request.REMOVE, watch=message))
 
     async def _listed(self, message, deadline: Deadline) -> Moment | None:
         """What the list of watches says of ours."""
@@ -98,7 +98,7 @@ class Watches:
 async def by_asking(ask, condition: str, camera: str, looks: int, hold: float, deadline: Deadline) -> Moment:
     """Ask until `looks` answers in a row, on newer frames each, say yes. ask: question -> Answer.
 
-    Raises `Timeout`, and what says that asking again would not help.
+    Raises `NotTrue`, and what says that asking again would not help.
     """
     row, since, newest, last = 0, 0.0, -math.inf, ''
     while deadline.left >= SHORTEST_S:
@@ -142,5 +142,5 @@ def _moment(message, stamp: float, probability: float, camera: str) -> Moment:
     return Moment(message.condition, camera, stamp, probability, 'watch')
 
 
-def _never(condition: str, deadline: Deadline, last: str = '') -> Timeout:
-    return Timeout(f'not true within {deadline.timeout:g} s: {condition!r}{last and f" ({last})"}')
+def _never(condition: str, deadline: Deadline, last: str = '') -> NotTrue:
+    return NotTrue(f'not true within {deadline.timeout:g} s: {condition!r}{last and f" ({last})"}')
