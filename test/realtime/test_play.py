@@ -138,6 +138,8 @@ def test_a_model_that_cannot_be_loaded_is_said_at_once(tmp_path, capsys):
 def test_what_goes_only_without_a_clock_is_refused(tmp_path, capsys, monkeypatch, given, said):
     monkeypatch.chdir(tmp_path)
     question = {'at': 0, 'question': 'what ?', 'expect': {'exact': 'a'}}
+    with BagWriter(Path('bag')) as writer:
+        writer.image('/camera/image_raw', stamp(0), pixels(0), 'lens', 'raw')
     Path('gain.yaml').write_text(yaml.safe_dump({'questions': [question], 'require': ['gain >= 0.1']}))
     assert main(['evaluate', 'bag', '--realtime', '2', *given]) == 2
     assert said in capsys.readouterr().err
