@@ -105,9 +105,9 @@ def dense_window():
     from stc_ros.models.decoder import rotate
 
     class DenseWindow(Window):
-        def prefill(self, question=None):
-            if question is not None or not self.waiting:
-                return super().prefill(question)
+        def prefill(self, *asked):
+            if asked or not self.waiting:
+                return super().prefill(*asked)
             (chunk,), count = self.waiting, self.tokens_waiting
             self._make_room(chunk.oldest, count)
             new, seen = self._slots(self.stored, self.stored + count), self._slots(chunk.oldest, self.stored + count)

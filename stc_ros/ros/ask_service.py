@@ -48,6 +48,11 @@ class OriginService(Waitable):
         self._node.remove_waitable(self)
         self._service.destroy_when_not_in_use()
 
+    def configure_introspection(self, clock, qos: QoSProfile, state) -> None:
+        """As of an rclpy service."""
+        with self._service:
+            self._service.configure_introspection(clock.handle, qos.get_c_qos_profile(), state)
+
     def __enter__(self) -> None:
         self._service.__enter__()
 

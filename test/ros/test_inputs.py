@@ -33,7 +33,7 @@ class Watched:
         self.r = robot(lambda settings: self.stream, **parameters).until_active()
         self.camera = ros.node.create_publisher(kind, topic, QoSProfile(depth=100))
         assert ros.spin_until(self.camera.get_subscription_count)
-        self.session, self.health = self.r.node.session, self.r.node.cameras['camera'].health
+        self.session, self.health = self.r.session, self.r.node.cameras['camera'].health
         self.status = None
         ros.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
 
@@ -57,7 +57,7 @@ class Watched:
 
     @property
     def unharmed(self):
-        return (self.session.resets, self.session.failures) == (0, 0)
+        return (self.session.resets, self.session.failures.total) == (0, 0)
 
 
 def at(seconds, **changes):
