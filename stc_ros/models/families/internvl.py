@@ -12,17 +12,13 @@ import torch
 from torch import nn
 
 from stc_ros.models import model_families
-from stc_ros.models.base import ModelError, VideoModel
-from stc_ros.models.checkpoint_check import choose_positions, one_side
-from stc_ros.models.decoder import Decoder
-from stc_ros.models.frame_text import FrameText
+from stc_ros.models.assemble import assemble
+from stc_ros.models.base import VideoModel
+from stc_ros.models.checkpoint_check import one_side
 from stc_ros.models.kind import Kind
-from stc_ros.models.load_checkpoint import Loaded, chat_of, describe, load_checkpoint
+from stc_ros.models.load_checkpoint import Loaded, describe, load_checkpoint
 from stc_ros.models.memory_needed import Sizes, reckon_sizes
-from stc_ros.models.narration_style import read_style
 from stc_ros.models.packed import pack
-from stc_ros.models.side_by_side import SideBySide
-from stc_ros.models.stock import StockForward
 from stc_ros.models.tower import Block, Scaled, Tower
 
 KIND = Kind(
@@ -66,40 +62,17 @@ class InternVL:
 
 def build(name: str, loaded: Loaded) -> VideoModel:
     """A `VideoModel` around loaded weights. Raises `ModelError` for what does not fit together."""
-    weights, own = loaded.weights, loaded.own
-    config, body, projector = weights.config, weights.model, weights.model.multi_modal_projector
-    tower = build_tower(body.vision_tower, config.vision_feature_layer, config.vision_feature_select_strategy)
-    try:
-        units = SideBySide.of(tower.grid, round(1 / config.downsample_ratio), weights.lm_head.weight.device)
-    except ValueError as error:
-        raise ModelError(f'{name}: image_size and downsample_ratio in config.json: {error}') from None
-    tower.pooled = units.pooled(tower.grid[0] * tower.grid[1])
-    chat = chat_of(name, loaded.tokenizer, weights, own, loaded.template, CHAT)
-    text = FrameText('<img>', '</img>\n', chat.encode)
-    decoder = Decoder(body.language_model, weights.lm_head)
-    decoder.max_positions = choose_positions(
+    config, body, projector = loaded.weights.config, loaded.weights.model, loaded.weights.model.multi_modal_projector
+    return assemble(
         name,
-        config.text_config.max_position_embeddings,
-        own.get('max_positions'),
-        2 * (len(chat.prefix()) + len(units.units) + text.most),
-    )
-    weights.requires_grad_(False)
-    return VideoModel(
-        name=name,
-        pixels=loaded.pixels,
-        tower=tower,
-        project_in=lambda x: projector.act(projector.linear_1(projector.layer_norm(units.join(x)))),
+        loaded,
+        tower=build_tower(body.vision_tower, config.vision_feature_layer, config.vision_feature_select_strategy),
+        side=(round(1 / config.downsample_ratio), 'downsample_ratio'),
+        body=body.language_model,
+        chat=CHAT,
+        around=('<img>', '</img>\n'),
+        project_in=lambda x: projector.act(projector.linear_1(projector.layer_norm(x))),
         project_out=projector.linear_2,
-        pool=units.average,
-        token_grid=units.token_grid,
-        newline=weights.lm_head.weight.new_empty(0, config.text_config.hidden_size),
-        decoder=decoder,
-        chat=chat,
-        frame_text=text,
-        narration=read_style(own),
-        notes=loaded.notes,
-        reference=StockForward(weights, config.image_token_id, len(units.units)),
-        weights=weights,
     )
 
 

@@ -12,17 +12,14 @@ import torch
 from torch import nn
 
 from stc_ros.models import model_families
-from stc_ros.models.base import ModelError, VideoModel
-from stc_ros.models.checkpoint_check import choose_positions, one_side
-from stc_ros.models.decoder import Decoder
-from stc_ros.models.frame_text import TIME, FrameText
+from stc_ros.models.assemble import assemble
+from stc_ros.models.base import VideoModel
+from stc_ros.models.checkpoint_check import one_side
+from stc_ros.models.frame_text import TIME
 from stc_ros.models.kind import Kind
-from stc_ros.models.load_checkpoint import Loaded, chat_of, describe, load_checkpoint
+from stc_ros.models.load_checkpoint import Loaded, describe, load_checkpoint
 from stc_ros.models.memory_needed import Sizes, reckon_sizes
-from stc_ros.models.narration_style import read_style
 from stc_ros.models.packed import pack
-from stc_ros.models.side_by_side import SideBySide
-from stc_ros.models.stock import StockForward
 from stc_ros.models.tower import Block, Tower
 
 KIND = Kind(
@@ -78,40 +75,18 @@ def square(processor: dict) -> None:
 
 def build(name: str, loaded: Loaded) -> VideoModel:
     """A `VideoModel` around loaded weights. Raises `ModelError` for what does not fit together."""
-    weights, own = loaded.weights, loaded.own
-    config, body = weights.config, weights.model
-    tower = build_tower(body.vision_model)
-    try:
-        units = SideBySide.of(tower.grid, config.scale_factor, weights.lm_head.weight.device)
-    except ValueError as error:
-        raise ModelError(f'{name}: image_size and scale_factor in config.json: {error}') from None
-    tower.pooled = units.pooled(tower.grid[0] * tower.grid[1])
-    chat = chat_of(name, loaded.tokenizer, weights, own, loaded.template, CHAT)
-    text = FrameText(f'\nFrame from {TIME}:{MARK}{WHOLE}', MARK, chat.encode)
-    decoder = Decoder(body.text_model, weights.lm_head)
-    decoder.max_positions = choose_positions(
+    config, body = loaded.weights.config, loaded.weights.model
+    return assemble(
         name,
-        config.text_config.max_position_embeddings,
-        own.get('max_positions'),
-        2 * (len(chat.prefix()) + len(units.units) + text.most),
-    )
-    weights.requires_grad_(False)
-    return VideoModel(
-        name=name,
-        pixels=loaded.pixels,
-        tower=tower,
-        project_in=units.join,
+        loaded,
+        tower=build_tower(body.vision_model),
+        side=(config.scale_factor, 'scale_factor'),
+        body=body.text_model,
+        chat=CHAT,
+        around=(f'\nFrame from {TIME}:{MARK}{WHOLE}', MARK),
+        project_in=lambda x: x,
         project_out=body.connector.modality_projection,
-        pool=units.average,
-        token_grid=units.token_grid,
-        newline=weights.lm_head.weight.new_empty(0, config.text_config.hidden_size),
-        decoder=decoder,
-        chat=chat,
-        frame_text=text,
-        narration=read_style(own),
-        notes=loaded.notes,
-        reference=StockForward(weights, config.image_token_id, len(units.units), batched=True),
-        weights=weights,
+        batched=True,
     )
 
 
