@@ -136,6 +136,18 @@ class Robot:
         response = self.call(SetParameters, 'stc_stream/set_parameters', SetParameters.Request(parameters=parameters))
         return dict(zip(values, response.results))
 
+    def hold(self):
+        """Make the worker stand still, once it has done what it was told before -> the event that lets it go on."""
+        standing, release = threading.Event(), threading.Event()
+
+        def stand() -> None:
+            standing.set()
+            release.wait(PATIENCE_S)
+
+        self.node.worker.do(stand)
+        assert standing.wait(PATIENCE_S)
+        return release
+
     def transition(self, label):
         """Ask for a lifecycle transition; returns whether it succeeded."""
         from lifecycle_msgs.srv import ChangeState

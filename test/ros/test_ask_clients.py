@@ -34,8 +34,7 @@ def test_a_client_with_many_questions_does_not_hold_up_another(watching, ros):
     from robot import act
 
     greedy, modest = clients_of(ros, 2)
-    release = threading.Event()
-    watching.node.worker.do(release.wait)
+    release = watching.hold()
     many = [greedy.call_async(request(f'greedy {n}')) for n in range(6)]
     assert ros.spin_until(lambda: watching.node.open_questions == 6)
     one = modest.call_async(request('modest'))
@@ -51,8 +50,7 @@ def test_a_client_with_many_questions_does_not_hold_up_another(watching, ros):
 
 def test_a_deadline_counts_from_the_arrival_and_not_from_when_the_node_has_time_for_it(watching, ros):
     (client,) = clients_of(ros, 1)
-    release, blocked, took = threading.Event(), threading.Event(), []
-    watching.node.worker.do(release.wait)
+    release, blocked, took = watching.hold(), threading.Event(), []
 
     def block():  # the executor, once
         if not blocked.is_set():
@@ -66,7 +64,7 @@ def test_a_deadline_counts_from_the_arrival_and_not_from_when_the_node_has_time_
     asked.add_done_callback(lambda _: took.append(time.monotonic() - began))
     assert ros.spin_until(lambda: took)
     release.set()
-    assert asked.result().error_code == Ask.Response.TIMEOUT and took[0] < 1.5
+    assert asked.result().error_code == Ask.Response.TIMEOUT and took[0] < 2.0  # else 2.4
 
 
 def test_a_budget_that_is_used_up_is_a_timeout_and_no_mistake(watching, ros):
@@ -80,8 +78,7 @@ def test_a_budget_that_is_used_up_is_a_timeout_and_no_mistake(watching, ros):
 def test_busy_comes_neither_at_once_nor_in_a_burst(watching, ros):
     watching.set(**{'query.max_queue': 1})
     clients = clients_of(ros, 12)
-    release, came = threading.Event(), []
-    watching.node.worker.do(release.wait)
+    release, came = watching.hold(), []
     began = time.monotonic()
     asked = [client.call_async(request()) for client in clients]
     for each in asked:

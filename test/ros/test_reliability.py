@@ -1,6 +1,5 @@
 """What a robot's day asks for: crowds, deadlines, cancellation, faults, looped time, many up-downs."""
 
-import threading
 import time
 
 import pytest
@@ -42,10 +41,9 @@ def test_beyond_the_queue_the_answer_is_busy_and_nobody_is_forgotten(robot, ros)
     r.set(**{'query.max_queue': 4})
     client = ros.node.create_client(Ask, 'ask', qos_profile=QoSProfile(depth=40))  # or it would lose replies itself
     assert ros.spin_until(client.service_is_ready)
-    release = threading.Event()
-    r.node.worker.do(release.wait)  # nothing is answered until all have asked
+    release = r.hold()  # nothing is answered until all have asked
     futures = [client.call_async(request()) for _ in range(40)]
-    assert ros.spin_until(lambda: sum(f.done() for f in futures) == 36, 30)
+    assert ros.spin_until(lambda: sum(f.done() for f in futures) == 36, 20)
     assert {f.result().error_code for f in futures if f.done()} == {Ask.Response.BUSY}
     release.set()
     assert ros.spin_until(lambda: all(f.done() for f in futures), 30)
@@ -81,15 +79,14 @@ def test_a_deadline_is_kept_while_the_model_works_and_while_the_question_waits(r
     assert ros.spin_until(lambda: len(took) == 3)
     for timeout, future in zip(took, futures):
         assert future.result().error_code == Ask.Response.TIMEOUT and f'{timeout:g} s' in future.result().error_msg
-        assert took[timeout] < timeout
+        assert took[timeout] < timeout + 0.4  # until the machine has time for this side; an answer would take 100 s
     assert futures[0].result().answer.startswith('word1 word2') and not futures[0].result().finished
     assert futures[0].result().last_stamp.sec > 0
 
 
 def test_a_deadline_is_kept_while_the_model_hangs(robot, ros):
     r = fake(robot)
-    release = threading.Event()
-    r.node.worker.do(release.wait)
+    release = r.hold()
     began = time.monotonic()
     reply = r.ask(timeout=0.5)
     assert reply.error_code == Ask.Response.TIMEOUT and time.monotonic() - began < 2
