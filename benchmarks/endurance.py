@@ -1,8 +1,8 @@
 """A node under all that can go wrong at once: whether it stays, answers every question once, and counts right.
 
-Frames go in at random, some of them malformed, late, of another size or of before; questions, cancellations, parameter
-changes, resets and transitions come over DDS; the model raises, computes NaN, runs out of memory, dies and hangs. What
-is injected goes by one seed. At the end, and at every thousandth frame, the counters must add up.
+Frames go in at random, some of them malformed, late, of another size or of before; questions, cancellations, watches,
+parameter changes, resets and transitions come over DDS; the model raises, computes NaN, runs out of memory, dies and
+hangs. What is injected goes by one seed. At the end, and at every thousandth frame, the counters must add up.
 
 ./dev bench endurance            # 100,000 frames, about an hour
 ./dev bench endurance --quick    # 200, what the tests run
@@ -26,7 +26,7 @@ TURN_LIMIT_S = 6.0  # a collection may take seconds on a busy machine
 # Share of frames at which each happens.
 MODEL = {'raises': 4e-3, 'is NaN': 2e-3, 'out of memory': 5e-4, 'dies': 3e-4, 'hangs': 1e-4}
 INPUT = {'malformed': 5e-3, 'encoding': 3e-3, 'size': 5e-3, 'late': 3e-3, 'before': 1e-3, 'no stamp': 2e-3}
-CLIENT = {'ask': 3e-2, 'stream': 1e-2, 'cancel': 5e-3, 'parameter': 5e-3, 'reset': 1e-3, 'pause': 3e-4}
+CLIENT = {'ask': 3e-2, 'stream': 1e-2, 'cancel': 5e-3, 'parameter': 5e-3, 'watch': 5e-3, 'reset': 1e-3, 'pause': 3e-4}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,6 +17,8 @@ PARAMETERS = (
     ('query.max_queue', 4),
     ('query.max_queue', 32),
 )
+WATCHES = ('is anything moving ?', 'there is a red circle', '', 'x' * 5000)  # two of them are right
+THRESHOLDS = (0.0, 0.6, 7.0)  # the last is not
 
 
 @dataclass
@@ -62,7 +64,8 @@ class Clients:
         from std_srvs.srv import Trigger
 
         from stc_ros.action import AskStream
-        from stc_ros.srv import Ask
+        from stc_ros.msg import WatchEvent
+        from stc_ros.srv import Ask, Watch
 
         self.node, self.tally = node, tally
         self.own = rclpy.create_node('endurance', context=context)
@@ -76,9 +79,11 @@ class Clients:
         self.parameters = self.own.create_client(SetParameters, 'stc_stream/set_parameters', qos_profile=deep)
         self.reset = self.own.create_client(Trigger, 'stc_stream/reset', qos_profile=deep)
         self.change = self.own.create_client(ChangeState, 'stc_stream/change_state', qos_profile=deep)
+        self.watch = self.own.create_client(Watch, 'stc_stream/watch', qos_profile=deep)
+        self.own.create_subscription(WatchEvent, 'stc_stream/events', self._on_event, deep)
         self.open: dict[int, str] = {}  # calls without a reply
         self.asked = 0
-        everything = (self.ask, self.parameters, self.reset, self.change)
+        everything = (self.ask, self.parameters, self.reset, self.change, self.watch)
         if not self.until(
             lambda: all(c.service_is_ready() for c in everything) and self.stream.server_is_ready(), BACK_S
         ):
@@ -122,6 +127,8 @@ class Clients:
             name, value = PARAMETERS[int(rng.integers(len(PARAMETERS)))]
             given = [Parameter(name, value=value).to_parameter_msg()]
             self._await(what, self.parameters.call_async(SetParameters.Request(parameters=given)), BACK_S)
+        elif what == 'watch':
+            self._await(what, self.watch.call_async(watch_request(rng)), BACK_S)
         elif what == 'reset':
             self._await(what, self.reset.call_async(Trigger.Request()), BACK_S)
         elif what == 'pause':
@@ -140,6 +147,8 @@ class Clients:
         def on_reply(done) -> None:
             if self.open.pop(number, None) is None:
                 self.tally.wrong.append(f'{what} was answered twice')
+            if what == 'watch' and not (done.result().success or done.result().message):
+                self.tally.wrong.append('a watch was refused without a reason')
             if what in ('ask', 'stream', 'cancel'):
                 result = done.result()
                 self._note(result if what == 'ask' else result.result, time.monotonic() - sent - timeout)
@@ -157,6 +166,11 @@ class Clients:
                 handle.cancel_goal_async()
 
         self.stream.send_goal_async(goal).add_done_callback(on_accepted)
+
+    def _on_event(self, event) -> None:
+        self.tally.done['events of watches'] += 1
+        if not (event.watch and 0 <= event.probability <= 1):
+            self.tally.wrong.append(f'event of {event.watch!r} with probability {event.probability}')
 
     def _note(self, reply, late: float) -> None:
         from stc_ros.engine.questions import Error
@@ -186,6 +200,17 @@ class Clients:
     def close(self) -> None:
         self.executor.shutdown()
         self.own.destroy_node()
+
+
+def watch_request(rng):
+    """One of four watches is added (sometimes a wrong one), replaced, listed or removed."""
+    from stc_ros.srv import Watch
+
+    request = Watch.Request(command=int(rng.choice([Watch.Request.ADD, Watch.Request.ADD, Watch.Request.REMOVE, 0, 9])))
+    request.watch.name = f'w{rng.integers(4)}'
+    request.watch.condition = WATCHES[int(rng.integers(len(WATCHES)))]
+    request.watch.threshold = float(rng.choice(THRESHOLDS))
+    return request
 
 
 def set_timeout(request, seconds: float) -> None:

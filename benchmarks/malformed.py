@@ -24,6 +24,7 @@ PATIENCE_S = 60.0
 REPLY_S = 10.0  # for one malformed request
 CAMERAS = {'front': 'image', 'rear': 'image/compressed'}
 RELIABLE = {'reliability': 'reliable', 'depth': 1000}  # so that none is lost on the way: every one is to be counted
+AHEAD = 400  # messages between two waits for the node to have taken all: DDS keeps `depth` of them for a reader
 WARM = 0.2  # share of the messages before memory is looked at first
 GROWTH = 0.05  # of the node's memory that may come in the rest
 REQUEST_EVERY, GOOD_EVERY = 10, 100
@@ -69,6 +70,8 @@ def attack(node: Node, count: int, rng: random.Random) -> int:
         sent['good images' if right else 'malformed images'] += 1
         node.cameras[camera].publish(good(camera) if right else malformed(camera, rng))
         node.pause(GOOD_S if right else PACE_S)
+        if number % AHEAD == AHEAD - 1:
+            node.wait_for(sent['good images'] + sent['malformed images'])
     counts = node.counts()
     memory.append(node.memory_mib())
     answer = node.answer()
@@ -181,23 +184,31 @@ class Node:
         if self.process.poll() is not None:
             raise SystemExit(f'malformed.py: the node has ended with code {self.process.returncode}')
 
+    def wait_for(self, images: int) -> None:
+        """Wait until so many were received, and no longer than the node goes on receiving."""
+        before = -1
+        while (received := self.newest_counts()['received']) not in (images, before):
+            before = received
+
     def counts(self) -> Counter:
         """What the node says of both cameras, once it has nothing to do any more."""
-        asked, before = time.monotonic(), None
-        while True:
-            seen = self.at
-            self.until(lambda: self.at > max(seen, asked), 'no diagnostics')  # noqa: B023
-            found: Counter = Counter()
-            for name in CAMERAS:
-                for key, value in self.status[f'camera {name}'].items():
-                    if key in ('received', 'processed', 'dropped', 'invalid') or key.startswith('refused'):
-                        found[key] += int(value)
-            for key, value in self.status['model'].items():
-                if key.endswith((': failures', ': resets')):
-                    found[key.split(': ')[1]] += int(value)
-            if found == before:
-                return found
+        before = None
+        while (found := self.newest_counts()) != before:
             before = found
+        return found
+
+    def newest_counts(self) -> Counter:
+        """What the node says next of both cameras."""
+        asked, found = time.monotonic(), Counter()
+        self.until(lambda: self.at > asked, 'no diagnostics')
+        for name in CAMERAS:
+            for key, value in self.status[f'camera {name}'].items():
+                if key in ('received', 'processed', 'dropped', 'invalid') or key.startswith('refused'):
+                    found[key] += int(value)
+        for key, value in self.status['model'].items():
+            if key.endswith((': failures', ': resets')):
+                found[key.split(': ')[1]] += int(value)
+        return found
 
     def memory_mib(self) -> float:
         with open(f'/proc/{self.process.pid}/statm') as file:

@@ -45,12 +45,12 @@ class AnswerReport:
 
 
 class Answer(Iterator[str]):
-    """Pieces of text, greedily decoded. It knows the memory as it was when it was asked, whatever is seen meanwhile.
+    """Pieces of text, greedily decoded: one for each token, '' for a token that completes no character.
 
-    The question runs through the model at once, in one pass with what waits in the memory. newest: given how many
-    positions there are for it, the newest frame's tokens, [1, n, D], that are read in place of those that the memory
-    keeps (see `Memory.open`), or None. `close()` ends it early. Raises `QuestionError` at once, `ModelFailure` while it
-    is read.
+    It knows the memory as it was when it was asked, whatever is seen meanwhile. The question runs through the model at
+    once, in one pass with what waits in the memory. newest: given how many positions there are for it, the newest
+    frame's tokens, [1, n, D], that are read in place of those that the memory keeps (see `Memory.open`), or None.
+    `close()` ends it early. Raises `QuestionError` at once, `ModelFailure` while it is read.
     """
 
     def __init__(
@@ -93,13 +93,14 @@ class Answer(Iterator[str]):
                 break
             self._time(len(written) + 1)
             written.append(token)
-            yield from self._say(model.chat.decode(written), partial=True)
+            yield self._said(model.chat.decode(written), partial=True)
             self.report.token_probs.append((len(self.report.text), chance))
             if len(written) == limit:
                 break
             with torch.inference_mode():  # never across a yield: the caller's code runs there
                 hidden = context.run(model.decoder.embed([token]))
-        yield from self._say(model.chat.decode(written))
+        if rest := self._said(model.chat.decode(written)):
+            yield rest
 
     def _next_token(self, model: VideoModel, hidden: torch.Tensor) -> tuple[int, float]:
         """The likeliest token and its probability."""
@@ -120,10 +121,10 @@ class Answer(Iterator[str]):
             self.report.tokens_per_second = (tokens - 1) / max(decoding, 1e-9)
         self.report.tokens = tokens
 
-    def _say(self, text: str, partial: bool = False) -> Iterator[str]:
+    def _said(self, text: str, partial: bool = False) -> str:
         """What `text` adds to what was said; nothing yet while its last character is incomplete."""
         said = self.report.text
         if text == said or not text.startswith(said) or (partial and text.endswith('\ufffd')):
-            return
+            return ''
         self.report.text = text
-        yield text[len(said) :]
+        return text[len(said) :]

@@ -99,7 +99,7 @@ class Question:
         """Take the next piece of the answer; `tokens` have been generated so far."""
         self.count(tokens)
         self._pieces.append(piece)
-        if self._on_piece and not self.ended:
+        if piece and self._on_piece and not self.ended:
             self._on_piece(piece, tokens)
 
     def count(self, tokens: int) -> None:
