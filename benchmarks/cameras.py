@@ -200,6 +200,7 @@ def cpu(part: subprocess.Popen) -> dict[str, float]:
 def serve(count: int, model: str) -> int:
     """The node; for each line on stdin it tells its threads' CPU time, until the process is ended."""
     import rclpy
+    import torch
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.parameter import Parameter
     from rclpy.signals import SignalHandlerOptions
@@ -213,6 +214,7 @@ def serve(count: int, model: str) -> int:
     overrides = [Parameter('cameras', value=', '.join(names(count)))] if count > 1 else []
     parts = (lambda settings: random_model('toy'), open_stream) if model == 'toy' else ()
     if model == 'toy':
+        torch.set_num_threads(1)  # as the embedded model does: two threads on two busy cores wait for each other
         overrides += [Parameter(name, value=value) for name, value in MEMORY.items()]
     node = StreamNode(*parts, parameter_overrides=overrides)
     executor = SingleThreadedExecutor()
