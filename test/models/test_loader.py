@@ -102,7 +102,7 @@ CASES = {  # what is done to a good checkpoint: words of the cause, words of the
         "rope_type 'dynamic'",
         'another checkpoint',
     ),
-    'quantised': (of(edit, quantization_config={'quant_method': 'awq', 'bits': 4}), 'quantised .awq.', 'bfloat16'),
+    'quantised': (of(edit, quantization_config={'quant_method': 'awq', 'bits': 4}), 'saved quantised .awq.', 'bfloat16'),
     'grid of newlines': (of(edit, mm_newline_position='grid'), "mm_newline_position 'grid'", SUCH),
     'code': (bring_code, 'auto_map in config.json.*never executed', 'without remote code'),
     "a tokenizer's code": (bring_a_tokenizers_code, 'auto_map in tokenizer_config.json', 'without remote code'),
