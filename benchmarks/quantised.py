@@ -1,8 +1,8 @@
 """What quantised weights cost and save: accuracy, narration, milliseconds and bytes, beside the plain weights'.
 
-The questions of ./dev quality about the same seeded streams, plain (cacher and pruner none) and with the usual settings.
-Times are CPU time on one thread; the models take turns at every frame, which is shown plain, and a question behind the
-last. MiB are of the matrices in the layers of vision tower and language model.
+The questions of ./dev quality about the same seeded streams, plain (cacher and pruner none) and with the usual
+settings. Times are CPU time on one thread; the models take turns at every frame, which is shown plain; tokens are those
+of an answer behind the last. MiB are of the matrices in the layers of vision tower and language model.
 """
 
 from __future__ import annotations

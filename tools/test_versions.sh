@@ -6,7 +6,8 @@
 # Without arguments: all that stand in VERSIONS. Each PyTorch gets an environment of its own in .cache/versions
 # (VERSIONS_AT names another place; 2 to 6 GB each, with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu 1 GB),
 # which stays there for the next run: to undo it, rm -r .cache/versions. PYTHON names the Python to make them with,
-# PYTEST_ARGUMENTS what is run instead of the tests below. ROS is not needed: what needs it is not run.
+# PYTEST_ARGUMENTS what is run instead of the tests below. What needs ROS is not run, nor
+# what needs torchao, which follows PyTorch closely: 0.18 cannot be imported on 2.6.
 set -uo pipefail
 
 VERSIONS=(2.6.0/5.17.0 2.6.0/5.23.0 2.13.0/5.17.0 2.13.0/5.23.0 2.14.1/5.17.0 2.14.1/5.23.0)
@@ -22,7 +23,7 @@ install() {  # $1: PyTorch, $2: transformers
     >"$at/constraints.txt"
   [[ -x $venv/bin/pip ]] || "${PYTHON:-python3}" -m venv --clear "$venv" || return
   "$venv/bin/pip" install --quiet -c "$at/constraints.txt" "torch==$1" "transformers==$2" \
-    -r <(grep -vE '^(torch|transformers)' "$root/requirements/core.txt") -r "$root/requirements/test.txt"
+    -r <(grep -vhE '^torch|^transformers' "$root"/requirements/{core,test}.txt)
 }
 
 [[ $# -gt 0 ]] && VERSIONS=("$@")

@@ -12,7 +12,14 @@ from stc_ros.settings import Settings
 ITEMSIZE = {'float32': 4, 'bfloat16': 2, 'float16': 2}  # bytes
 GROUP, BLOCK = 32, 64  # weights that share a scale and a zero (int4), a float32 scale (nf4)
 MIB = 1 << 20
-DECIDE = ('model.device', 'model.dtype', 'model.quantise', 'memory.max_tokens', 'memory.max_mib', 'expert.prefill_batch')  # parameters
+DECIDE = (
+    'model.device',
+    'model.dtype',
+    'model.quantise',
+    'memory.max_tokens',
+    'memory.max_mib',
+    'expert.prefill_batch',
+)  # parameters
 RUNTIME = {'cpu': 450 * MIB, 'cuda': 800 * MIB}  # PyTorch, rclpy; on a GPU its context and the libraries' kernels
 WITH_CLASS_TOKEN = ('clip_vision_model', 'internvl_vision')
 SINKS = 32  # tokens of a chat format before the first frame, at most about

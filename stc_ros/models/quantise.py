@@ -1,12 +1,14 @@
 """Weights of a loaded model in 8 or 4 bits: less memory, and on a GPU less to read for each token.
 
-torchao does it, of "nf4" bitsandbytes. Weights only, after loading: activations stay in the model's own dtype, so that no row of a product depends on
-another one and a cacher may leave rows out as before. Embeddings, projector and head stay as they are. On a CPU the
-products are no faster, most are slower: weights are turned back in each call, and cannot be laid out by packed.py.
+torchao does it, of "nf4" bitsandbytes. Weights only, after loading: activations stay in the model's own dtype, so that
+no row of a product depends on another one and a cacher may leave rows out as before. Embeddings, projector and head
+stay as they are. On a CPU the products are no faster, most are slower: weights are turned back in each call, and cannot
+be laid out by packed.py.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import fields
@@ -30,8 +32,17 @@ def check(how: str, device: torch.device, dtype: torch.dtype) -> None:
         raise ModelError('model.quantise nf4 needs an NVIDIA GPU: take int8 or int4, or set model.device')
     if importlib.util.find_spec(PACKAGE[how]) is None:
         raise ModelError(f'model.quantise {how} needs {PACKAGE[how]}, which is not installed: {REMEDY}')
+    try:
+        importlib.import_module(PACKAGE[how])
+    except Exception as error:  # torchao 0.18 on PyTorch 2.6: AttributeError
+        raise ModelError(
+            f'{PACKAGE[how]} does not run with PyTorch {torch.__version__} ({type(error).__name__}: {error}): update '
+            'PyTorch, or set model.quantise to none'
+        ) from error
     if how == 'int4' and device.type == 'cuda' and dtype != torch.bfloat16:
-        raise ModelError('model.quantise int4 runs on a GPU in bfloat16 only: set model.dtype to bfloat16, or take int8')
+        raise ModelError(
+            'model.quantise int4 runs on a GPU in bfloat16 only: set model.dtype to bfloat16, or take int8'
+        )
 
 
 def quantise(model: VideoModel, how: str) -> None:
@@ -127,6 +138,6 @@ def _check_product(name: str, how: str, linear: nn.Module, x: torch.Tensor, expe
     if not off <= BOUND[how]:
         raise ModelError(
             f'{name} cannot be run in {how}: a product of {linear.in_features} x {linear.out_features} weights differs '
-            f'by {off:.1%} of its spread, where {BOUND[how]:.0%} is the most that rounding explains. Set model.quantise '
-            'to another, or none'
+            f'by {off:.1%} of its spread, where {BOUND[how]:.0%} is the most that rounding explains. Set '
+            'model.quantise to another, or none'
         )
