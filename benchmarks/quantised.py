@@ -27,7 +27,7 @@ from stc_ros.models import REAL_EYE, load_model
 from stc_ros.models.base import ModelError, VideoModel
 from stc_ros.settings import Settings
 from stc_ros.stream import open_stream
-from stc_ros.synthetic import World
+from stc_ros.synthetic import PROFILES, World
 from stc_ros.synthetic.backdrop import find_clips
 from stc_ros.synthetic.narration import Score
 
@@ -74,11 +74,11 @@ def times(models: dict[str, VideoModel], frames: int) -> dict[str, tuple[float, 
     return found
 
 
-def answers(model: VideoModel, streams: int, seed: int, plan: Plan) -> dict[str, float]:
+def answers(model: VideoModel, chosen: argparse.Namespace, plan: Plan) -> dict[str, float]:
     """Right answers, mean over all questions, and clauses of narration, plain and with the usual settings."""
     usual = Settings()
     conditions = [Condition('plain', plain(usual), narrates=True), Condition('settings', usual, narrates=True)]
-    outcome = measure_all(model, draw_streams('all', streams, seed), plan, conditions)
+    outcome = measure_all(model, draw_streams(chosen.profile, chosen.streams, chosen.seed), plan, conditions)
     found = {'questions': int(outcome.asked.sum())}
     for name in ('plain', 'settings'):
         found[name] = float((accuracy(outcome.right(name), outcome.asked) * outcome.asked.sum(0)).sum())
@@ -92,7 +92,8 @@ def main() -> int:
     parser.add_argument('--model', default='', choices=('', REAL_EYE), help='"": the embedded one')
     parser.add_argument('--dtype', choices=('float32', 'bfloat16'), default='float32', help='of what is not quantised')
     parser.add_argument('--quantise', nargs='+', default=['none', 'int8', 'int4'], help='none int8 int4')
-    parser.add_argument('--streams', type=int, default=2, help='of each of four profiles (2)')
+    parser.add_argument('--streams', type=int, default=2, help='of each profile (2)')
+    parser.add_argument('--profile', choices=('all', *PROFILES), default='all', help='which streams (all)')
     parser.add_argument('--seed', type=int, default=0, help='of the streams (0)')
     parser.add_argument('--frames', type=int, default=12, help='that are timed (12)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there, too')
@@ -113,13 +114,13 @@ def main() -> int:
     for how, model in models.items():
         row = {'model': chosen.model or 'embedded', 'dtype': chosen.dtype, 'quantise': how}
         row |= {'mib': layer_bytes(model) / 2**20, 'frame_ms': spent[how][0], 'token_ms': spent[how][1]}
-        rows.append(row | (answers(model, chosen.streams, chosen.seed, plan) if chosen.streams else {}))
-    names = [name for name in rows[0] if name not in ('model', 'dtype')]
-    print(f'{rows[0]["model"]}, {chosen.dtype}, {4 * chosen.streams} streams, seed {chosen.seed}')
-    print('| ' + ' | '.join(names) + ' |\n|' + '---|' * len(names))
-    for row in rows:
-        values = (row[name] for name in names)
-        print('| ' + ' | '.join(f'{v:.3f}' if isinstance(v, float) else str(v) for v in values) + ' |')
+        row |= answers(model, chosen, plan) if chosen.streams else {}
+        if not rows:
+            print(f'{row["model"]}, {chosen.dtype}, {chosen.streams} streams a profile ({chosen.profile}), {chosen.seed=}')
+            print('| ' + ' | '.join(list(row)[2:]) + ' |\n|' + '---|' * (len(row) - 2))
+        values = list(row.values())[2:]
+        print('| ' + ' | '.join(f'{v:.3f}' if isinstance(v, float) else str(v) for v in values) + ' |', flush=True)
+        rows.append(row)
     if chosen.json:
         chosen.json.write_text(json.dumps(rows, indent=1) + '\n')
     return 0

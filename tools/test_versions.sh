@@ -10,7 +10,7 @@
 # what needs torchao, which follows PyTorch closely: 0.18 cannot be imported on 2.6.
 set -uo pipefail
 
-VERSIONS=(2.6.0/5.17.0 2.6.0/5.23.0 2.13.0/5.17.0 2.13.0/5.23.0 2.14.1/5.17.0 2.14.1/5.23.0)
+VERSIONS=(2.6.0/5.17.0 2.6.0/5.23.0 2.14.1/5.17.0 2.14.1/5.23.0)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 at=${VERSIONS_AT:-$root/.cache/versions}
 tests=${PYTEST_ARGUMENTS:-test/models test/vision test/memory test/test_stream.py test/test_stream_answers.py}
