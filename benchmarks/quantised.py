@@ -116,7 +116,9 @@ def main() -> int:
         row |= {'mib': layer_bytes(model) / 2**20, 'frame_ms': spent[how][0], 'token_ms': spent[how][1]}
         row |= answers(model, chosen, plan) if chosen.streams else {}
         if not rows:
-            print(f'{row["model"]}, {chosen.dtype}, {chosen.streams} streams a profile ({chosen.profile}), {chosen.seed=}')
+            print(
+                f'{row["model"]}, {chosen.dtype}, {chosen.streams} streams a profile ({chosen.profile}), {chosen.seed=}'
+            )
             print('| ' + ' | '.join(list(row)[2:]) + ' |\n|' + '---|' * (len(row) - 2))
         values = list(row.values())[2:]
         print('| ' + ' | '.join(f'{v:.3f}' if isinstance(v, float) else str(v) for v in values) + ' |', flush=True)
