@@ -22,8 +22,6 @@ pruners = Registry('pruner', 'stc_ros.pruning')
 memories = Registry('memory', 'stc_ros.memory')
 SHORT = {'cacher': 'cacher.method', 'pruner': 'pruner.method', 'memory': 'memory.method', 'model': 'model.name'}
 METHODS = {registry.kind: registry for registry in (cachers, pruners, memories)}
-
-
 # The lowest value of a range is a multiple of a hundredth of it: rqt's sliders have 100 steps, and reach no other.
 
 
@@ -229,6 +227,13 @@ class ModelParameters:
         choices=('auto', 'float32', 'bfloat16', 'float16'),
         live=False,
     )
+    quantise: str = param(
+        'none',
+        'Weights in fewer bits, for less memory; slower on a CPU. int8: of vision tower and language model, int4: of '
+        'the language model (torchao); nf4: the same by bitsandbytes, on a GPU.',
+        choices=('none', 'int8', 'int4', 'nf4'),
+        live=False,
+    )
     self_test: bool = param(
         True,
         "Compare a frame and a question with transformers' own forward when the model is loaded, and refuse a model "
@@ -252,8 +257,7 @@ class ModelParameters:
     )
 
 
-# In the order in which rqt shows them: what one turns every day first.
-GROUPS = {
+GROUPS = {  # in the order in which rqt shows them: what one turns every day first
     '': StreamParameters,
     'cacher': CacherParameters,
     'pruner': PrunerParameters,

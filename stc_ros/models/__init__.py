@@ -38,7 +38,7 @@ def load_model(settings: Settings | Mapping = {}):  # noqa: B006 - never written
     if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
         raise ImportError(f'{" and ".join(missing)} not installed in this Python: run ./dev build')
     with ONE_AT_A_TIME:
-        model = _load(wanted, settings)
+        model = _load(wanted, settings) if wanted.quantise == 'none' else _load_quantised(wanted, settings)
     if wanted.compile:
         from stc_ros.models.compiled import Compiler
 
@@ -46,16 +46,29 @@ def load_model(settings: Settings | Mapping = {}):  # noqa: B006 - never written
     return model
 
 
-def _load(wanted: ModelParameters, settings: Settings):
+def _load_quantised(wanted: ModelParameters, settings: Settings):
+    from stc_ros.models.packed import left_alone
+    from stc_ros.models.quantise import check, quantise
+
+    check(wanted.quantise, *_place(wanted))
+    with left_alone():
+        model = _load(wanted, settings)
+    quantise(model, wanted.quantise)
+    return model
+
+
+def _place(wanted: ModelParameters):
     import torch
 
+    device = pick_device(wanted.device)
+    usual = 'float32' if device.type == 'cpu' else 'bfloat16'
+    return device, getattr(torch, usual if wanted.dtype == 'auto' else wanted.dtype)
+
+
+def _load(wanted: ModelParameters, settings: Settings):
     from stc_ros.models.base import ModelError
 
-    device = pick_device(wanted.device)
-    if wanted.dtype == 'auto':
-        dtype = torch.float32 if device.type == 'cpu' else torch.bfloat16
-    else:
-        dtype = getattr(torch, wanted.dtype)
+    device, dtype = _place(wanted)
     if wanted.name == REAL_EYE:
         from stc_ros.models import real_eye
 

@@ -45,6 +45,7 @@ class VideoModel:
     notes: str = ''  # what a user should know of this model
     reference: Reference | None = None  # what the model computes by somebody else's code, for the self-test
     weights: object = field(default=None, repr=False)  # the transformers model, for comparisons
+    quantised: str = ''  # to what its weights were rounded after loading
 
     @property
     def visual_tokens(self) -> int:

@@ -31,8 +31,8 @@ def parse_config(name: str, content: dict, kind: Kind) -> PreTrainedConfig:
         if method := part.get('quantization_config') or part.get('compression_config'):
             how = method.get('quant_method', 'unnamed') if isinstance(method, dict) else method
             raise ModelError(
-                f'{name} is quantised ({how}), which is not supported: take the checkpoint of which it '
-                'was made, in bfloat16, float16 or float32'
+                f'{name} was saved quantised ({how}), which is not supported: take the checkpoint of which it '
+                'was made, in bfloat16, float16 or float32, and set model.quantise'
             )
     for key, trained in TRAINED.items():
         if content.get(key) not in (None, trained):

@@ -10,8 +10,16 @@ from dataclasses import dataclass
 from stc_ros.settings import Settings
 
 ITEMSIZE = {'float32': 4, 'bfloat16': 2, 'float16': 2}  # bytes
+GROUP, BLOCK = 32, 64  # weights that share a scale and a zero (int4), a float32 scale (nf4)
 MIB = 1 << 20
-DECIDE = ('model.device', 'model.dtype', 'memory.max_tokens', 'memory.max_mib', 'expert.prefill_batch')  # parameters
+DECIDE = (
+    'model.device',
+    'model.dtype',
+    'model.quantise',
+    'memory.max_tokens',
+    'memory.max_mib',
+    'expert.prefill_batch',
+)  # parameters
 RUNTIME = {'cpu': 450 * MIB, 'cuda': 800 * MIB}  # PyTorch, rclpy; on a GPU its context and the libraries' kernels
 WITH_CLASS_TOKEN = ('clip_vision_model', 'internvl_vision')
 SINKS = 32  # tokens of a chat format before the first frame, at most about
@@ -43,12 +51,28 @@ class Sizes:
         attention = 2 * self.heads * self.head_size + 2 * self.key_heads * self.head_size
         return self.layers * self.width * (attention + 3 * self.inner)
 
+    @property
+    def vision_weights(self) -> int:
+        """In the matrices of the vision tower's layers."""
+        return self.vision_layers * self.vision_width * (4 * self.vision_width + 2 * self.vision_inner)
+
+    def weight_bytes(self, quantise: str, itemsize: int) -> int:
+        """Of all weights, where those of some layers are quantised; `itemsize`: of a number that is not."""
+        plain, vision, language = self.weights * itemsize, self.vision_weights, self.layer_weights
+        if quantise == 'int8':  # a scale for each row is next to nothing
+            return plain - (language + vision) * (itemsize - 1)
+        if quantise in ('int4', 'nf4'):
+            scales = 2 * itemsize / GROUP if quantise == 'int4' else 4 / BLOCK
+            return plain - round(language * (itemsize - 0.5 - scales))
+        return plain
+
 
 @dataclass(frozen=True, slots=True)
 class Needed:
     """Bytes that a model takes, by what takes them. Of several cameras each has a memory of its own."""
 
     weights: int
+    loading: int  # weights, as long as they are not quantised yet
     memory: int  # keys and values of the streams
     answer: int  # its copy of one of them
     vision: int  # features that the cachers reuse
@@ -57,7 +81,8 @@ class Needed:
 
     @property
     def total(self) -> int:
-        return self.weights + self.memory + self.answer + self.vision + self.activations + self.runtime
+        running = self.weights + self.memory + self.answer + self.vision + self.activations
+        return self.runtime + max(self.loading, running)
 
     def table(self) -> dict[str, int]:
         """MiB by what takes them."""
@@ -86,7 +111,8 @@ def reckon(sizes: Sizes, settings: Settings, dtype: str, device: str = 'cpu', ca
     pass_ = seen * (6 * sizes.width + 3 * sizes.inner) + sizes.heads // sizes.key_heads * seen * (seen + SINKS)
     tower = sizes.vision_tokens * (6 * sizes.vision_width + 2 * sizes.vision_inner) + 6 * sizes.pixels
     return Needed(
-        weights=sizes.weights * size,
+        weights=sizes.weight_bytes(settings['model.quantise'], size),
+        loading=sizes.weights * size,
         memory=cameras * token * (capacity + spare + 2 * SINKS),
         answer=token * (capacity + reserve + SINKS),
         vision=cameras * vision,
@@ -100,12 +126,14 @@ def what_would_fit(
 ) -> str | None:
     """The least change with which the model fits into `room` bytes: '' for none, None where none helps."""
     most = settings['memory.max_tokens']
-    for other in dict.fromkeys((dtype, 'bfloat16')):
+    how = settings['model.quantise']
+    for other, bits in dict.fromkeys(((dtype, how), ('bfloat16', how), ('bfloat16', 'int8'), ('bfloat16', 'int4'))):
         tokens = most
         while tokens >= max(16, sizes.visual_tokens):
-            changed = settings | {'memory.max_tokens': tokens}
+            changed = settings | {'memory.max_tokens': tokens, 'model.quantise': bits}
             if reckon(sizes, changed, other, device, cameras).total <= room:
                 said = [f'model.dtype:={other}'] if other != dtype else []
+                said += [f'model.quantise:={bits}'] if bits != how else []
                 return ' '.join([*said, f'memory.max_tokens:={tokens}'] if tokens < most else said)
             tokens = tokens * 3 // 4
     return None

@@ -7,11 +7,16 @@ torch.compile uses; where they are missing, weights stay as they are.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import nn
 
 GELUS = {'GELUTanh': 'tanh', 'GELUActivation': 'none'}  # transformers' classes, by name: importing them is slow
 SMALLEST = 1 << 19  # weights; below this a layer fits the caches, and plain products are as fast
+_left_alone = ContextVar('_left_alone', default=False)
 ROWS = 64  # the layout suits such products best; others are right, too
 
 
@@ -36,6 +41,16 @@ def pack_model(model: nn.Module, smallest: int = SMALLEST) -> None:
     pack(model.vision_tower, smallest, many_rows=True)
 
 
+@contextmanager
+def left_alone(so: bool = True) -> Iterator[None]:
+    """Within it nothing is packed: what is to be quantised behind loading must be plain until then."""
+    before = _left_alone.set(so)
+    try:
+        yield
+    finally:
+        _left_alone.reset(before)
+
+
 def pack(body: nn.Module, smallest: int = SMALLEST, many_rows: bool = False) -> None:
     """Pack every `nn.Linear` of at least `smallest` weights in `body` that can be: on a CPU, in float32 or bfloat16.
 
@@ -44,6 +59,8 @@ def pack(body: nn.Module, smallest: int = SMALLEST, many_rows: bool = False) -> 
     many_rows: only those that widen; the others are as fast or faster unpacked from 100 rows on (so400m: by a fifth of
     the time at 729). In a SigLIP or CLIP MLP the activation joins the first layer.
     """
+    if _left_alone.get():
+        return
     fine: dict[tuple, bool] = {}  # by what chooses a kernel: whether it computes the same
     for parent in list(body.modules()):
         for name, child in parent.named_children():
@@ -73,6 +90,8 @@ def agrees(linear: nn.Linear, packed: PackedLinear, gelu: str) -> bool:
 
 
 def can_pack(weight: torch.Tensor) -> bool:
+    if type(weight.data) is not torch.Tensor:  # quantised: a tensor class of its own, in an `nn.Linear` all the same
+        return False
     if weight.device.type != 'cpu' or not torch.backends.mkldnn.is_available():
         return False
     if weight.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
