@@ -20,6 +20,7 @@ from typing import Any
 from stc_ros.doctor import Finding, Level, Machine, examine
 from stc_ros.doctor.fast_dds import USUAL_IMAGE
 from stc_ros.doctor.finding import as_json, as_text, worst
+from stc_ros.io.transports import TRANSPORTS
 from stc_ros.models.memory_needed import DECIDE
 from stc_ros.settings_export import add_arguments, from_arguments
 
@@ -33,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument('--topic', default='', help="image topic; default: what a running node watches, else 'image'")
-    parser.add_argument('--transport', default='raw', choices=('raw', 'compressed'), help='of --topic (raw)')
+    parser.add_argument('--transport', default='raw', choices=TRANSPORTS, help='of --topic (raw)')
     parser.add_argument('--use-sim-time', action='store_true', help='the node will take its time from /clock')
     parser.add_argument('--image-size', type=_size, default=USUAL_IMAGE, metavar='WxH', help='of the images (1280x720)')
     parser.add_argument('--no-ros', action='store_true', help='only the machine')

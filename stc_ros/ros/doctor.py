@@ -12,9 +12,10 @@ from rclpy import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CompressedImage, Image
 
 from stc_ros.doctor.finding import Finding, Level
+from stc_ros.io.transports import TRANSPORTS
+from stc_ros.parameter_spec import SettingError
 from stc_ros.ros.camera_input import NEWEST_ONLY
 from stc_ros.ros.no_image_causes import misfit, no_image_causes, nobody, of
 
@@ -59,8 +60,7 @@ class Examiner:
         found = []
         for name, namespace in self.our_nodes():
             for topic, types in self.node.get_subscriber_names_and_types_by_node(name, namespace):
-                found += [(topic, 'raw') for t in types if t == 'sensor_msgs/msg/Image']
-                found += [(topic, 'compressed') for t in types if t == 'sensor_msgs/msg/CompressedImage']
+                found += [(topic, each.name) for each in TRANSPORTS.values() if each.type in types]
         return found
 
     def our_nodes(self) -> list[tuple[str, str]]:
@@ -85,7 +85,11 @@ class Examiner:
 def check_topic(examiner: Examiner, topic: str, transport: str = 'raw') -> Iterator[Finding]:
     """Whether somebody publishes images on a topic, with a type and QoS that fit, and whether they come."""
     node, came = examiner.node, []
-    kind = CompressedImage if transport == 'compressed' else Image
+    try:
+        kind = TRANSPORTS[transport].message_class()
+    except SettingError as error:
+        yield Finding(TOPIC, Level.ERROR, *_split(str(error)))
+        return
     subscription = node.create_subscription(kind, topic, came.append, NEWEST_ONLY)
     try:
         if not examiner.spin_until(lambda: node.count_publishers(subscription.topic_name)):
@@ -118,12 +122,14 @@ def check_topic(examiner: Examiner, topic: str, transport: str = 'raw') -> Itera
 
 def _of_images(node, topic: str, came: list, seconds: float) -> Iterator[Finding]:
     newest = came[-1]
-    stamp = newest.header.stamp.sec + newest.header.stamp.nanosec / 1e9
+    taken = newest.header.stamp if hasattr(newest, 'header') else newest.timestamp  # CompressedVideo has no header
+    stamp = taken.sec + taken.nanosec / 1e9
     if not stamp:
         text = f'images on {topic} carry no header.stamp, and are refused'
         yield Finding(TOPIC, Level.ERROR, text, 'let the driver stamp them')
         return
-    size = f'{newest.width} x {newest.height} {newest.encoding}' if hasattr(newest, 'width') else newest.format
+    sized = hasattr(newest, 'width')
+    size = f'{newest.width} x {newest.height} {newest.encoding}' if sized else newest.format
     said = f'{topic}: {size}, {len(newest.data) >> 10} KiB, {len(came) / max(seconds, 1e-9):.1f} images/s'
     age = time.time() - stamp
     if abs(age) > 60:

@@ -1,6 +1,7 @@
 """What the doctor says of real topics."""
 
 import re
+import sys
 import time
 
 import numpy as np
@@ -14,6 +15,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
 from stc_ros.doctor import Finding, Level
+from stc_ros.io.transports import TRANSPORTS
 from stc_ros.ros import doctor as ros_doctor
 from stc_ros.ros.doctor import Examiner, check_clock, check_topic, clock_finding
 from stc_ros.ros.machine_check import MachineCheck
@@ -163,3 +165,12 @@ def test_a_node_without_a_clock_says_so_in_diagnostics(robot, ros, monkeypatch):
     assert ros.spin_until(lambda: bool(health), PATIENCE_S)
     status = next(s for s in health[-1].status if s.name.endswith(': machine'))
     assert status.level == b'\x01' and 'nobody publishes it' in status.message
+
+
+@pytest.mark.parametrize('transport', ['ffmpeg', 'foxglove'])
+def test_a_video_whose_messages_are_not_installed_is_named_with_the_package(examiner, transport, monkeypatch):
+    package = TRANSPORTS[transport].package
+    monkeypatch.setitem(sys.modules, f'{package}.msg', None)  # as where it cannot be imported
+    (finding,) = check_topic(examiner, f'/image/{transport}', transport)
+    assert finding.level is Level.ERROR and package in finding.text
+    assert f'ros-$ROS_DISTRO-{package.replace("_", "-")}' in finding.remedy
