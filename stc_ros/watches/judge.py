@@ -60,9 +60,10 @@ def spellings(chat: ChatTemplate, word: str) -> list[int]:
 
 
 @torch.inference_mode()
-def judge(stream: Stream, conditions: Sequence[Condition]) -> list[float]:
+def judge(stream: Stream, conditions: Sequence[Condition], whole_frame: bool = True) -> list[float]:
     """Log odds of each condition, by what a stream remembers now; that is not changed, and none sees another.
 
+    whole_frame: the newest frame is read as for a question (query.full_latest_frame), else only what was kept of it.
     Raises `NothingSeen` before the first frame, `QuestionError` for a condition that is too long for the memory,
     `ModelFailure` for what is no number, and what the last frame's prefill raised (overlap).
     """
@@ -74,7 +75,7 @@ def judge(stream: Stream, conditions: Sequence[Condition]) -> list[float]:
     room = memory.reserve - max(each.shape[1] for each in asked)
     if room < 0:
         raise QuestionError(f'a condition has {memory.reserve - room} tokens; {memory.reserve} fit')
-    hidden = memory.read_each(asked, stream.latest_tokens(room))
+    hidden = memory.read_each(asked, stream.latest_tokens(room) if whole_frame else None)
     chances = model.decoder.logits(torch.cat([h[:, -1] for h in hidden])).float().log_softmax(-1)
     odds = []
     for condition, row in zip(conditions, chances):
