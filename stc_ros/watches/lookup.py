@@ -28,7 +28,7 @@ LEAST_TOKENS = parameters()['memory.max_tokens'].low
 class WatchEvent:
     """A watch, as it was in force for one camera, has risen, fallen or ended.
 
-    frame: the one that decided. since: stamp in ns of the first of the frames in a row that decided.
+    frame: the one that decided. since: stamp in ns of the first of the looks in a row that decided.
     """
 
     watch: Watch

@@ -1,4 +1,4 @@
-"""When a watch rises and falls: a threshold, a lower one to fall again, and frames in a row. Values in, values out."""
+"""When a watch rises and falls: a threshold, a lower one to fall again, and looks in a row. Values in, values out."""
 
 from __future__ import annotations
 

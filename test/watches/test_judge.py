@@ -10,7 +10,7 @@ from stc_ros.models.random import random_model
 from stc_ros.settings import Settings
 from stc_ros.stream import open_stream
 from stc_ros.synthetic import record
-from stc_ros.watches.judge import judge, read_condition, spellings
+from stc_ros.watches.judge import Condition, judge, read_condition, spellings, tree_of
 
 SETTINGS = Settings({'model.device': 'cpu'})
 TEXTS = (
@@ -115,3 +115,9 @@ def test_spellings_are_single_tokens_of_the_word_alone(model):
     ids = spellings(model.chat, 'yes')
     assert ids and all(model.chat.decode([i]).strip().lower() == 'yes' for i in ids)
     assert not set(ids) & set(spellings(model.chat, 'no'))
+
+
+def test_conditions_that_begin_alike_share_their_first_tokens():
+    conditions = [Condition(ids, (0,)) for ids in ((5, 6, 7), (5, 6, 8, 9), (6, 7), (5, 6, 7))]
+    ids, parents, ends = tree_of(conditions, 1)
+    assert ids == [5, 6, 7, 8, 9, 6, 7] and parents == [-1, 0, 1, 2, 2, 4, 0, 6] and ends == [3, 5, 7, 3]
