@@ -2,15 +2,16 @@
 
     ./dev bench watches [--quick] [--json FILE]
 
-Seeds were never used in training; thresholds were chosen with --tune, on other seeds. Beside the defaults stand
-controls that must fail: `blank`, a stream that is shown grey frames, and `eager`, a threshold of 0.5 on a single frame.
+Both are measured at the same settings, the defaults, on the engine's own watches. Seeds were never used in training;
+the defaults were chosen with --tune, on other seeds. Beside them stand `blank`, a stream that is shown grey frames, and
+`ask every frame`, the plain way: each condition asked at each frame that shows something new, and yes where that is
+likelier than no; both must fail.
 """
 
 import argparse
 import json
 import platform
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,24 +19,45 @@ import torch
 from tables import table
 from tqdm import tqdm
 
+from stc_ros.engine.events import EventSink, Frame
+from stc_ros.engine.scheduler import Engine
 from stc_ros.evaluation.episodes import FRAME_NS, draw_streams
 from stc_ros.evaluation.watch_measures import Tally, count
+from stc_ros.io.picture import Picture
 from stc_ros.models import load_model
 from stc_ros.settings import Settings
 from stc_ros.stream import open_stream
 from stc_ros.synthetic import record
 from stc_ros.synthetic.forms import FORMS
 from stc_ros.synthetic.view import View
-from stc_ros.watch_parameters import WatchParameters
-from stc_ros.watches.judge import judge, read_condition
-from stc_ros.watches.lookup import lean
-from stc_ros.watches.rule import Change, Standing, Watch, look
+from stc_ros.watches.lookup import Watches
+from stc_ros.watches.rule import Change, Watch
 
 YES_NO = ('is_there', 'is_there_shape', 'is_moving', 'did_leave', 'was_there')
 ANSWERED = {'count_moving': 'zero', 'count_shape': 'two', 'colour_of_shape': 'red'}  # a condition: this answer
 KINDS = (*YES_NO, *ANSWERED)
 MOST = 4  # conditions of one kind in one stream
-GRID = [(hi, lo, looks) for hi in (0.5, 0.7, 0.8, 0.9, 0.95) for lo in (0.02, 0.05, 0.2, 0.4) for looks in (1, 2, 3, 4)]
+ASKED = {  # the plain way
+    'watch.threshold': 0.5,
+    'watch.rearm': 0.5,
+    'watch.looks': 1,
+    'watch.max_rate': 0.0,
+    'watch.whole_frame': True,
+    'watch.correct_bias': False,
+}
+TEN = (
+    'is there a red circle ?',
+    'is there a blue star ?',
+    'is there a triangle ?',
+    'is any object moving ?',
+    'is the green square moving ?',
+    'did a yellow cross leave ?',
+    'was there a cyan ring before ?',
+    'how many objects are moving ? = zero',
+    'how many squares are there ? = two',
+    'what is the color of the star ? = red',
+)
+WARM_UP, BLOCK = 8, 12  # frames; of which a share is taken: a whole number of looks
 
 
 def conditions_of(clip) -> dict[str, dict[str, list]]:
@@ -56,35 +78,58 @@ def conditions_of(clip) -> dict[str, dict[str, list]]:
     return found
 
 
-def odds_of(model, clip, texts: list[str], settings: Settings, blank: bool) -> np.ndarray:
-    """Log odds [frames, conditions], corrected as a watch corrects them."""
-    conditions = [read_condition(model, text) for text in texts]
-    grey = open_stream(model, settings)
-    grey.see(np.full_like(clip.frames[0], 128), 1)
-    bias = np.array([lean(odd, WatchParameters().threshold) for odd in judge(grey, conditions)])
-    stream, rows = open_stream(model, settings), []
-    for t, frame in enumerate(clip.frames):
-        report = stream.see(np.full_like(frame, 128) if blank else frame, (t + 1) * FRAME_NS)
-        rows.append(judge(stream, conditions) if report.visual_tokens_kept or not rows else rows[-1])
-    return np.array(rows) - bias
+class Rig:
+    """Watches on an engine of their own; `rises` holds the frames at which each has risen."""
+
+    def __init__(self, model, settings: Settings, texts):
+        self.rises: list[list[int]] = [[] for _ in texts]
+        self.engine = Engine(lambda _: model, open_stream, decode, Failures())
+        self.engine.load(settings)
+        self.engine.open('camera', settings)
+        asked = [Watch(str(i), text, '', threshold=0, rearm=0, looks=0) for i, text in enumerate(texts)]
+        Watches(self.engine, self.note).add(asked)
+
+    def see(self, image: np.ndarray, number: int) -> None:
+        self.engine.put('camera', (image, (number + 1) * FRAME_NS))
+        while self.engine.step():
+            pass
+
+    def note(self, session, event) -> None:
+        if event.change is Change.RISING:
+            self.rises[int(event.watch.name)].append(event.frame.frame.stamp // FRAME_NS - 1)
 
 
-def fires_of(odds: np.ndarray, watch: Watch) -> list[int]:
-    """Frames at which a watch rises."""
-    standing, fires = Standing(), []
-    for t, odd in enumerate(odds):
-        standing, change = look(watch, standing, float(1 / (1 + np.exp(-np.clip(odd, -50, 50)))), (t + 1) * FRAME_NS)
-        fires += [t] if change is Change.RISING else []
-    return fires
+class Failures(EventSink):
+    """None is expected."""
+
+    def failed(self, session, where, error):
+        raise error
 
 
-def score(cases: list, watch: Watch) -> dict[str, Tally]:
-    """By kind and for all: cases are (kind, truth, odds)."""
+def decode(message) -> Frame:
+    image, stamp = message
+    return Frame(None, stamp, Picture(image, (0, 1, 2), lambda: image))
+
+
+def watch_stream(model, profile: str, seed: int, frames: int, runs: dict) -> dict[str, list]:
+    """By run a list of (kind, truth, frames at which the watch rose)."""
+    clip = record(profile, seed, frames)
+    asked = [(kind, text, truth) for kind, of in conditions_of(clip).items() for text, truth in of.items()]
+    found = {}
+    for name, settings in runs.items():
+        rig = Rig(model, settings, [text for _, text, _ in asked])
+        for t, frame in enumerate(clip.frames):
+            rig.see(np.full_like(frame, 128) if name.endswith('blank') else frame, t)
+        found[name] = [(kind, truth, rises) for (kind, _, truth), rises in zip(asked, rig.rises)]
+    return found
+
+
+def score(cases: list) -> dict[str, Tally]:
+    """By kind and for all."""
     tallies = {kind: Tally() for kind in (*KINDS, 'all')}
-    for kind, truth, odds in cases:
-        fires = fires_of(odds, watch)
+    for kind, truth, rises in cases:
         for name in (kind, 'all'):
-            count(tallies[name], truth, fires, FRAME_NS / 1e9)
+            count(tallies[name], truth, rises, FRAME_NS / 1e9)
     return tallies
 
 
@@ -103,29 +148,43 @@ def row(name: str, tally: Tally) -> dict:
     }
 
 
-def cost(model, frames: int = 64) -> list[dict]:
-    """Time of a frame with 1 and 10 watches as a share of the frame without, in turns on the same frames."""
+def cost(model, settings: Settings, frames: int = 160) -> list[dict]:
+    """CPU time of a frame with 1 and 10 watches beyond one without, in turns on the same frames.
+
+    As a share of the frame, the median over blocks of frames, because other programs slow down single frames.
+    """
     clip = record('busy', draw_streams('busy', 1, 99)[0][1], frames)
-    condition = read_condition(model, 'is there a red circle ?')
-    streams = {n: open_stream(model, Settings()) for n in (0, 1, 10)}
-    times: dict[int, list[float]] = {n: [] for n in streams}
+    rigs = {
+        (n, how): Rig(model, of, TEN[:n])
+        for n, how, of in (
+            (0, '', settings),
+            (1, 'default', settings),
+            (10, 'default', settings),
+            (1, 'ask every frame', settings | ASKED),
+            (10, 'ask every frame', settings | ASKED),
+        )
+    }
+    times: dict[tuple, list[float]] = {each: [] for each in rigs}
     for t, frame in enumerate(clip.frames):
-        for n, stream in streams.items():
-            began = time.perf_counter()
-            stream.see(frame, (t + 1) * FRAME_NS)
-            if n:
-                judge(stream, [condition] * n)
-            times[n].append((time.perf_counter() - began) * 1e3)
-    plain = np.array(times[0][8:])
+        for each, rig in rigs.items():
+            began = time.process_time()
+            rig.see(frame, t)
+            times[each].append((time.process_time() - began) * 1e3)
+    sums = {each: np.add.reduceat(of[WARM_UP:], range(0, frames - WARM_UP, BLOCK)) for each, of in times.items()}
     return [
         {
             'watches': n,
-            'ms_median': round(float(np.median(of[8:])), 2),
-            'ms_p99': round(float(np.percentile(of[8:], 99)), 2),
-            'more_than_a_frame': round(float(np.mean(of[8:]) / plain.mean() - 1), 3),
+            'how': how,
+            'ms_mean': round(float(np.mean(of[WARM_UP:])), 2),
+            'ms_p99': round(float(np.percentile(of[WARM_UP:], 99)), 2),
+            'more_than_a_frame': round(float(np.median(sums[n, how] / sums[0, ''])) - 1, 3),
         }
-        for n, of in times.items()
+        for (n, how), of in times.items()
     ]
+
+
+def show(rows: list[dict]) -> None:
+    print(table(list(rows[0]), [[str(value) for value in row.values()] for row in rows]))
 
 
 def main() -> None:
@@ -133,44 +192,38 @@ def main() -> None:
     parser.add_argument('--quick', action='store_true', help='a stream of each profile')
     parser.add_argument('--streams', type=int, default=8, help='of each profile (8)')
     parser.add_argument('--frames', type=int, default=160, help='of a stream (160)')
-    parser.add_argument('--tune', action='store_true', help='print how thresholds do on the seeds for tuning')
+    parser.add_argument('--tune', action='store_true', help='the seeds for tuning, without controls')
+    parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE', help='a parameter: watch.looks=3')
+    parser.add_argument('--only', choices=('quality', 'cost'), help='measure one of the two; the other stays in --json')
+    parser.add_argument('--kept', type=Path, metavar='FILE', help='keeps what was found: the same command goes on')
     parser.add_argument('--json', type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model, settings = load_model(Settings()), Settings()
-    streams = draw_streams('all', 1 if options.quick else options.streams, 0, tune=options.tune)
-    cases: dict[str, list] = {'shown': [], 'blank': []}
-    for profile, seed in tqdm(streams, desc='streams', disable=None):
-        clip = record(profile, seed, options.frames)
-        asked = [(kind, text, truth) for kind, of in conditions_of(clip).items() for text, truth in of.items()]
-        for view in ('shown',) if options.tune else cases:
-            odds = odds_of(model, clip, [text for _, text, _ in asked], settings, blank=view == 'blank')
-            cases[view] += [(kind, truth, odds[:, i]) for i, (kind, _, truth) in enumerate(asked)]
-    default = WatchParameters()
-    watch = Watch('', '', '', default.threshold, default.rearm, default.looks)
-    rows = []
-    if options.tune:
-        for hi, lo, looks in GRID:
-            rows.append(
-                row(
-                    f'{hi} {lo} {looks}',
-                    score(cases['shown'], replace(watch, threshold=hi, rearm=lo, looks=looks))['all'],
-                )
-            )
-        rows.sort(key=lambda r: -r['f1'])
-    else:
-        rows += [row(kind, tally) for kind, tally in score(cases['shown'], watch).items()]
-        rows.append(row('control: blank', score(cases['blank'], watch)['all']))
-        eager = replace(watch, threshold=0.5, rearm=0.5, looks=1)
-        rows.append(row('control: eager', score(cases['shown'], eager)['all']))
-    heads = list(rows[0])
-    print(table(heads, [[str(r[h]) for h in heads] for r in rows]))
-    costs = [] if options.tune else cost(model)
-    if costs:
-        print(table(list(costs[0]), [[str(v) for v in r.values()] for r in costs]))
+    given = {name: json.loads(value) for name, _, value in (each.partition('=') for each in options.set)}
+    model, settings = load_model(Settings()), Settings({'watch.max_watches': MOST * len(KINDS)} | given)
+    runs = {'watches': settings}
+    if not options.tune:
+        runs |= {'control: blank': settings, 'ask every frame': settings | ASKED}
+    result = json.loads(options.json.read_text()) if options.only and options.json and options.json.exists() else {}
+    if options.only != 'cost':
+        kept = json.loads(options.kept.read_text()) if options.kept and options.kept.exists() else {}
+        drawn = draw_streams('all', 1 if options.quick else options.streams, 0, tune=options.tune)
+        for profile, seed in tqdm(drawn, desc='streams', disable=None):
+            if (name := f'{profile}/{seed}') not in kept:
+                kept[name] = watch_stream(model, profile, seed, options.frames, runs)
+                if options.kept:
+                    options.kept.write_text(json.dumps(kept))
+        cases = {run: [case for profile, seed in drawn for case in kept[f'{profile}/{seed}'][run]] for run in runs}
+        rows = [row(kind, tally) for kind, tally in score(cases['watches']).items()]
+        rows += [row(run, score(of)['all']) for run, of in cases.items() if run != 'watches']
+        show(rows)
+        result['rows'] = rows
+    if options.only != 'quality':
+        result['cost'] = cost(model, settings)
+        show(result['cost'])
     if options.json:
-        machine = platform.processor() or platform.machine()
-        options.json.write_text(json.dumps({'machine': machine, 'rows': rows, 'cost': costs}, indent=1) + '\n')
+        result['machine'] = platform.processor() or platform.machine()
+        options.json.write_text(json.dumps(result, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -14,7 +14,10 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = (
-    *(f'stc_ros.evaluation.cli_{name}' for name in ('evaluate', 'compare', 'tune', 'bag', 'questions', 'report')),
+    *(
+        f'stc_ros.evaluation.cli_{name}'
+        for name in ('evaluate', 'compare', 'tune', 'bag', 'questions', 'report', 'watches')
+    ),
     'stc_ros.cli_doctor',
     'stc_ros.cli_models',
     'stc_ros.cli_mcp',

@@ -57,8 +57,14 @@ class Memory(Protocol):
         place of those that the memory keeps of it.
         """
 
-    def read_each(self, asked: Sequence[torch.Tensor], newest: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """Hidden states [1, t, D] of several questions, [1, t, D], each read as by `open`, all in one pass."""
+    def read_tree(
+        self, asked: torch.Tensor, parents: Sequence[int], newest: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Hidden states of several questions, each read as by `open`, all in one pass -> [1, t, D].
+
+        asked: their tokens [1, t, D], where they begin alike but once. parents: the number of the token before each,
+        -1 at a beginning.
+        """
 
     def clear(self) -> None:
         """Forget every frame."""

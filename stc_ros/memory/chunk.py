@@ -23,7 +23,8 @@ class Chunk:
     """Tokens on their way through the language model: a frame's, or a question's, which are not kept.
 
     They see the sinks as they stood, the kept tokens with numbers in [oldest, until), and themselves, causally; those
-    of a `shared` chunk are seen by all chunks behind it.
+    of a `shared` chunk are seen by all chunks behind it. In the last chunk `sees`, bool [t, t], may say which of its
+    own tokens each one sees.
     """
 
     embeddings: torch.Tensor  # [1, t, D]
@@ -33,6 +34,7 @@ class Chunk:
     rope_offset: int  # how far the sinks have moved on
     stamp: int = 0  # ns
     shared: bool = False
+    sees: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

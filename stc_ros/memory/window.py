@@ -159,14 +159,21 @@ class Window:
         """See `Memory.open`."""
         return QueryContext(self, asked, newest)
 
-    def read_each(self, asked: Sequence[torch.Tensor], newest: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """See `Memory.read_each`."""
+    def read_tree(
+        self, asked: torch.Tensor, parents: Sequence[int], newest: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """See `Memory.read_tree`."""
         position, until = self.place(newest)
         first = [] if newest is None else [self.question(newest, position, until, shared=True)]
         position += 0 if newest is None else newest.shape[1]
-        read = self.prefill(*first, *(self.question(embeddings, position, until) for embeddings in asked))
-        lengths = [sum(len(c.positions) for c in first), *(embeddings.shape[1] for embeddings in asked)]
-        return list(torch.split(read.hidden, lengths, 1))[1:] if read else []
+        sees = torch.eye(len(parents), dtype=torch.bool)
+        for number, parent in enumerate(parents):
+            sees[number] |= sees[parent] if parent >= 0 else False
+        depths = (sees.sum(1) - 1).to(asked.device)
+        tree = Chunk(asked, position + depths, self._oldest, until, self._rope_offset, sees=sees)
+        read = self.prefill(*first, tree)
+        assert read is not None  # something was asked
+        return read.hidden[:, -len(parents) :]
 
     def prefill(self, *asked: Chunk) -> Read | None:
         """Run what waits through the model, in one pass, and behind it what is asked, which is not kept.
@@ -253,6 +260,8 @@ class Window:
         causal = fresh <= fresh[:, None]
         shared = torch.tensor([c.shared for c in chunks])[owner]
         new = causal & ((owner == owner[:, None]) | shared | ((fresh >= oldest) & (fresh < until)))
+        if (sees := chunks[-1].sees) is not None:
+            new[-len(sees) :, -len(sees) :] = sees
         return torch.cat((sinks, old, new), 1).to(device)
 
     def _sinks_at(self, rope_offsets: list[int]) -> tuple[torch.Tensor, torch.Tensor]:

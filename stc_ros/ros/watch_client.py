@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--camera', default='', metavar='NAME', help='default: every camera')
     parser.add_argument('--threshold', type=float, default=0.0, metavar='P', help="probability (default: the node's)")
     parser.add_argument('--rearm', type=float, default=0.0, metavar='P', help="probability (default: the node's)")
-    parser.add_argument('--looks', type=int, default=0, metavar='N', help="frames in a row (default: the node's)")
+    parser.add_argument('--looks', type=int, default=0, metavar='N', help="looks in a row (default: the node's)")
     for name, text in zip(TIMES, ('it must have been true for so long', 'between two rises', 'then the watch ends')):
         parser.add_argument(f'--{name.replace("_", "-")}', type=float, default=0.0, metavar='S', help=f's: {text}')
     parser.add_argument('--once', action='store_true', help='end when the condition becomes true')

@@ -36,6 +36,7 @@ def in_force(watch: Watch, settings: Settings, camera: str = '') -> Watch:
         threshold=threshold,
         rearm=min(watch.rearm or settings['watch.rearm'], threshold),
         looks=watch.looks or settings['watch.looks'],
+        sure=1.0 if watch.looks else max(settings['watch.sure'], threshold),  # who names looks wants so many
     )
 
 

@@ -59,10 +59,31 @@ def spellings(chat: ChatTemplate, word: str) -> list[int]:
     return sorted(ids[0] for ids in found if len(ids) == 1 and chat.decode([*ids]).strip().lower() == word.lower())
 
 
+def tree_of(conditions: Sequence[Condition], before: int) -> tuple[list[int], list[int], list[int]]:
+    """Conditions behind `before` common tokens as a tree, in which those that begin alike share their first tokens.
+
+    Returns the ids of its other tokens, for all tokens the number of the one before, or -1, and each condition's last.
+    """
+    ids: list[int] = []
+    parents, ends = [number - 1 for number in range(before)], []
+    known: dict[tuple[int, int], int] = {}  # (the token before, id) -> number
+    for condition in conditions:
+        at = before - 1
+        for each in condition.ids:
+            if (at, each) not in known:
+                known[at, each] = len(parents)
+                ids.append(each)
+                parents.append(at)
+            at = known[at, each]
+        ends.append(at)
+    return ids, parents, ends
+
+
 @torch.inference_mode()
-def judge(stream: Stream, conditions: Sequence[Condition]) -> list[float]:
+def judge(stream: Stream, conditions: Sequence[Condition], whole_frame: bool = True) -> list[float]:
     """Log odds of each condition, by what a stream remembers now; that is not changed, and none sees another.
 
+    whole_frame: the newest frame is read as for a question (query.full_latest_frame), else only what was kept of it.
     Raises `NothingSeen` before the first frame, `QuestionError` for a condition that is too long for the memory,
     `ModelFailure` for what is no number, and what the last frame's prefill raised (overlap).
     """
@@ -70,12 +91,13 @@ def judge(stream: Stream, conditions: Sequence[Condition]) -> list[float]:
     model, memory = stream.model, stream.memory
     if not memory.frames:
         raise NothingSeen('no frame has been processed yet')
-    asked = [torch.cat((model.newline[None], model.decoder.embed(list(c.ids))), 1) for c in conditions]
-    room = memory.reserve - max(each.shape[1] for each in asked)
+    room = memory.reserve - model.newline.shape[0] - max(len(c.ids) for c in conditions)
     if room < 0:
         raise QuestionError(f'a condition has {memory.reserve - room} tokens; {memory.reserve} fit')
-    hidden = memory.read_each(asked, stream.latest_tokens(room))
-    chances = model.decoder.logits(torch.cat([h[:, -1] for h in hidden])).float().log_softmax(-1)
+    ids, parents, ends = tree_of(conditions, model.newline.shape[0])
+    asked = torch.cat((model.newline[None], model.decoder.embed(ids)), 1)
+    hidden = memory.read_tree(asked, parents, stream.latest_tokens(room) if whole_frame else None)
+    chances = model.decoder.logits(hidden[0, ends]).float().log_softmax(-1)
     odds = []
     for condition, row in zip(conditions, chances):
         yes = row[list(condition.yes)].logsumexp(0)

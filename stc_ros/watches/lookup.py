@@ -1,4 +1,4 @@
-"""The watches of an engine, looked up in every frame that shows something new: those of a camera in one pass."""
+"""The watches of an engine, looked up where something new is shown, so often a second: a camera's in one pass."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEAST_TOKENS = parameters()['memory.max_tokens'].low
 class WatchEvent:
     """A watch, as it was in force for one camera, has risen, fallen or ended.
 
-    frame: the one that decided. since: stamp in ns of the first of the frames in a row that decided.
+    frame: the one that decided. since: stamp in ns of the first of the looks in a row that decided.
     """
 
     watch: Watch
@@ -46,7 +46,8 @@ class Entry:
     condition: Any  # in tokens
     blank: float = 0.0  # its log odds by a frame that shows nothing
     standings: dict[str, Standing] = field(default_factory=dict)
-    odds: dict[str, float] = field(default_factory=dict)  # by the camera's newest frame that showed anything new
+    odds: dict[str, float] = field(default_factory=dict)  # by the camera's frame that it was judged by last
+    unseen: set[str] = field(default_factory=set)  # cameras that have shown something new since then
 
 
 class Watches:
@@ -60,6 +61,7 @@ class Watches:
         self._engine, self._on_event = engine, on_event
         self._entries: dict[str, Entry] = {}
         self._starts: dict[str, tuple[int, int]] = {}  # which session, and which of its starts, by camera
+        self._looked: dict[str, int] = {}  # stamp of the newest look at all watches, by camera
         self._lock = threading.Lock()
         self.failures = 0
         self.ms: dict[str, float] = {}  # that the newest look took, by camera
@@ -94,7 +96,8 @@ class Watches:
                 raise
             except QuestionError as error:
                 raise WatchError(str(error), 'condition', number) from None
-        blank = judge(self._blank_stream(session), [entry.condition for entry in entries])
+        conditions = [entry.condition for entry in entries]
+        blank = judge(self._blank_stream(session), conditions, settings['watch.whole_frame'])
         for entry, odds in zip(entries, blank):
             entry.blank = odds
         with self._lock:
@@ -117,7 +120,11 @@ class Watches:
             return [(entry.watch, dict(entry.standings)) for entry in self._entries.values()]
 
     def look_up(self, session: Session) -> None:
-        """Look up a camera's watches in its newest frame. One that showed nothing new costs no pass."""
+        """Look up a camera's watches in its newest frame, where they are due.
+
+        What showed nothing new costs no pass: what was judged of the frame before is true of it, too. Behind a look
+        that speaks for a change, the watch is looked up again in the next frame that shows something new.
+        """
         timer, camera, frame = time.monotonic(), session.camera, session.newest
         with self._lock:
             mine = [entry for entry in self._entries.values() if entry.watch.camera in ('', camera)]
@@ -126,7 +133,7 @@ class Watches:
             return
         self._forget(session, mine)
         try:
-            self._judge(session, mine if frame.report.visual_tokens_kept else [e for e in mine if camera not in e.odds])
+            self._judge(session, self._due(session, mine, frame))
         except Exception as error:
             for entry in mine:  # what was true of an earlier frame is not what this one shows
                 entry.odds.pop(camera, None)
@@ -135,7 +142,7 @@ class Watches:
                 traceback.clear_frames(error.__traceback__)  # tensors of the calls that failed
                 release_memory()
             return
-        events = [self._step(entry, session, frame) for entry in mine]
+        events = [self._step(entry, session, frame) for entry in mine if camera not in entry.unseen]
         self.ms[camera] = (time.monotonic() - timer) * 1e3
         for event in filter(None, events):
             try:
@@ -146,15 +153,18 @@ class Watches:
     def state(self) -> dict[str, Any]:
         """All that `restore` needs, beside the watches themselves, in another process."""
         starts = {camera: start for camera, (_, start) in self._starts.items()}
-        return {'starts': starts, 'entries': {n: (e.standings, e.odds) for n, e in self._entries.items()}}
+        entries = {name: (e.standings, e.odds, e.unseen) for name, e in self._entries.items()}
+        return {'starts': starts, 'looked': self._looked, 'entries': entries}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on where the watches of an engine were, to which the same have been added."""
         sessions = self._engine.sessions
         self._starts = {camera: (id(sessions[camera]), start) for camera, start in state['starts'].items()}
         self._entries = {name: self._entries[name] for name in state['entries']}
-        for name, (standings, odds) in state['entries'].items():
-            self._entries[name].standings, self._entries[name].odds = standings, odds
+        self._looked = state['looked']
+        for name, of in state['entries'].items():
+            entry = self._entries[name]
+            entry.standings, entry.odds, entry.unseen = of
 
     def _blank_stream(self, session: Session) -> Any:
         """A stream that has seen one grey frame."""
@@ -168,17 +178,33 @@ class Watches:
         camera, start = session.camera, (id(session), session.starts)
         if self._starts.get(camera) != start:
             self._starts[camera] = start
+            self._looked.pop(camera, None)
             for entry in entries:
                 entry.odds.pop(camera, None)
                 if camera in entry.standings:
                     entry.standings[camera] = forget(entry.standings[camera])
 
+    def _due(self, session: Session, entries: Sequence[Entry], frame: FrameProcessed) -> list[Entry]:
+        """Those to be judged now: by the rate all that have not seen what is new, in between who is about to change."""
+        camera, stamp, rate = session.camera, frame.frame.stamp, session.settings['watch.max_rate']
+        for entry in entries:
+            if frame.report.visual_tokens_kept or camera not in entry.odds:
+                entry.unseen.add(camera)
+        unseen, looked = [entry for entry in entries if camera in entry.unseen], self._looked.get(camera)
+        if unseen and (not rate or looked is None or not 0 <= stamp - looked < 1e9 / rate):  # below 0: time went back
+            self._looked[camera] = stamp
+            return unseen
+        return [e for e in unseen if camera not in e.odds or e.standings.get(camera, Standing()).row]
+
     def _judge(self, session: Session, entries: Sequence[Entry]) -> None:
         from stc_ros.watches.judge import judge  # here, because it imports torch
 
         if entries:
-            for entry, odds in zip(entries, judge(session.stream, [entry.condition for entry in entries])):
+            conditions = [entry.condition for entry in entries]
+            whole_frame = session.settings['watch.whole_frame']
+            for entry, odds in zip(entries, judge(session.stream, conditions, whole_frame)):
                 entry.odds[session.camera] = odds
+                entry.unseen.discard(session.camera)
 
     def _step(self, entry: Entry, session: Session, frame: FrameProcessed) -> WatchEvent | None:
         """How a watch stands after a frame, and what has happened."""

@@ -1,4 +1,4 @@
-"""When a watch rises and falls: a threshold, a lower one to fall again, and frames in a row. Values in, values out."""
+"""When a watch rises and falls: a threshold, a lower one to fall again, and looks in a row. Values in, values out."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ class Watch:
     camera: str
     threshold: float = 0.8  # probability from which on it counts as true
     rearm: float = 0.5  # below which it counts as false again
-    looks: int = 2  # frames in a row that must agree
+    looks: int = 2  # in a row that must agree
     hold: int = 0  # it must have been true for so long before it rises
     cool_down: int = 0  # no second rising within this time
     time_limit: int = 0  # it ends after this time
     once: bool = False  # it ends with its first rising
+    sure: float = 1.0  # probability from which one look is enough to rise, as 1 - sure is to fall; 1: never
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Standing:
     """How a watch stands."""
 
     active: bool = False
-    row: int = 0  # frames in a row that speak for a change
+    row: int = 0  # looks in a row that speak for a change
     since: int = 0  # stamp of the first of them
     rose: int | None = None  # stamp of its last rising
     began: int | None = None  # stamp of the first frame it was looked up in
@@ -47,7 +48,7 @@ class Standing:
 
 
 def look(watch: Watch, standing: Standing, probability: float, stamp: int) -> tuple[Standing, Change | None]:
-    """A frame of time `stamp` gives the condition a `probability` -> how the watch stands then, and what happens."""
+    """A look at time `stamp` gives the condition a `probability` -> how the watch stands then, and what happens."""
     began = stamp if standing.began is None else standing.began
     speaks = probability < watch.rearm if standing.active else probability >= watch.threshold
     row = standing.row + 1 if speaks else 0
@@ -57,7 +58,8 @@ def look(watch: Watch, standing: Standing, probability: float, stamp: int) -> tu
     )
     if watch.time_limit and stamp - began >= watch.time_limit:
         return replace(now, events=now.events + 1), Change.EXPIRED
-    if row < watch.looks:
+    sure = watch.sure < 1 and (probability <= 1 - watch.sure if standing.active else probability >= watch.sure)
+    if not speaks or row < watch.looks and not sure:
         return now, None
     if standing.active:
         return replace(now, active=False, row=0, events=now.events + 1), Change.FALLING

@@ -96,11 +96,14 @@ def test_several_questions_in_one_pass_are_read_as_each_alone(model, name, newes
     memory = fill(make(model, name, batch=batch), 9, static=(8,))
     newest = None if newest is None else drawn(newest, TOKENS)
     asked = [drawn(70 + count, count) for count in (4, 1, 7)]
-    together = memory.read_each(asked, newest)
-    assert [each.shape for each in together] == [(1, count, WIDTH) for count in (4, 1, 7)]
-    for each, embeddings in zip(together, asked):
-        torch.testing.assert_close(each, memory.open(embeddings, newest).hidden, **CLOSE)
-    memory.read_each([drawn(1, 9), *asked])
+    parents = [-1, 0, 1, 2, -1, -1, *range(5, 11), 1, 12]  # the last two go on behind the first one's second token
+    tokens = torch.cat((*asked, drawn(69, 2)), 1)
+    together = memory.read_tree(tokens, parents, newest)
+    assert together.shape == tokens.shape
+    forked = torch.cat((asked[0][:, :2], tokens[:, -2:]), 1)
+    alone = torch.cat([memory.open(embeddings, newest).hidden for embeddings in (*asked, forked)], 1)
+    torch.testing.assert_close(together, torch.cat((alone[:, :12], alone[:, -2:]), 1), **CLOSE)
+    memory.read_tree(tokens, parents)
     torch.testing.assert_close(read(memory), read(fill(make(model, name), 9, static=(8,))), **CLOSE)
 
 

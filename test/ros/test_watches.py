@@ -36,7 +36,7 @@ def odds(monkeypatch):
     """`odds['all']` is what every condition is given, or an exception that judging raises."""
     given = {'all': -SURE}
 
-    def judge(stream, conditions):
+    def judge(stream, conditions, whole_frame):
         if isinstance(given['all'], Exception) and stream.memory.frames[-1].stamp > 1:  # not the grey frame
             raise given['all']
         return [given['all'] if stream.memory.frames[-1].stamp > 1 else -SURE for _ in conditions]

@@ -50,3 +50,10 @@ def test_what_is_not_given_is_the_parameters_and_rearm_never_lies_above_the_thre
     assert (taken.threshold, taken.rearm, taken.looks, taken.camera) == (0.7, 0.3, 4, 'rear')
     assert in_force(FULL, settings) == FULL
     assert in_force(replace(PLAIN, threshold=0.2), settings).rearm == 0.2
+
+
+def test_one_look_is_enough_only_where_nobody_named_a_number_of_looks():
+    settings = Settings({'watch.threshold': 0.7, 'watch.sure': 0.95})
+    assert in_force(PLAIN, settings).sure == 0.95
+    assert in_force(replace(PLAIN, looks=2), settings).sure == 1.0
+    assert in_force(replace(PLAIN, threshold=0.99), settings).sure == 0.99

@@ -10,7 +10,7 @@ from stc_ros.models.random import random_model
 from stc_ros.settings import Settings
 from stc_ros.stream import open_stream
 from stc_ros.synthetic import record
-from stc_ros.watches.judge import judge, read_condition, spellings
+from stc_ros.watches.judge import Condition, judge, read_condition, spellings, tree_of
 
 SETTINGS = Settings({'model.device': 'cpu'})
 TEXTS = (
@@ -60,6 +60,25 @@ def test_a_condition_is_as_likely_as_the_answer_s_first_word(model):
     assert {'yes', 'no'} <= said
 
 
+@pytest.mark.parametrize('whole', [True, False])
+@torch.inference_mode()
+def test_a_look_equals_the_first_token_of_an_answer(model, whole):
+    """The look's one pass for all, over the window in place, against each asked alone, over a copy of it."""
+    stream, conditions = seen(model), [read_condition(model, text) for text in TEXTS]
+    looked = judge(stream, conditions, whole)
+    for odds, condition in zip(looked, conditions):
+        asked = torch.cat((model.newline[None], model.decoder.embed(list(condition.ids))), 1)
+        context = stream.memory.open(asked, stream.latest_tokens(1000) if whole else None)
+        logits = model.decoder.logits(context.hidden[0, -1]).float()
+        yes, no = torch.zeros_like(logits, dtype=torch.bool), torch.zeros_like(logits, dtype=torch.bool)
+        yes[list(condition.yes)] = True
+        no[list(condition.no)] = True
+        no = no if condition.no else ~yes
+        assert odds == pytest.approx(float(logits[yes].logsumexp(0) - logits[no].logsumexp(0)), abs=1e-2)
+    other = judge(stream, conditions, not whole)
+    assert max(abs(a - b) for a, b in zip(looked, other)) > 0.05  # a control: it does make a difference
+
+
 def test_judging_leaves_no_trace(model):
     judged, quiet = seen(model, 5), seen(model, 5)
     conditions = [read_condition(model, text) for text in TEXTS]
@@ -96,3 +115,9 @@ def test_spellings_are_single_tokens_of_the_word_alone(model):
     ids = spellings(model.chat, 'yes')
     assert ids and all(model.chat.decode([i]).strip().lower() == 'yes' for i in ids)
     assert not set(ids) & set(spellings(model.chat, 'no'))
+
+
+def test_conditions_that_begin_alike_share_their_first_tokens():
+    conditions = [Condition(ids, (0,)) for ids in ((5, 6, 7), (5, 6, 8, 9), (6, 7), (5, 6, 7))]
+    ids, parents, ends = tree_of(conditions, 1)
+    assert ids == [5, 6, 7, 8, 9, 6, 7] and parents == [-1, 0, 1, 2, 2, 4, 0, 6] and ends == [3, 5, 7, 3]

@@ -24,7 +24,10 @@ class Rig:
     def __init__(self, monkeypatch, cameras=('front',), **settings):
         self.notes, self.events, self.opened, self.passes = Notebook(), [], [], []
         self.odds, self.blank, self.fault = {}, {}, None
-        self.cameras, self.settings = cameras, Settings({'watch.looks': 1, 'watch.threshold': 0.9} | settings)
+        self.cameras, self.settings = (
+            cameras,
+            Settings({'watch.looks': 1, 'watch.threshold': 0.9, 'watch.max_rate': 0.0} | settings),
+        )
         monkeypatch.setattr(judging, 'read_condition', self.read)
         monkeypatch.setattr(judging, 'judge', self.judge)
         for module in ('engine.scheduler', 'watches.lookup'):  # most of the time of tests as short as these
@@ -49,7 +52,7 @@ class Rig:
             raise QuestionError('the model cannot read it')
         return text
 
-    def judge(self, stream, conditions):
+    def judge(self, stream, conditions, whole_frame):
         if stream not in self.streams.values():  # that of the grey frame
             return [self.blank.get(text, -SURE) for text in conditions]
         self.passes.append(tuple(conditions))
@@ -240,3 +243,45 @@ def test_another_process_goes_on_where_one_was(rig):
     rig.see(3, static=True)
     assert rig.changes() == [('a', Change.RISING, 3)] and not rig.passes
     assert [watch.name for watch, _ in rig.watches.listed()] == ['a']
+
+
+def test_looks_keep_to_the_rate_and_a_change_is_confirmed_at_once(monkeypatch):
+    rig = Rig(monkeypatch, **{'watch.max_rate': 0.25, 'watch.looks': 2})  # a look every 4 s, a frame a second
+    rig.add('a ?'), rig.add('b ?')
+    for stamp in range(1, 10):
+        rig.see(stamp)
+    assert rig.passes == [('a ?', 'b ?')] * 3 and rig.standing('watch1').stamp == 9 * SECOND
+    rig.passes.clear()
+    rig.odds = {'a ?': 3.0}  # p 0.95: it speaks for a change, but is not sure
+    for stamp in range(10, 15):
+        rig.see(stamp)
+    assert rig.passes == [('a ?', 'b ?'), ('a ?',)]  # at 13, and at 14 only the one that is about to rise
+    assert rig.changes() == [('watch1', Change.RISING, 14)]
+
+
+def test_what_was_not_looked_at_counts_as_no_look_and_what_shows_nothing_new_waits_for_no_rate(monkeypatch):
+    rig = Rig(monkeypatch, **{'watch.max_rate': 0.1})
+    rig.add(looks=3)
+    rig.see(1)
+    rig.odds = {'open ?': SURE}
+    rig.see(2), rig.see(3, static=True)  # new at 2: what was judged at 1 says nothing of it
+    assert rig.standing('watch1').frames == 1 and len(rig.passes) == 1
+    rig.see(11)
+    rig.see(12, static=True), rig.see(13, static=True)
+    assert rig.changes() == [('watch1', Change.RISING, 13)] and len(rig.passes) == 2
+    rig.see(5)  # a bag starts over: the rate does not hold for what lies ahead
+    assert len(rig.passes) == 3
+
+
+def test_a_reset_and_a_failure_wait_for_no_rate(monkeypatch):
+    rig = Rig(monkeypatch, **{'watch.max_rate': 0.1})
+    rig.add()
+    rig.see(1)
+    rig.engine.sessions['front'].reset('for the test')
+    rig.see(2)
+    assert len(rig.passes) == 2
+    rig.fault = RuntimeError('broken')
+    rig.see(12)
+    rig.fault = None
+    rig.see(13)
+    assert len(rig.passes) == 4 and rig.standing('watch1').stamp == 13 * SECOND

@@ -72,3 +72,10 @@ def test_a_reset_breaks_the_row_and_keeps_what_was_reported():
 @pytest.mark.parametrize('chance, rises', [(0.8, True), (math.nextafter(0.8, 0), False)])
 def test_the_threshold_itself_counts_as_true(chance, rises):
     assert bool(run(watch(), [chance])[0]) is rises
+
+
+def test_a_look_that_is_sure_is_enough_to_rise_and_to_fall():
+    beats = [0.9, 0.1, 0.99, 0.9, 0.3, 0.9, 0.3, 0.005, 0.9, 0.9]
+    assert run(watch(looks=2, sure=0.98), beats)[0] == [(3, RISING), (8, FALLING), (10, RISING)]
+    assert run(watch(looks=2), beats)[0] == [(4, RISING), (8, FALLING), (10, RISING)]  # the control: a second later
+    assert run(watch(looks=2, sure=0.98, hold=2 * SECOND), [0.99, 0.1, 0.99, 0.9, 0.9])[0] == [(5, RISING)]

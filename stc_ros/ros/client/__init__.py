@@ -176,7 +176,7 @@ class Client:
 
         By a watch of the node's (`~/watch`, `~/events`); where it offers none, by asking a yes/no question again and
         again. camera: empty is the first one. threshold: probability from which on it counts as true (watches only),
-        looks: frames in a row, hold: seconds; 0 is the node's default.
+        looks: looks in a row, hold: seconds; 0 is the node's default.
         Raises `NotTrue`, a `Timeout`, when it has not become true, `WatchRefused`, and what `ask` raises.
         """
         return self._link.wait(self._wait_until(condition, timeout, camera, threshold, looks, hold))
