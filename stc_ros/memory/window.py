@@ -137,12 +137,7 @@ class Window:
             last = self.frames.pop()
             self.next_position = last.start
             num_positions = min(last.num_positions + num_positions, IDLE_FRAMES * num_positions)
-        self.add(
-            self.keys.new_empty(1, 0, 0),
-            torch.empty(0, dtype=torch.long),
-            num_positions,
-            stamp,
-        )
+        self.add(self.keys.new_empty(1, 0, 0), torch.empty(0, dtype=torch.long), num_positions, stamp)
 
     def question(self, embeddings: torch.Tensor, position: int, until: int, shared: bool = False) -> Chunk:
         """What is to be read behind the window, [1, t, D] from `position` on; it sees the kept tokens < `until`."""

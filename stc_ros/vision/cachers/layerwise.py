@@ -183,5 +183,4 @@ def rows_of(chosen: torch.Tensor, count: int | None = None) -> tuple[torch.Tenso
         return order[:, :count], None
     counts = chosen.sum(1)
     widest = int(counts.max())
-    index = order[:, :widest]
-    return index, torch.arange(widest, device=chosen.device) < counts[:, None]
+    return order[:, :widest], torch.arange(widest, device=chosen.device) < counts[:, None]

@@ -42,9 +42,9 @@ def compute_all(tower: Tower, x: torch.Tensor) -> LayerCache:
 def compute_rows(
     tower: Tower, state: LayerCache, x: torch.Tensor, patches: torch.Tensor, sampled: torch.Tensor | None = None
 ) -> SampleFeatures | None:
-    """The tower on the patches [k] (and the class tokens) of x [1, T, d]; results are written into `state`.
+    """The tower on patches [k], on the CPU (and the class tokens) of x [1, T, d]; results are written into `state`.
 
-    Both are on the CPU. sampled: bool [k], those among them that did not change: all that is not computed follows their drift. Returns what
+    sampled: bool [k], those among them that did not change: all that is not computed follows their drift. Returns what
     they were, what they would be had they only followed the others, and what they are: three [s, d], by the last
     block's output; None when they are too few to tell anything.
     """
