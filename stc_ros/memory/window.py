@@ -108,7 +108,7 @@ class Window:
     def add(self, embeddings: torch.Tensor, offsets: torch.Tensor, num_positions: int, stamp: int) -> None:
         """Keep one frame; it waits for its prefill unless more than `batch` tokens do.
 
-        embeddings [1, b, D] in raster order; offsets [b] ascending, on the CPU, each token's position inside the frame, which takes
+        embeddings [1, b, D] in raster order; offsets [b] ascending on the CPU, places inside the frame, which takes
         `num_positions` positions. The oldest frames are evicted when tokens or positions run out. Raises `ValueError`
         for a frame larger than the whole window.
         """

@@ -33,7 +33,7 @@ OF_ITS_OWN = {
         'vision/cachers/layerwise.py:<lambda>': (18, 'the rows that are real, in each layer'),
     },
 }
-OPERATORS = 900  # a frame's at most, toy model of 3 + 3 layers, with its prefill
+OPERATORS = 500  # a frame's at most, toy model of 3 + 3 layers, with its prefill
 
 
 def pictures():
