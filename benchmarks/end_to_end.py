@@ -129,7 +129,7 @@ def time_selection(model, stream, frame) -> float:
     from stc_ros import timing
     from stc_ros.vision.cachers.patches import choose_changed, pooled_with, similarity
 
-    image, state = model.pixels.resize(frame).to(model.device), stream.cacher.state
+    image, state = model.pixels.resize(frame), stream.cacher.state
     allowed = 1 - stream.parameters.cache_similarity
     with torch.inference_mode():
         start = timing.now()

@@ -160,7 +160,6 @@ class Cached(Mode):
         self.follows_picture = name in ('threshold', 'incremental')
 
     def encode(self, image):
-        image = image.to(self.model.device)
         seen = self.cacher.encode(self.model.tower, image, lambda: self.embed(image), self.similarity)
         return 0.0 if seen is None else seen.recomputed.mean()
 
@@ -184,7 +183,7 @@ class Fixed(Mode):
         from stc_ros.vision.cachers.patches import replace_patches, similarity
         from stc_ros.vision.cachers.rows import compute_all, compute_rows
 
-        grid, image = self.model.tower.grid, image.to(self.model.device)
+        grid = self.model.tower.grid
         if self.state is None:
             self.state, self.shown = compute_all(self.model.tower, self.embed(image)), image
             return 1.0

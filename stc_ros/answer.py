@@ -106,11 +106,11 @@ class Answer(Iterator[str]):
         """The likeliest token and its probability."""
         with torch.inference_mode():
             logits = model.decoder.logits(hidden[:, -1])[0]
-            best = logits.argmax()
-            chance = float(logits.float().softmax(-1)[best])
+            best = logits.argmax(0, keepdim=True)
+            token, chance = torch.cat((best.double(), logits.float().softmax(-1)[best].double())).tolist()  # one wait
             if not math.isfinite(chance):
                 raise ModelFailure('the language model computed NaN or infinity')
-        return int(best), chance
+        return int(token), chance
 
     def _time(self, tokens: int) -> None:
         now = time.perf_counter()

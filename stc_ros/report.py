@@ -36,7 +36,7 @@ class FrameReport:
         """features: `FrameFeatures`, or None for a frame that was skipped; chosen: its `Selection`."""
         patches = model.tower.grid[0] * model.tower.grid[1]
         recomputed = np.zeros(patches, np.float32) if features is None else features.encoded.recomputed.cpu().numpy()
-        kept = np.empty(0, np.int64) if chosen is None else chosen.index.cpu().numpy()
+        kept = np.empty(0, np.int64) if chosen is None else chosen.index.numpy()
         return cls(
             stamp=stamp,
             grid=model.tower.grid,

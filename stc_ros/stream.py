@@ -190,7 +190,7 @@ class Stream:
         else:
             offsets = chosen.index
             if contiguous:
-                positions, offsets = len(offsets), torch.arange(len(offsets), device=self.model.device)
+                positions, offsets = len(offsets), torch.arange(len(offsets))
             self.memory.add(*self._with_text(chosen.tokens[None], offsets, positions, stamp), stamp)
         if stamp - self.memory.waiting_since(stamp) >= parameters.prefill_wait * 1e9:
             self.memory.prefill()
@@ -204,7 +204,7 @@ class Stream:
         texts = self.model.frame_text.ids((stamp - (self._began or stamp)) / 1e9)
         for number, ids in enumerate(texts):
             if ids:
-                text, places = self.model.decoder.embed(ids), torch.arange(len(ids), device=offsets.device)
+                text, places = self.model.decoder.embed(ids), torch.arange(len(ids))
                 if number == 0:
                     tokens, offsets = torch.cat((text, tokens), 1), torch.cat((places, len(ids) + offsets))
                 else:
@@ -237,7 +237,7 @@ class Stream:
         if self._latest is None:
             return None
         tokens, stamp = self._latest.tokens[None], self._latest_stamp
-        return self._with_text(tokens, torch.arange(tokens.shape[1], device=tokens.device), tokens.shape[1], stamp)[0]
+        return self._with_text(tokens, torch.arange(tokens.shape[1]), tokens.shape[1], stamp)[0]
 
     def stats(self) -> StreamStats:
         """Sums since the last reset."""

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / 'stc_ros'
 LAYERS = [  # the lowest first; what stands in one line may import what stands in lines above it, and its own kind
-    ('parameter_spec', 'timing', 'background_stream', 'parent_watchdog', 'client'),
+    ('parameter_spec', 'timing', 'transfer', 'background_stream', 'parent_watchdog', 'client'),
     ('registry', 'watch_parameters'),
     ('parameters',),
     ('settings',),

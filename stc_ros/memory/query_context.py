@@ -41,15 +41,14 @@ class QueryContext:
         count, length = embeddings.shape[1], self.length
         positions = torch.arange(self.position, self.position + count, device=embeddings.device)
         cos_sin = self.decoder.rotation(positions)
-        causal = self.decoder.mask(
-            torch.ones(count, count, dtype=torch.bool, device=positions.device).tril(), self.keys.dtype
-        )
 
         def write(layer: int, keys: torch.Tensor, values: torch.Tensor) -> list[Piece]:
             self._append(layer, rotate(keys, *cos_sin), values)
             keys, values = (held[layer][:, :, : length + count] for held in (self.keys, self.values))
             if count == 1:
                 return [Piece(keys, values)]
+            causal = torch.ones(count, count, dtype=torch.bool, device=positions.device).tril()
+            causal = self.decoder.mask(causal, keys.dtype)
             return [
                 Piece(keys[:, :, :length], values[:, :, :length]),
                 Piece(keys[:, :, length:], values[:, :, length:], causal),

@@ -22,6 +22,7 @@ from stc_ros.memory.query_context import QueryContext
 from stc_ros.models.attention import Piece
 from stc_ros.models.decoder import Decoder, ModelFailure, rotate
 from stc_ros.parameters import memories
+from stc_ros.transfer import upload
 
 IDLE_FRAMES = 4  # static frames take no more positions than this many frames, or they would evict what was seen
 SPARE = 8  # an eighth of the window is spare, so that it is moved to the buffer's front only now and then
@@ -63,7 +64,7 @@ class Window:
         self.kept = 0  # and all: the number of the next one
         self.next_position = self.sinks
         self.sink_keys = self.sink_values = self.keys[:, :, :, :0]
-        positions = torch.arange(self.sinks, device=decoder.device)
+        positions = torch.arange(self.sinks)
         read = self.prefill(Chunk(decoder.embed(head), positions, oldest=0, until=0, rope_offset=0))
         assert read is not None  # what was asked was the prompt itself
         self.sink_keys, self.sink_values = read.keys, read.values  # at positions 0, 1, ...
@@ -107,7 +108,7 @@ class Window:
     def add(self, embeddings: torch.Tensor, offsets: torch.Tensor, num_positions: int, stamp: int) -> None:
         """Keep one frame; it waits for its prefill unless more than `batch` tokens do.
 
-        embeddings [1, b, D] in raster order; offsets [b] ascending, each token's position inside the frame, which takes
+        embeddings [1, b, D] in raster order; offsets [b] ascending on the CPU, places inside the frame, which takes
         `num_positions` positions. The oldest frames are evicted when tokens or positions run out. Raises `ValueError`
         for a frame larger than the whole window.
         """
@@ -136,16 +137,11 @@ class Window:
             last = self.frames.pop()
             self.next_position = last.start
             num_positions = min(last.num_positions + num_positions, IDLE_FRAMES * num_positions)
-        self.add(
-            self.keys.new_empty(1, 0, 0),
-            torch.empty(0, dtype=torch.long, device=self.keys.device),
-            num_positions,
-            stamp,
-        )
+        self.add(self.keys.new_empty(1, 0, 0), torch.empty(0, dtype=torch.long), num_positions, stamp)
 
     def question(self, embeddings: torch.Tensor, position: int, until: int, shared: bool = False) -> Chunk:
         """What is to be read behind the window, [1, t, D] from `position` on; it sees the kept tokens < `until`."""
-        positions = torch.arange(position, position + embeddings.shape[1], device=embeddings.device)
+        positions = torch.arange(position, position + embeddings.shape[1])
         return Chunk(embeddings, positions, self._oldest, until, self._rope_offset, shared=shared)
 
     def place(self, newest: torch.Tensor | None) -> tuple[int, int]:
@@ -169,7 +165,7 @@ class Window:
         sees = torch.eye(len(parents), dtype=torch.bool)
         for number, parent in enumerate(parents):
             sees[number] |= sees[parent] if parent >= 0 else False
-        depths = (sees.sum(1) - 1).to(asked.device)
+        depths = sees.sum(1) - 1
         tree = Chunk(asked, position + depths, self._oldest, until, self._rope_offset, sees=sees)
         read = self.prefill(*first, tree)
         assert read is not None  # something was asked
@@ -191,7 +187,7 @@ class Window:
         sinks = self._sinks_at(rope_offsets)
         numbers = [*range(first, shared.start), *range(shared.stop, self.stored)]
         mask = self.decoder.mask(self._tail_mask(chunks, rope_offsets, numbers), self.keys.dtype)
-        positions = torch.cat([c.positions for c in chunks])
+        positions = upload(torch.cat([c.positions for c in chunks]), self.keys.device)
         cos_sin = self.decoder.rotation(positions)
         read: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
 
@@ -248,7 +244,6 @@ class Window:
 
     def _tail_mask(self, chunks: list[Chunk], rope_offsets: list[int], numbers: list[int]) -> torch.Tensor:
         """Which keys behind no shared piece each new token sees, bool [t, S]: sinks by offset, `numbers`, new ones."""
-        device = self.keys.device
         counts = torch.tensor([len(c.positions) for c in chunks])
         owner = torch.arange(len(chunks)).repeat_interleave(counts)  # [t]
         rope_offset, oldest, until = (
@@ -262,11 +257,11 @@ class Window:
         new = causal & ((owner == owner[:, None]) | shared | ((fresh >= oldest) & (fresh < until)))
         if (sees := chunks[-1].sees) is not None:
             new[-len(sees) :, -len(sees) :] = sees
-        return torch.cat((sinks, old, new), 1).to(device)
+        return upload(torch.cat((sinks, old, new), 1), self.keys.device)
 
     def _sinks_at(self, rope_offsets: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values of the sinks, moved on by each of r `rope_offsets`, [layers, 1, G, r * sinks, head]."""
-        turns = torch.tensor(rope_offsets, device=self.keys.device).repeat_interleave(self.sink_keys.shape[3])
+        turns = upload(torch.tensor(rope_offsets).repeat_interleave(self.sink_keys.shape[3]), self.keys.device)
         times = (1, 1, 1, len(rope_offsets), 1)
         return (rotate(self.sink_keys.repeat(times), *self.decoder.rotation(turns)), self.sink_values.repeat(times))
 

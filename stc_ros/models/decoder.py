@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stc_ros.models.attention import Piece, attend
+from stc_ros.transfer import upload
 
 Write = Callable[[int, torch.Tensor, torch.Tensor], list[Piece]]
 Hook = Callable[[int, torch.Tensor], None]
@@ -108,7 +109,7 @@ class Decoder:
 
     def embed(self, ids: list[int]) -> torch.Tensor:
         """Token ids -> [1, t, D]."""
-        return self.embed_weight(torch.tensor([ids], device=self.device))
+        return self.embed_weight(upload(torch.tensor([ids]), self.device))
 
     def rotation(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Positions [t], however large, or [axes, t] -> cosines and sines, float32 [t, head].

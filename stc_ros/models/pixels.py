@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from stc_ros.io.picture import Picture, resize
+from stc_ros.transfer import upload
 
 RESAMPLE = {2: 'bilinear', 3: 'bicubic'}  # Pillow's numbers, as processors' configurations write them
 SIGLIP = {'image_mean': (0.5, 0.5, 0.5), 'image_std': (0.5, 0.5, 0.5)}
@@ -81,7 +82,7 @@ class Pixels:
 
     def normalise(self, image: torch.Tensor, device, dtype) -> torch.Tensor:
         """uint8 [F, 3, h, w] -> `dtype` [F, 3, h, w] on `device`."""
-        image = image.to(device=device, dtype=torch.float32)
+        image = upload(image, torch.device(device)).to(torch.float32)  # as bytes: a quarter of the way
         mean, std = _columns(self.mean, device), _columns(self.std, device)
         return ((image / self.divisor - mean) / std).to(dtype)
 

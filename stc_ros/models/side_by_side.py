@@ -32,5 +32,5 @@ class SideBySide:
         return x[:, self.units].mean(2)
 
     def pooled(self, patches: int) -> torch.Tensor:
-        """For `Tower.pooled`, float32 [n, P]."""
-        return torch.zeros(len(self.units), patches, device=self.units.device).scatter_(1, self.units, 1.0)
+        """For `Tower.pooled`, float32 [n, P], on the CPU."""
+        return torch.zeros(len(self.units), patches).scatter_(1, self.units.cpu(), 1.0)

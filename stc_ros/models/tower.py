@@ -66,7 +66,7 @@ class Tower:
     drop_class_token: bool = False  # vision_feature_select_strategy "default"
     compiler: Compiler | None = None  # runs the blocks' functions, when they are to be compiled
     after: nn.Module | None = None  # DINOv2's features are those behind its last norm
-    pooled: torch.Tensor | None = None  # float32 [n, P]: 1 where a patch is a good part of a visual token, else 0
+    pooled: torch.Tensor | None = None  # float32 [n, P], on the CPU: 1 for a visual token's good parts
 
     @property
     def width(self) -> int:

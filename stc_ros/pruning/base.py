@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import torch
 
+from stc_ros.transfer import upload
 from stc_ros.vision.encode import FrameFeatures
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Tokens [b, D] for the language model, and the raster index of each, int64 [b] ascending and unique.
+    """Tokens [b, D] for the language model, and the raster index of each, int64 [b] ascending and unique, on the CPU.
 
     A method that merges tokens gives a merged one the index of the token that stood for it.
     """
@@ -68,8 +69,9 @@ def take(frame: FrameFeatures, index: torch.Tensor, late: bool = False) -> Selec
 
     late: only these are projected; for a method that does not need `frame.tokens` itself.
     """
-    index = index.sort().values
-    return Selection(index, frame.read(index) if late else frame.tokens[index])
+    index = index.cpu().sort().values  # where a GPU is waited for, once in a frame: the count has to be known here
+    there = upload(index, frame.features.device)
+    return Selection(index, frame.read(there) if late else frame.tokens[there])
 
 
 def gaussians(y: torch.Tensor, center: torch.Tensor) -> torch.Tensor:

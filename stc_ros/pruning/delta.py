@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from stc_ros.parameter_spec import param
 from stc_ros.parameters import pruners
 from stc_ros.pruning.base import Pruner, Selection, budget, take
+from stc_ros.transfer import upload
 from stc_ros.vision.encode import FrameFeatures
 
 NEW = 0.01  # cosine distance above which a token says something new
@@ -56,14 +57,14 @@ class DeltaPruner(Pruner):
         n = len(hidden)
         if prune_ratio == 0 or self.sent is None or self.sent.shape != hidden.shape:
             self.sent, self.allowance, self.static = hidden.clone(), 0.0, 0
-            return take(frame, torch.arange(n, device=hidden.device), late=True)
+            return take(frame, torch.arange(n), late=True)
         share = budget(n, prune_ratio)
         self.allowance = min(n, self.allowance + RESTLESS * share)
         z, mean = hidden.float(), hidden.float().mean(0)
         change = 1 - F.cosine_similarity(z, self.sent.float(), dim=-1)
         apart = 1 - F.cosine_similarity(z, mean, dim=-1)
         worth = self.temporal_weight * change + (1 - self.temporal_weight) * apart
-        worth = discount_repeated(worth, z - mean)
+        worth, change = torch.stack((discount_repeated(worth, z - mean), change)).cpu()  # the frame's one wait
         count = max(int((change > NEW).sum()), round(QUIET * share), 1)
         chosen = worth.topk(min(count, int(self.allowance))).indices
         if frame.static_frames is not None:
@@ -73,7 +74,8 @@ class DeltaPruner(Pruner):
         if self.static > STATIC:
             chosen = chosen[:0]
         self.allowance -= len(chosen)
-        self.sent[chosen] = hidden[chosen]
+        there = upload(chosen, hidden.device)
+        self.sent[there] = hidden[there]
         return take(frame, chosen, late=True)
 
     def reset(self) -> None:

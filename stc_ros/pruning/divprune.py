@@ -22,11 +22,11 @@ class DivPrune(Pruner):
         unit = F.normalize(frame.tokens.float(), dim=-1)
         distance = 1 - unit @ unit.T  # [n, n]
         nearest = distance.clone().fill_diagonal_(float('inf')).min(1).values
-        chosen, free = [nearest.argmax()], torch.zeros_like(nearest)
-        free[chosen[0]] = -float('inf')
-        reach = distance[chosen[0]]
+        chosen, free = [nearest.argmax(keepdim=True)], torch.zeros_like(nearest)  # [1] each: an index of one number
+        free[chosen[0]] = -float('inf')  # without dimension would be read by the host
+        reach = distance[chosen[0]][0]
         while len(chosen) < budget(len(unit), prune_ratio):
-            chosen.append((reach + free).argmax())
+            chosen.append((reach + free).argmax(keepdim=True))
             free[chosen[-1]] = -float('inf')
-            reach = torch.minimum(reach, distance[chosen[-1]])
-        return take(frame, torch.stack(chosen))
+            reach = torch.minimum(reach, distance[chosen[-1]][0])
+        return take(frame, torch.cat(chosen))

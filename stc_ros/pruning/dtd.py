@@ -28,7 +28,7 @@ class DTD(ScorePruner):
         if self.last is not None:
             return super().select(frame, prune_ratio)
         self.last = frame.tokens.float().clone()
-        return take(frame, torch.arange(len(self.last), device=self.last.device))
+        return take(frame, torch.arange(len(self.last)))
 
     def score(self, frame: FrameFeatures) -> torch.Tensor:
         tokens = frame.tokens.float()

@@ -16,4 +16,4 @@ class NoPruner(Pruner):
     exact = False
 
     def select(self, frame: FrameFeatures, prune_ratio: float) -> Selection:
-        return Selection(torch.arange(len(frame.tokens), device=frame.tokens.device), frame.tokens)
+        return Selection(torch.arange(len(frame.tokens)), frame.tokens)

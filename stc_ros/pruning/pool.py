@@ -27,5 +27,5 @@ class Pool(Pruner):
         few = (max(1, round(rows * scale)), max(1, round(cols * scale)))
         share = torch.eye(rows * cols, device=device).view(-1, rows, cols)
         share = F.adaptive_avg_pool2d(share, few).flatten(1).T  # [b, n]: rows sum to one
-        y, x = ((2 * torch.arange(k, device=device) + 1) * side // (2 * k) for k, side in zip(few, (rows, cols)))
+        y, x = ((2 * torch.arange(k) + 1) * side // (2 * k) for k, side in zip(few, (rows, cols)))
         return Selection((y[:, None] * cols + x).flatten(), frame.mix(share))

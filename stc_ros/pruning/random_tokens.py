@@ -21,7 +21,7 @@ class RandomTokens(Pruner):
     def select(self, frame: FrameFeatures, prune_ratio: float) -> Selection:
         n = len(frame.hidden)
         drawn = torch.randperm(n, generator=self.lots)[: budget(n, prune_ratio)]
-        return take(frame, drawn.to(frame.hidden.device), late=True)
+        return take(frame, drawn, late=True)
 
     def reset(self) -> None:
         self.lots.manual_seed(0)

@@ -31,7 +31,8 @@ class ToMe(Pruner):
             best, target = (metric[::2] @ metric[1::2].T).max(1)  # even places join odd ones
             source = best.argsort(descending=True, stable=True)[: min(len(index) // 2, len(index) - count)]
             share.index_add_(0, 2 * target[source] + 1, share[2 * source])  # `share` is 0 or 1: sizes add up
-            stays = torch.ones_like(index, dtype=torch.bool)
-            stays[2 * source] = False
+            goes = torch.zeros_like(index)
+            goes[2 * source] = 1
+            stays = goes.argsort(stable=True)[: len(index) - len(source)]  # a mask would be counted by the host
             index, share = index[stays], share[stays]
-        return Selection(index, frame.mix(share / share.sum(1, keepdim=True)))
+        return Selection(index.cpu(), frame.mix(share / share.sum(1, keepdim=True)))

@@ -16,4 +16,4 @@ class Uniform(Pruner):
     def select(self, frame: FrameFeatures, prune_ratio: float) -> Selection:
         n = len(frame.hidden)
         count = budget(n, prune_ratio)
-        return take(frame, (2 * torch.arange(count, device=frame.hidden.device) + 1) * n // (2 * count), late=True)
+        return take(frame, (2 * torch.arange(count) + 1) * n // (2 * count), late=True)

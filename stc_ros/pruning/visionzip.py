@@ -39,4 +39,4 @@ class VisionZip(Pruner):
             share[joined, others] = 1
             dominant = torch.cat((dominant, targets))
         index = dominant.sort().values
-        return Selection(index, frame.mix(share[index] / share[index].sum(1, keepdim=True)))
+        return Selection(index.cpu(), frame.mix(share[index] / share[index].sum(1, keepdim=True)))

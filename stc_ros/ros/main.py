@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     from rclpy.utilities import remove_ros_args
 
     from stc_ros.parameter_spec import SettingError
+    from stc_ros.ros import systemd
     from stc_ros.ros.node import StreamNode
 
     try:
@@ -53,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     ended = threading.Event()
     thread = threading.Thread(target=spin, args=(executor, node, ended), name='executor', daemon=True)
     thread.start()
+    systemd.tell('READY=1')
     os.read(signaled, 1)
     node.close()
     patience = time.monotonic() + REPLY_S

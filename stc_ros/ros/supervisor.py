@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from stc_ros.engine.questions import Error
 from stc_ros.engine.worker import Worker
+from stc_ros.ros import systemd
 
 EXIT_CODE = 70  # of the process (EX_SOFTWARE of sysexits.h), when only a new one helps
 END_S = 5.0  # that a turn which was given up may take to end
@@ -54,7 +55,8 @@ class Supervisor:
             self._active_since = now
         elif now - self._active_since > STEADY_S:
             self._tries = 0
-        if node.state != 'unconfigured' and node.worker.alive and self._hangs(node.worker):
+        hangs = node.state != 'unconfigured' and node.worker.alive and self._hangs(node.worker)
+        if hangs:
             self._replace(node.worker)
         for each in tuple(self._leaving):
             if each.worker.join(0.0):
@@ -64,6 +66,8 @@ class Supervisor:
             elif each.given_up and now - each.given_up > END_S:
                 self._leaving.remove(each)
                 self._end_process('the model hangs in a call that cannot be given up')
+        if not hangs:
+            systemd.tell('WATCHDOG=1')
 
     def retire(self, worker: Worker) -> None:
         """It has been replaced; its turn may still run, and is given up when that hangs."""

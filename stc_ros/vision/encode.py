@@ -73,7 +73,6 @@ def encode_frame(
 
     `refresh` recomputes everything.
     """
-    image = image.to(model.device)
     encoded = cacher.encode(model.tower, image, partial(_embed, model, image), cache_similarity, refresh)
     return None if encoded is None else FrameFeatures(model, encoded, cacher.plain)
 

@@ -104,7 +104,7 @@ def build(
     tower = build_tower(body.vision_tower, config.vision_feature_layer, config.vision_feature_select_strategy)
     chat = chat_of(name, tokenizer, weights, own, template)
     pool, (rows, cols) = pooling(tower.grid)
-    tower.pooled = pooled_patches(tower.grid).to(body.image_newline.device)
+    tower.pooled = pooled_patches(tower.grid)
     projector = body.multi_modal_projector
     decoder = Decoder(body.language_model, weights.lm_head)
     decoder.max_positions = choose_positions(

@@ -75,7 +75,7 @@ def load_tower(device: torch.device, dtype: torch.dtype) -> tuple[Tower, Pixels]
         for block in tower.blocks:
             for part in (block.norm1, block.q, block.k, block.v, block.out, block.norm2, block.mlp):
                 part.to(device, dtype)
-    tower.pooled = pool(torch.eye(GRID * GRID)[None])[0].ne(0).float().to(device)
+    tower.pooled = pool(torch.eye(GRID * GRID)[None])[0].ne(0).float()
     return tower, pixels
 
 

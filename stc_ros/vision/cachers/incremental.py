@@ -1,7 +1,8 @@
 """The incremental cacher: a frame costs what has changed in it, and what it takes to keep the rest as it would be.
 
 Changed patches are chosen once per frame, from the pixels, each against the picture at its own last recompute
-(`patches.py`). All blocks then run on those patches alone, over the cached keys and values of the others (`rows.py`),
+(`patches.py`), on the CPU: a GPU would have to be waited for. All blocks then run on those patches
+alone, over the cached keys and values of the others (`rows.py`),
 so the cost is k / T of the plain tower in every part of it, where STC-Cacher (arXiv 2512.00891, §3.3) computes
 dense keys in every layer and dense frames every N. What did not change follows the drift of a few samples
 (`drift.py`), which also tell how large the error of all that is reused is; a closed loop keeps that under the bound
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from stc_ros.models.tower import Tower
 from stc_ros.parameter_spec import param
 from stc_ros.parameters import cachers
+from stc_ros.transfer import Download, upload
 from stc_ros.vision.cachers.base import Embed, Encoded
 from stc_ros.vision.cachers.bound import Bound
 from stc_ros.vision.cachers.drift import FEWEST
@@ -48,11 +50,30 @@ class IncrementalState(LayerCache):
     next_sample: int = 0  # place in `order`
     skipped: int = 0  # frames in a row that were skipped
     static: int = 0  # frames in a row that showed nothing new, skipped or not
+    found: tuple[Download, float] | None = None  # errors that the newest frame showed, not noted yet, and their bound
 
     def fits(self, tower: Tower, image: torch.Tensor) -> bool:
         """Whether this state is of such pictures and of that tower."""
         same = self.image.shape == image.shape and self.image.device == image.device
         return same and self.features.shape[1] == tower.tokens
+
+    def note(self, errors: torch.Tensor, allowed: float) -> None:
+        """Of `errors`, a whole frame's [1] or others' [2]: at once on a CPU, on a GPU when they are asked for."""
+        self.found = Download(errors), allowed
+        if errors.device.type == 'cpu':
+            self.settle()
+
+    def settle(self) -> None:
+        """Take in what the newest frame showed of the error."""
+        if self.found:
+            (errors, allowed), self.found = self.found, None
+            values = errors.read().tolist()
+            if len(values) == 1:  # a whole frame's
+                self.bound.audit(*values, allowed)
+                self.bound.restart()
+            else:
+                self.bound.note(*values, allowed)
+                self.similarity = 1 - self.bound.error
 
 
 @cachers.register('incremental', source='stc_ros', scope='pixels, once per frame')
@@ -87,7 +108,10 @@ class IncrementalCacher:
 
     @property
     def similarity(self) -> float:
-        return math.nan if self.state is None else self.state.similarity
+        if self.state is None:
+            return math.nan
+        self.state.settle()
+        return self.state.similarity
 
     @property
     def bytes(self) -> int:
@@ -112,6 +136,7 @@ def encode_incremental(
     none = torch.zeros(patches, dtype=torch.bool, device=image.device)
     if state is None or not state.fits(tower, image):
         return start(tower, image, embed()), ~none
+    state.settle()
     allowed = 1 - cache_similarity
     alike = similarity(image, state.image, tower.grid)
     changed = pooled_with(choose_changed(alike, state.bound, allowed), tower)
@@ -163,11 +188,10 @@ def _renew(
     found = compute_rows(tower, state, embed(), patches, sampled[patches])
     state.image = replace_patches(state.image, image, which.view(tower.grid))
     state.bound.since += 1
+    state.similarity = 1 - state.bound.error
     if found is not None and allowed:
         were, foretold, are = found
-        guess, kept = torch.stack((_error(tower, foretold, are), _error(tower, were, are))).tolist()
-        state.bound.note(guess, kept, allowed)
-    state.similarity = 1 - state.bound.error
+        state.note(torch.stack((_error(tower, foretold, are), _error(tower, were, are))), allowed)
 
 
 def _renew_all(
@@ -175,11 +199,12 @@ def _renew_all(
 ) -> IncrementalState:
     """A whole frame -> the new state. Where errors are allowed, it also shows how far off what was unchanged is."""
     fresh, bound = start(tower, image, embed()), state.bound
-    reused = (~changed).nonzero()[:, 0] + tower.class_tokens
-    if allowed and len(reused) >= FEWEST:
-        bound.audit(float(_error(tower, state.features[0, reused], fresh.features[0, reused])), allowed)
-    bound.restart()
     fresh.bound, fresh.next_sample, fresh.static = bound, state.next_sample, state.static
+    reused = upload((~changed).nonzero()[:, 0] + tower.class_tokens, fresh.features.device)
+    if allowed and len(reused) >= FEWEST:
+        fresh.note(_error(tower, state.features[0, reused], fresh.features[0, reused])[None], allowed)
+    else:
+        bound.restart()
     return fresh
 
 

@@ -70,13 +70,17 @@ class LayerwiseCacher:
         """Which tokens to recompute, bool [F, T], from keys [F, T, d] and the reference's keys [T, d]."""
         raise NotImplementedError
 
+    def count(self, tokens: int, class_tokens: int) -> int | None:
+        """How many of T `tokens` `choose` chooses in each frame; None: that depends on them."""
+        return None
+
     def encode(
         self, tower: Tower, image: torch.Tensor, embed: Embed, cache_similarity: float, refresh: bool = False
     ) -> Encoded:
         def choose(key: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
             return self.choose(key, reference, cache_similarity, tower.class_tokens)
 
-        x, recomputed = run_layers(tower, self.state, embed(), choose, self.cache_interval, refresh)
+        x, recomputed = run_layers(tower, self.state, embed(), choose, self.cache_interval, refresh, self.count)
         assert self.state.entry is not None  # there is a layer
         return Encoded(x, self.state.entry, recomputed[0, tower.class_tokens :])
 
@@ -89,7 +93,13 @@ class LayerwiseCacher:
 
 
 def run_layers(
-    tower: Tower, state: LayerwiseState, x: torch.Tensor, choose: Choose, cache_interval: int, refresh: bool = False
+    tower: Tower,
+    state: LayerwiseState,
+    x: torch.Tensor,
+    choose: Choose,
+    cache_interval: int,
+    refresh: bool = False,
+    count: Callable[[int, int], int | None] = lambda tokens, class_tokens: None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run the tower's blocks on embedded patches `x` [F, T, d], reusing what `state` holds, and update `state`.
 
@@ -108,10 +118,10 @@ def run_layers(
         state.references = references
         return x, torch.ones(x.shape[:2], device=x.device)
     state.frames_since_refresh += 1
-    recomputed = torch.zeros(x.shape[:2], device=x.device)
+    recomputed, known = torch.zeros(x.shape[:2], device=x.device), count(x.shape[1], tower.class_tokens)
     for block, reference in zip(tower.blocks, state.references):
         state.entry = x
-        x, chosen = compute_changed(block, x, reference, choose)
+        x, chosen = compute_changed(block, x, reference, choose, known)
         recomputed += chosen
     return x, recomputed / len(tower.blocks)
 
@@ -127,26 +137,28 @@ def compute(block: Block, x: torch.Tensor) -> tuple[torch.Tensor, Reference]:
 
 
 def compute_changed(
-    block: Block, x: torch.Tensor, reference: Reference, choose: Choose
+    block: Block, x: torch.Tensor, reference: Reference, choose: Choose, count: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The layer on x [F, T, d], computed only for the tokens that `choose` chooses by their keys.
 
-    Returns its output [F, T, d] and the tokens chosen, bool [F, T].
+    count: how many that is in each frame, where it is known beforehand: else a GPU is asked, and waited for. Returns
+    its output [F, T, d] and the tokens chosen, bool [F, T].
     """
     h = block.norm1(x)
     key = block.k(h)
     chosen = choose(key, reference.key)
-    index, valid = rows_of(chosen)  # [F, k] each
+    index, valid = rows_of(chosen, count)  # [F, k] each
     if index.shape[1] == 0:
         return x + reference.attention + reference.mlp, chosen
     frame = torch.arange(len(x), device=x.device)[:, None].expand_as(index)
-    put = (frame[valid], index[valid])
+    flat = (lambda x: x.flatten(0, 1)) if valid is None else lambda x: x[valid]
+    put = (flat(frame), flat(index))
 
     picked = h[frame, index]  # [F, k, d]
     value = reference.value.expand_as(x).clone()
-    value[put] = block.v(picked)[valid]
+    value[put] = flat(block.v(picked))
     middle = x + reference.attention
-    middle[put] = x[put] + block.attend(block.q(picked), key, value)[valid]
+    middle[put] = x[put] + flat(block.attend(block.q(picked), key, value))
     out = middle + reference.mlp
     fresh = middle[put]
     out[put] = fresh + block.mlp(block.norm2(fresh))
@@ -161,9 +173,14 @@ def cosine(key: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     return torch.div(dot, length.clamp(min=1e-8))
 
 
-def rows_of(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """bool [F, T] -> indices of the chosen tokens [F, k], padded to the largest count, and which of them are real."""
+def rows_of(chosen: torch.Tensor, count: int | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """bool [F, T] -> indices of the chosen tokens [F, k], padded to the largest count, and which of them are real.
+
+    count: how many are chosen in each row, where that is known; then all are real, which None stands for.
+    """
+    order = torch.argsort(chosen.int(), dim=1, descending=True, stable=True)
+    if count is not None:
+        return order[:, :count], None
     counts = chosen.sum(1)
     widest = int(counts.max())
-    index = torch.argsort(chosen.int(), dim=1, descending=True, stable=True)[:, :widest]
-    return index, torch.arange(widest, device=chosen.device) < counts[:, None]
+    return order[:, :widest], torch.arange(widest, device=chosen.device) < counts[:, None]

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from stc_ros.models.tower import Block, Tower
+from stc_ros.transfer import upload
 from stc_ros.vision.cachers.drift import ENOUGH, FEWEST, Samples, follow, weigh
 
 SampleFeatures = tuple[
@@ -41,18 +42,18 @@ def compute_all(tower: Tower, x: torch.Tensor) -> LayerCache:
 def compute_rows(
     tower: Tower, state: LayerCache, x: torch.Tensor, patches: torch.Tensor, sampled: torch.Tensor | None = None
 ) -> SampleFeatures | None:
-    """The tower on the patches [k] (and the class tokens) of x [1, T, d]; results are written into `state`.
+    """The tower on patches [k], on the CPU (and the class tokens) of x [1, T, d]; results are written into `state`.
 
     sampled: bool [k], those among them that did not change: all that is not computed follows their drift. Returns what
     they were, what they would be had they only followed the others, and what they are: three [s, d], by the last
     block's output; None when they are too few to tell anything.
     """
     first, samples = tower.class_tokens, None
-    rows = torch.cat((torch.arange(first, device=patches.device), patches + first))
+    rows = upload(torch.cat((torch.arange(first), patches + first)), x.device)
     at = None if sampled is None else sampled.nonzero()[:, 0]
     if at is not None and len(at) >= FEWEST:
-        at = at[:: -(-len(at) // ENOUGH)]  # to follow more costs more than it tells
-        samples = weigh(state.features[0], tower.grid, first, rows, at + first)
+        at = upload(at[:: -(-len(at) // ENOUGH)] + first, x.device)  # to follow more costs more than it tells
+        samples = weigh(state.features[0], tower.grid, first, rows, at)
     x, run = x[:, rows], tower.runs(run_block)
     for block, held in zip(tower.blocks, state.held):
         entry = x

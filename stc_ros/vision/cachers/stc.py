@@ -22,11 +22,10 @@ class STCCacher(LayerwiseCacher):
         self, key: torch.Tensor, reference: torch.Tensor, cache_similarity: float, class_tokens: int = 0
     ) -> torch.Tensor:
         """The max(1, floor(T * update_ratio)) least similar tokens, class tokens among them."""
-        tokens = key.shape[1]
-        count = max(1, min(tokens, int(tokens * self.update_ratio)))
         similarity = cosine(key, reference)
         similarity[:, :class_tokens] = -2
-        least = similarity.topk(count, dim=1, largest=False).indices
-        chosen = torch.zeros_like(similarity, dtype=torch.bool).scatter_(1, least, True)
-        chosen[:, :class_tokens] = True
-        return chosen
+        least = similarity.topk(self.count(key.shape[1], class_tokens), dim=1, largest=False).indices
+        return torch.zeros_like(similarity, dtype=torch.bool).scatter_(1, least, True)
+
+    def count(self, tokens: int, class_tokens: int) -> int:
+        return max(1, class_tokens, min(tokens, int(tokens * self.update_ratio)))
