@@ -1,9 +1,9 @@
 """The incremental cacher: a frame costs what has changed in it, and what it takes to keep the rest as it would be.
 
 Changed patches are chosen once per frame, from the pixels, each against the picture at its own last recompute
-(`patches.py`), on the CPU: a GPU would have to be waited for. All blocks then run on those patches
-alone, over the cached keys and values of the others (`rows.py`),
-so the cost is k / T of the plain tower in every part of it, where STC-Cacher (arXiv 2512.00891, §3.3) computes
+(`patches.py`), on the CPU: a GPU would have to be waited for. All blocks then run on those patches alone, over the
+cached keys and values of the others (`rows.py`), so the cost is k / T of the plain tower in every part of it, where
+STC-Cacher (arXiv 2512.00891, §3.3) computes
 dense keys in every layer and dense frames every N. What did not change follows the drift of a few samples
 (`drift.py`), which also tell how large the error of all that is reused is; a closed loop keeps that under the bound
 1 - `cache_similarity` (`bound.py`).
@@ -69,10 +69,11 @@ class IncrementalState(LayerCache):
             (errors, allowed), self.found = self.found, None
             values = errors.read().tolist()
             if len(values) == 1:  # a whole frame's
-                self.bound.audit(*values, allowed)
+                self.bound.audit(values[0], allowed)
                 self.bound.restart()
             else:
-                self.bound.note(*values, allowed)
+                guess, kept = values
+                self.bound.note(guess, kept, allowed)
                 self.similarity = 1 - self.bound.error
 
 

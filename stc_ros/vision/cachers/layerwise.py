@@ -151,7 +151,10 @@ def compute_changed(
     if index.shape[1] == 0:
         return x + reference.attention + reference.mlp, chosen
     frame = torch.arange(len(x), device=x.device)[:, None].expand_as(index)
-    flat = (lambda x: x.flatten(0, 1)) if valid is None else lambda x: x[valid]
+
+    def flat(rows: torch.Tensor) -> torch.Tensor:
+        return rows.flatten(0, 1) if valid is None else rows[valid]
+
     put = (flat(frame), flat(index))
 
     picked = h[frame, index]  # [F, k, d]
