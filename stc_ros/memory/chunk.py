@@ -27,7 +27,7 @@ class Chunk:
     """
 
     embeddings: torch.Tensor  # [1, t, D]
-    positions: torch.Tensor  # int64 [t]
+    positions: torch.Tensor  # int64 [t] or [axes, t]
     oldest: int
     until: int
     rope_offset: int  # how far the sinks have moved on

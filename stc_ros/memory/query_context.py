@@ -22,9 +22,13 @@ class QueryContext:
 
     def __init__(self, window: Window, asked: torch.Tensor | None = None, newest: torch.Tensor | None = None):
         self.decoder = window.decoder
-        self.position, until = window.place(newest)
-        parts = [x for x in (newest, asked) if x is not None]
-        read = window.prefill(*([window.question(torch.cat(parts, 1), self.position, until)] if parts else []))
+        newest_at, self.position, until = window.place(newest)
+        self.moved = window.moved  # how far `position` is ahead of the axes that rest
+        parts, positions = [x for x in (newest, asked) if x is not None], newest_at
+        if asked is not None:
+            positions = torch.cat((newest_at, self.next_positions(asked.shape[1])), -1)
+            self.position += asked.shape[1]
+        read = window.prefill(*([window.question(torch.cat(parts, 1), positions, until)] if parts else []))
         layers, one, groups, _, head = window.keys.shape
         shape = layers, one, groups, window.sinks + window.tokens + window.reserve, head
         self.keys, self.values = window.keys.new_empty(shape), window.values.new_empty(shape)
@@ -33,16 +37,16 @@ class QueryContext:
         if read is not None:
             count = read.keys.shape[3]
             self._append(slice(None), read.keys, read.values)
-            self._advance(count)
+            self.length += count
             self.hidden = read.hidden[:, count - (0 if asked is None else asked.shape[1]) :]
 
     def run(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Append `embeddings` [1, t, D] behind all that is known -> hidden states [1, t, D]."""
         count, length = embeddings.shape[1], self.length
-        positions = torch.arange(self.position, self.position + count, device=embeddings.device)
+        positions = self.next_positions(count)
         cos_sin = self.decoder.rotation(positions)
         causal = self.decoder.mask(
-            torch.ones(count, count, dtype=torch.bool, device=positions.device).tril(), self.keys.dtype
+            torch.ones(count, count, dtype=torch.bool, device=embeddings.device).tril(), self.keys.dtype
         )
 
         def write(layer: int, keys: torch.Tensor, values: torch.Tensor) -> list[Piece]:
@@ -56,14 +60,15 @@ class QueryContext:
             ]
 
         hidden = self.decoder.run(embeddings, positions, write)
-        self._advance(count)
+        self.length += count
+        self.position += count
         return hidden
+
+    def next_positions(self, count: int) -> torch.Tensor:
+        """Of what is appended next, int64 [count], or [axes, count]."""
+        return self.decoder.stand(torch.arange(count, device=self.decoder.device), self.position, self.moved)
 
     def _append(self, layer: int | slice, keys: torch.Tensor, values: torch.Tensor) -> None:
         behind = slice(self.length, self.length + keys.shape[-2])
         self.keys[layer][..., behind, :] = keys
         self.values[layer][..., behind, :] = values
-
-    def _advance(self, count: int) -> None:
-        self.length += count
-        self.position += count

@@ -23,6 +23,7 @@ from stc_ros.models.attention import Piece
 from stc_ros.models.decoder import Decoder, ModelFailure, rotate
 from stc_ros.parameters import memories
 
+PAUSE = 64  # positions at most from one frame to the next, where time moves them on: no night evicts what was seen
 IDLE_FRAMES = 4  # static frames take no more positions than this many frames, or they would evict what was seen
 SPARE = 8  # an eighth of the window is spare, so that it is moved to the buffer's front only now and then
 
@@ -61,9 +62,9 @@ class Window:
         self.front = 0  # number of the token in the first slot
         self.stored = 0  # tokens ever kept that were prefilled,
         self.kept = 0  # and all: the number of the next one
-        self.next_position = self.sinks
+        self.next_position, self.began, self.tick = self.sinks, 0, 0
         self.sink_keys = self.sink_values = self.keys[:, :, :, :0]
-        positions = torch.arange(self.sinks, device=decoder.device)
+        positions = decoder.stand(torch.arange(self.sinks, device=decoder.device), 0, 0)
         read = self.prefill(Chunk(decoder.embed(head), positions, oldest=0, until=0, rope_offset=0))
         assert read is not None  # what was asked was the prompt itself
         self.sink_keys, self.sink_values = read.keys, read.values  # at positions 0, 1, ...
@@ -101,17 +102,17 @@ class Window:
         """Forget every frame."""
         self.frames.clear()
         self.waiting.clear()
-        self.front = self.stored = self.kept = 0
+        self.front = self.stored = self.kept = self.tick = 0
         self.next_position = self.sinks
 
     def add(self, embeddings: torch.Tensor, offsets: torch.Tensor, num_positions: int, stamp: int) -> None:
         """Keep one frame; it waits for its prefill unless more than `batch` tokens do.
 
-        embeddings [1, b, D] in raster order; offsets [b] ascending, each token's position inside the frame, which takes
-        `num_positions` positions. The oldest frames are evicted when tokens or positions run out. Raises `ValueError`
+        embeddings [1, b, D] in raster order; offsets [b] ascending, or [axes, b], each token's position inside the
+        frame, which takes `num_positions` positions. The oldest frames are evicted when tokens or positions run out. Raises `ValueError`
         for a frame larger than the whole window.
         """
-        count = len(offsets)
+        count = offsets.shape[-1]
         if count > self.capacity or num_positions > self.position_limit - self.sinks:
             raise ValueError(
                 f'a frame of {count} tokens does not fit a window of {self.capacity}: raise memory.max_tokens '
@@ -119,6 +120,7 @@ class Window:
             )
         if self.waiting and self.tokens_waiting + count > self.spare:
             self.prefill()
+        self._pass_time(stamp if count else None)
         while self.tokens + count > self.capacity or self.end + num_positions > self.position_limit:
             self.frames.popleft()
         number, start = self.kept, self.next_position
@@ -126,7 +128,8 @@ class Window:
         self.next_position += num_positions
         self.kept += count
         if count:
-            self.waiting.append(Chunk(embeddings, start + offsets, self._oldest, number, self._rope_offset, stamp))
+            positions = self.decoder.stand(offsets, start, start - self.sinks)
+            self.waiting.append(Chunk(embeddings, positions, self._oldest, number, self._rope_offset, stamp))
         if self.tokens_waiting > self.batch:
             self.prefill()
 
@@ -143,17 +146,38 @@ class Window:
             stamp,
         )
 
-    def question(self, embeddings: torch.Tensor, position: int, until: int, shared: bool = False) -> Chunk:
-        """What is to be read behind the window, [1, t, D] from `position` on; it sees the kept tokens < `until`."""
-        positions = torch.arange(position, position + embeddings.shape[1], device=embeddings.device)
+    def _pass_time(self, stamp: int | None) -> None:
+        """Where time moves the frames on, the one of `stamp` stands at its own: so many positions behind the first."""
+        if stamp is None or self.decoder.places is None or not self.decoder.places.per_second:
+            return
+        self.began = stamp if self.kept == 0 else self.began
+        tick = int(self.decoder.places.per_second * ((stamp - self.began) / 1e9))
+        self.next_position += max(0, min(tick - self.tick, PAUSE))
+        self.tick = tick
+
+    @property
+    def moved(self) -> int:
+        """How far the newest frames are ahead of the axes that do not move on with them."""
+        return self._rope_offset
+
+    def question(self, embeddings: torch.Tensor, positions: torch.Tensor, until: int, shared: bool = False) -> Chunk:
+        """What is to be read behind the window, [1, t, D] at `positions`; it sees the kept tokens < `until`."""
         return Chunk(embeddings, positions, self._oldest, until, self._rope_offset, shared=shared)
 
-    def place(self, newest: torch.Tensor | None) -> tuple[int, int]:
-        """Where a question is read, behind `newest`, [1, n, D]; the number of the first token that it does not see."""
-        if newest is None:
-            return self.next_position, self.kept
-        frame = self.frames[-1]  # after static frames its picture stands where that ends
-        return max(frame.start, self.next_position - newest.shape[1]), frame.first
+    def place(self, newest: torch.Tensor | None) -> tuple[torch.Tensor, int, int]:
+        """Positions of `newest`, [1, n, D]; where a question behind it begins; the first token that neither sees."""
+        count, places = 0 if newest is None else newest.shape[1], self.decoder.places
+        offsets, num_positions = torch.arange(count, device=self.keys.device), count
+        if places and count:
+            offsets, num_positions = places.whole(count)
+        start, until = self.next_position, self.kept
+        if count:
+            frame = self.frames[-1]  # after static frames its picture stands where that ends
+            start, until = max(frame.start, start - num_positions), frame.first
+        behind = start + num_positions
+        if places and places.per_second:  # behind the largest position on any axis
+            behind = max(behind + 1, self._rope_offset + self.sinks + places.extent)
+        return self.decoder.stand(offsets, start, start - self.sinks), behind, until
 
     def open(self, asked: torch.Tensor, newest: torch.Tensor | None = None) -> QueryContext:
         """See `Memory.open`."""
@@ -161,11 +185,12 @@ class Window:
 
     def read_each(self, asked: Sequence[torch.Tensor], newest: torch.Tensor | None = None) -> list[torch.Tensor]:
         """See `Memory.read_each`."""
-        position, until = self.place(newest)
-        first = [] if newest is None else [self.question(newest, position, until, shared=True)]
-        position += 0 if newest is None else newest.shape[1]
-        read = self.prefill(*first, *(self.question(embeddings, position, until) for embeddings in asked))
-        lengths = [sum(len(c.positions) for c in first), *(embeddings.shape[1] for embeddings in asked)]
+        at, behind, until = self.place(newest)
+        first = [] if newest is None else [self.question(newest, at, until, shared=True)]
+        steps = [torch.arange(embeddings.shape[1], device=self.keys.device) for embeddings in asked]
+        places = [self.decoder.stand(each, behind, self._rope_offset) for each in steps]
+        read = self.prefill(*first, *(self.question(x, positions, until) for x, positions in zip(asked, places)))
+        lengths = [sum(c.embeddings.shape[1] for c in first), *map(len, steps)]
         return list(torch.split(read.hidden, lengths, 1))[1:] if read else []
 
     def prefill(self, *asked: Chunk) -> Read | None:
@@ -184,7 +209,7 @@ class Window:
         sinks = self._sinks_at(rope_offsets)
         numbers = [*range(first, shared.start), *range(shared.stop, self.stored)]
         mask = self.decoder.mask(self._tail_mask(chunks, rope_offsets, numbers), self.keys.dtype)
-        positions = torch.cat([c.positions for c in chunks])
+        positions = torch.cat([c.positions for c in chunks], -1)
         cos_sin = self.decoder.rotation(positions)
         read: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
 
@@ -242,7 +267,7 @@ class Window:
     def _tail_mask(self, chunks: list[Chunk], rope_offsets: list[int], numbers: list[int]) -> torch.Tensor:
         """Which keys behind no shared piece each new token sees, bool [t, S]: sinks by offset, `numbers`, new ones."""
         device = self.keys.device
-        counts = torch.tensor([len(c.positions) for c in chunks])
+        counts = torch.tensor([c.embeddings.shape[1] for c in chunks])
         owner = torch.arange(len(chunks)).repeat_interleave(counts)  # [t]
         rope_offset, oldest, until = (
             torch.tensor([getattr(c, name) for c in chunks])[owner, None] for name in ('rope_offset', 'oldest', 'until')
@@ -259,7 +284,8 @@ class Window:
         """Keys and values of the sinks, moved on by each of r `rope_offsets`, [layers, 1, G, r * sinks, head]."""
         turns = torch.tensor(rope_offsets, device=self.keys.device).repeat_interleave(self.sink_keys.shape[3])
         times = (1, 1, 1, len(rope_offsets), 1)
-        return (rotate(self.sink_keys.repeat(times), *self.decoder.rotation(turns)), self.sink_values.repeat(times))
+        cos_sin = self.decoder.rotation(self.decoder.stand(turns, 0, turns))
+        return (rotate(self.sink_keys.repeat(times), *cos_sin), self.sink_values.repeat(times))
 
     def _make_room(self, oldest: int, count: int) -> None:
         """Forget what is older than the token numbered `oldest`, if there is no room for `count` more behind it."""
