@@ -109,8 +109,8 @@ class Window:
         """Keep one frame; it waits for its prefill unless more than `batch` tokens do.
 
         embeddings [1, b, D] in raster order; offsets [b] ascending, or [axes, b], each token's position inside the
-        frame, which takes `num_positions` positions. The oldest frames are evicted when tokens or positions run out. Raises `ValueError`
-        for a frame larger than the whole window.
+        frame, which takes `num_positions` positions. The oldest frames are evicted when tokens or positions run out.
+        Raises `ValueError` for a frame larger than the whole window.
         """
         count = offsets.shape[-1]
         if count > self.capacity or num_positions > self.position_limit - self.sinks:

@@ -1,8 +1,8 @@
 """Where a frame's visual tokens stand on three axes: time, row and column (M-RoPE: Qwen2-VL, arXiv 2409.12191, §2.1).
 
 Two ways of going on from frame to frame. Either text stands between frames; then all axes move on with text and
-pictures alike, as in Qwen3-VL. Or frames follow each other as one video; then only time moves on, by the clock, and rows
-and columns begin anew, as in Qwen2.5-VL.
+pictures alike, as in Qwen3-VL. Or frames follow each other as one video; then only time moves on, by the clock, and
+rows and columns begin anew, as in Qwen2.5-VL.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from stc_ros.models.decoder import rotate
 class Block:
     """One encoder layer's parts. `x + attention(norm1 x)`, then `x + mlp(norm2 x)`.
 
-    Keys are rotated where they are attended to and nowhere else: what moves them from frame to frame, and how alike they
-    are, would hang on where they stand.
+    Keys are rotated where they are attended to and nowhere else: how they move from frame to frame, and how alike they
+    are, would else hang on where they stand.
     """
 
     norm1: nn.Module
