@@ -23,7 +23,7 @@ class QueryContext:
     def __init__(self, window: Window, asked: torch.Tensor | None = None, newest: torch.Tensor | None = None):
         self.decoder = window.decoder
         newest_at, self.position, until = window.place(newest)
-        self.moved = window.moved  # how far `position` is ahead of the axes that rest
+        self.moved = window.rope_offset  # how far `position` is ahead of the axes that rest
         parts, positions = [x for x in (newest, asked) if x is not None], newest_at
         if asked is not None:
             positions = torch.cat((newest_at, self.next_positions(asked.shape[1])), -1)

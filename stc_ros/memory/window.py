@@ -92,7 +92,7 @@ class Window:
     @property
     def end(self) -> int:
         """How far the stream reaches, counted from the sinks: the first position behind the newest frame."""
-        return self.next_position - self._rope_offset
+        return self.next_position - self.rope_offset
 
     def first_stamp(self, otherwise: int) -> int:
         """When the oldest frame kept was, in ns; `otherwise` when there is none."""
@@ -129,7 +129,7 @@ class Window:
         self.kept += count
         if count:
             positions = self.decoder.stand(offsets, start, start - self.sinks)
-            self.waiting.append(Chunk(embeddings, positions, self._oldest, number, self._rope_offset, stamp))
+            self.waiting.append(Chunk(embeddings, positions, self._oldest, number, self.rope_offset, stamp))
         if self.tokens_waiting > self.batch:
             self.prefill()
 
@@ -148,21 +148,15 @@ class Window:
 
     def _pass_time(self, stamp: int | None) -> None:
         """Where time moves the frames on, the one of `stamp` stands at its own: so many positions behind the first."""
-        if stamp is None or self.decoder.places is None or not self.decoder.places.per_second:
-            return
-        self.began = stamp if self.kept == 0 else self.began
-        tick = int(self.decoder.places.per_second * ((stamp - self.began) / 1e9))
-        self.next_position += max(0, min(tick - self.tick, PAUSE))
-        self.tick = tick
-
-    @property
-    def moved(self) -> int:
-        """How far the newest frames are ahead of the axes that do not move on with them."""
-        return self._rope_offset
+        if stamp is not None and self.decoder.places:
+            self.began = stamp if self.kept == 0 else self.began
+            tick = int(self.decoder.places.per_second * ((stamp - self.began) / 1e9))
+            self.next_position += max(0, min(tick - self.tick, PAUSE))
+            self.tick = tick
 
     def question(self, embeddings: torch.Tensor, positions: torch.Tensor, until: int, shared: bool = False) -> Chunk:
         """What is to be read behind the window, [1, t, D] at `positions`; it sees the kept tokens < `until`."""
-        return Chunk(embeddings, positions, self._oldest, until, self._rope_offset, shared=shared)
+        return Chunk(embeddings, positions, self._oldest, until, self.rope_offset, shared=shared)
 
     def place(self, newest: torch.Tensor | None) -> tuple[torch.Tensor, int, int]:
         """Positions of `newest`, [1, n, D]; where a question behind it begins; the first token that neither sees."""
@@ -176,7 +170,7 @@ class Window:
             start, until = max(frame.start, start - num_positions), frame.first
         behind = start + num_positions
         if places and places.per_second:  # behind the largest position on any axis
-            behind = max(behind + 1, self._rope_offset + self.sinks + places.extent)
+            behind = max(behind + 1, self.rope_offset + self.sinks + places.extent)
         return self.decoder.stand(offsets, start, start - self.sinks), behind, until
 
     def open(self, asked: torch.Tensor, newest: torch.Tensor | None = None) -> QueryContext:
@@ -188,7 +182,7 @@ class Window:
         at, behind, until = self.place(newest)
         first = [] if newest is None else [self.question(newest, at, until, shared=True)]
         steps = [torch.arange(embeddings.shape[1], device=self.keys.device) for embeddings in asked]
-        places = [self.decoder.stand(each, behind, self._rope_offset) for each in steps]
+        places = [self.decoder.stand(each, behind, self.rope_offset) for each in steps]
         read = self.prefill(*first, *(self.question(x, positions, until) for x, positions in zip(asked, places)))
         lengths = [sum(c.embeddings.shape[1] for c in first), *map(len, steps)]
         return list(torch.split(read.hidden, lengths, 1))[1:] if read else []
@@ -239,7 +233,7 @@ class Window:
         """Write the sinks and what is kept of tokens with numbers < `until` to the front of other slots -> how many."""
         kept = self._slots(self._oldest, max(self._oldest, until))
         length: int = self.sinks + kept.stop - kept.start
-        for target, sinks, held in zip((keys, values), self._sinks_at([self._rope_offset]), (self.keys, self.values)):
+        for target, sinks, held in zip((keys, values), self._sinks_at([self.rope_offset]), (self.keys, self.values)):
             target[:, :, :, : self.sinks] = sinks
             target[:, :, :, self.sinks : length] = held[:, :, :, kept]
         return length
@@ -250,7 +244,7 @@ class Window:
         return self.frames[0].first if self.frames else self.kept
 
     @property
-    def _rope_offset(self) -> int:
+    def rope_offset(self) -> int:
         """How far the sinks move on so that they stand right before the oldest frame."""
         return (self.frames[0].start if self.frames else self.next_position) - self.sinks
 

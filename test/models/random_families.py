@@ -1,6 +1,7 @@
 """Small checkpoints of each family with random weights, as transformers saves them."""
 
 import json
+from functools import partial
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -93,7 +94,7 @@ def smolvlm():
     return spread(SmolVLMForConditionalGeneration(config))
 
 
-def qwen(kind='qwen2_5_vl', heads=16, **vision):
+def qwen(kind='qwen2_5_vl', num_hidden_layers=3, deepstack=(0, 2), **vision):
     """Of 8 x 12 patches a frame, 4 x 6 visual tokens; where there are windows, of 4 x 4 patches."""
     config, model = {
         'qwen2_5_vl': (Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration),
@@ -103,7 +104,13 @@ def qwen(kind='qwen2_5_vl', heads=16, **vision):
     return spread(
         model(
             config(
-                text_config={**TEXT, 'hidden_size': 64, 'head_dim': heads, 'rope_parameters': rope},
+                text_config={
+                    **TEXT,
+                    'hidden_size': 64,
+                    'head_dim': 16,
+                    'num_hidden_layers': num_hidden_layers,
+                    'rope_parameters': rope,
+                },
                 vision_config={
                     'depth': 4,
                     'hidden_size': 32,
@@ -111,6 +118,7 @@ def qwen(kind='qwen2_5_vl', heads=16, **vision):
                     'num_heads': 2,
                     'patch_size': 4,
                     'out_hidden_size': 64,
+                    **({'deepstack_visual_indexes': deepstack} if kind == 'qwen3_vl' else {}),
                     **vision,
                 },
                 image_token_id=IMAGE,
@@ -127,14 +135,14 @@ MAKE = {
         'qwen3', use_qk_norm=True, norm_type='rms_norm', use_mean_pooling=False
     ),
     'smolvlm': smolvlm,
-    'qwen2_5_vl': lambda: qwen(fullatt_block_indexes=[1, 3], window_size=16, tokens_per_second=1),
-    'qwen3_vl': lambda: qwen('qwen3_vl', deepstack_visual_indexes=[0, 2], num_position_embeddings=36),
+    'qwen2_5_vl': partial(qwen, fullatt_block_indexes=[1, 3], window_size=16, tokens_per_second=1),
+    'qwen3_vl': partial(qwen, 'qwen3_vl', num_position_embeddings=36),
 }
 
 
-def save(name, folder):
+def save(name, folder, **changes):
     """A checkpoint in `folder` -> transformers' own model."""
-    weights = MAKE[name]()
+    weights = MAKE[name](**changes)
     weights.save_pretrained(folder)
     if name.startswith('qwen'):
         processor = {'patch_size': 4, 'temporal_patch_size': 2, 'merge_size': 2, 'size': {}}

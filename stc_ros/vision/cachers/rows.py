@@ -86,5 +86,6 @@ def run_block(
         if samples is not None:
             follow(held, fresh, samples, parts=2)
         held.index_copy_(0, rows, fresh)
-    x = x + block.attend(block.q(h), *held[None].chunk(2, -1), rows)
+    keys, values = held[None].chunk(2, -1)
+    x = x + block.attend(block.q(h), keys, values, rows)
     return x + block.mlp(block.norm2(x)), held
