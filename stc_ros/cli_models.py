@@ -100,6 +100,7 @@ def _list(found: list[dict[str, str]]) -> str:
         [
             *lines,
             '',
+            'run so far: small models of each with random weights, on CPUs, against transformers; see docs/models.md',
             "without a name: the embedded model, which knows coloured shapes; 'real-eye': it behind a real tower.",
             'what one needs: stc_ros models FOLDER|ID',
         ]

@@ -216,8 +216,8 @@ class ModelParameters:
 
     name: str = param(
         '',
-        'Hub id or local folder of a LLaVA-OneVision, SmolVLM2 or InternVL model; empty is the embedded one, which '
-        'knows only its synthetic world of coloured shapes.',
+        'Hub id or local folder of a LLaVA-OneVision, Qwen-VL, SmolVLM2 or InternVL model; empty is the embedded one, '
+        'which knows only its synthetic world of coloured shapes.',
         live=False,
     )
     device: str = param('auto', 'Where the model runs: auto, cpu, cuda, cuda:1, ...', live=False)

@@ -184,11 +184,14 @@ class Stream:
     ) -> dict[str, float]:
         """Prefill the tokens chosen of a frame, or none -> milliseconds by stage."""
         watch = watch or Stopwatch(self.model.device)
-        contiguous, positions = parameters.contiguous_positions, self.model.visual_tokens
+        places, positions = self.model.decoder.places, self.model.visual_tokens
+        contiguous = parameters.contiguous_positions and places is None
+        if places is not None:
+            positions = places.num_positions
         if chosen is None or len(chosen.index) == 0:
             self.memory.advance(1 if contiguous else positions, stamp)
         else:
-            offsets = chosen.index
+            offsets = chosen.index if places is None else places.offsets[:, chosen.index]
             if contiguous:
                 positions, offsets = len(offsets), torch.arange(len(offsets))
             self.memory.add(*self._with_text(chosen.tokens[None], offsets, positions, stamp), stamp)
@@ -201,14 +204,16 @@ class Stream:
         self, tokens: torch.Tensor, offsets: torch.Tensor, positions: int, stamp: int
     ) -> tuple[torch.Tensor, torch.Tensor, int]:
         """A frame's tokens [1, b, D], their offsets and how many positions they take, with the family's text around."""
-        texts = self.model.frame_text.ids((stamp - (self._began or stamp)) / 1e9)
+        assert self._began is not None
+        texts = self.model.frame_text.ids((stamp - self._began) / 1e9)
         for number, ids in enumerate(texts):
             if ids:
-                text, places = self.model.decoder.embed(ids), torch.arange(len(ids))
+                text = self.model.decoder.embed(ids)
+                places = torch.arange(len(ids)).expand(*offsets.shape[:-1], -1)
                 if number == 0:
-                    tokens, offsets = torch.cat((text, tokens), 1), torch.cat((places, len(ids) + offsets))
+                    tokens, offsets = torch.cat((text, tokens), 1), torch.cat((places, len(ids) + offsets), -1)
                 else:
-                    tokens, offsets = torch.cat((tokens, text), 1), torch.cat((offsets, positions + places))
+                    tokens, offsets = torch.cat((tokens, text), 1), torch.cat((offsets, positions + places), -1)
                 positions += len(ids)
         return tokens, offsets, positions
 

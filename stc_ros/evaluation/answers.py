@@ -19,7 +19,7 @@ class BatchedQueryContext:
 
     def __init__(self, context: QueryContext):
         self.decoder = context.decoder
-        self.position = context.position
+        self.position, self.moved = context.position, context.moved
         self.keys = list(context.keys[:, :, :, : context.length])  # by layer, [1, key heads, T, head]
         self.values = list(context.values[:, :, :, : context.length])
         self.owners = torch.full((context.length,), -1, device=self.keys[0].device)  # question of each key; -1: all's
@@ -30,7 +30,7 @@ class BatchedQueryContext:
         self.owners, self.steps = torch.cat((self.owners, owners)), torch.cat((self.steps, steps))
         shared = self.owners == -1
         mask = shared | ((self.owners == owners[:, None]) & (self.steps <= steps[:, None]))  # [t, T + t]
-        positions = self.position + steps
+        positions = self.decoder.stand(steps, self.position, self.moved)
         cos, sin = self.decoder.rotation(positions)
 
         added = self.decoder.mask(mask, embeddings.dtype)

@@ -40,8 +40,8 @@ class Memory(Protocol):
     def add(self, embeddings: torch.Tensor, offsets: torch.Tensor, num_positions: int, stamp: int) -> None:
         """Keep one frame.
 
-        embeddings [1, b, D] in raster order; offsets [b] ascending, each token's position inside the frame, which takes
-        `num_positions` positions; stamp in ns.
+        embeddings [1, b, D] in raster order; offsets [b] ascending, or [axes, b], each token's position inside the
+        frame, which takes `num_positions` positions; stamp in ns.
         """
 
     def advance(self, num_positions: int, stamp: int) -> None:

@@ -28,7 +28,7 @@ class Chunk:
     """
 
     embeddings: torch.Tensor  # [1, t, D]
-    positions: torch.Tensor  # int64 [t], on the CPU
+    positions: torch.Tensor  # int64 [t] or [axes, t], on the CPU
     oldest: int
     until: int
     rope_offset: int  # how far the sinks have moved on

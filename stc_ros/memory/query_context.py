@@ -8,6 +8,7 @@ import torch
 
 from stc_ros.models.attention import Piece
 from stc_ros.models.decoder import rotate
+from stc_ros.transfer import upload
 
 if TYPE_CHECKING:
     from stc_ros.memory.window import Window
@@ -22,9 +23,13 @@ class QueryContext:
 
     def __init__(self, window: Window, asked: torch.Tensor | None = None, newest: torch.Tensor | None = None):
         self.decoder = window.decoder
-        self.position, until = window.place(newest)
-        parts = [x for x in (newest, asked) if x is not None]
-        read = window.prefill(*([window.question(torch.cat(parts, 1), self.position, until)] if parts else []))
+        newest_at, self.position, until = window.place(newest)
+        self.moved = window.rope_offset  # how far `position` is ahead of the axes that rest
+        parts, positions = [x for x in (newest, asked) if x is not None], newest_at
+        if asked is not None:
+            positions = torch.cat((newest_at, self.next_positions(asked.shape[1])), -1)
+            self.position += asked.shape[1]
+        read = window.prefill(*([window.question(torch.cat(parts, 1), positions, until)] if parts else []))
         layers, one, groups, _, head = window.keys.shape
         shape = layers, one, groups, window.sinks + window.tokens + window.reserve, head
         self.keys, self.values = window.keys.new_empty(shape), window.values.new_empty(shape)
@@ -33,13 +38,13 @@ class QueryContext:
         if read is not None:
             count = read.keys.shape[3]
             self._append(slice(None), read.keys, read.values)
-            self._advance(count)
+            self.length += count
             self.hidden = read.hidden[:, count - (0 if asked is None else asked.shape[1]) :]
 
     def run(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Append `embeddings` [1, t, D] behind all that is known -> hidden states [1, t, D]."""
         count, length = embeddings.shape[1], self.length
-        positions = torch.arange(self.position, self.position + count, device=embeddings.device)
+        positions = upload(self.next_positions(count), embeddings.device)
         cos_sin = self.decoder.rotation(positions)
 
         def write(layer: int, keys: torch.Tensor, values: torch.Tensor) -> list[Piece]:
@@ -55,14 +60,15 @@ class QueryContext:
             ]
 
         hidden = self.decoder.run(embeddings, positions, write)
-        self._advance(count)
+        self.length += count
+        self.position += count
         return hidden
+
+    def next_positions(self, count: int) -> torch.Tensor:
+        """Of what is appended next, int64 [count], or [axes, count], on the CPU."""
+        return self.decoder.stand(torch.arange(count), self.position, self.moved)
 
     def _append(self, layer: int | slice, keys: torch.Tensor, values: torch.Tensor) -> None:
         behind = slice(self.length, self.length + keys.shape[-2])
         self.keys[layer][..., behind, :] = keys
         self.values[layer][..., behind, :] = values
-
-    def _advance(self, count: int) -> None:
-        self.length += count
-        self.position += count

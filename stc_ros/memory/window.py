@@ -24,6 +24,7 @@ from stc_ros.models.decoder import Decoder, ModelFailure, rotate
 from stc_ros.parameters import memories
 from stc_ros.transfer import upload
 
+PAUSE = 64  # positions at most from one frame to the next, where time moves them on: no night evicts what was seen
 IDLE_FRAMES = 4  # static frames take no more positions than this many frames, or they would evict what was seen
 SPARE = 8  # an eighth of the window is spare, so that it is moved to the buffer's front only now and then
 
@@ -62,9 +63,9 @@ class Window:
         self.front = 0  # number of the token in the first slot
         self.stored = 0  # tokens ever kept that were prefilled,
         self.kept = 0  # and all: the number of the next one
-        self.next_position = self.sinks
+        self.next_position, self.began, self.tick = self.sinks, 0, 0
         self.sink_keys = self.sink_values = self.keys[:, :, :, :0]
-        positions = torch.arange(self.sinks)
+        positions = decoder.stand(torch.arange(self.sinks), 0, 0)
         read = self.prefill(Chunk(decoder.embed(head), positions, oldest=0, until=0, rope_offset=0))
         assert read is not None  # what was asked was the prompt itself
         self.sink_keys, self.sink_values = read.keys, read.values  # at positions 0, 1, ...
@@ -92,7 +93,7 @@ class Window:
     @property
     def end(self) -> int:
         """How far the stream reaches, counted from the sinks: the first position behind the newest frame."""
-        return self.next_position - self._rope_offset
+        return self.next_position - self.rope_offset
 
     def first_stamp(self, otherwise: int) -> int:
         """When the oldest frame kept was, in ns; `otherwise` when there is none."""
@@ -102,17 +103,17 @@ class Window:
         """Forget every frame."""
         self.frames.clear()
         self.waiting.clear()
-        self.front = self.stored = self.kept = 0
+        self.front = self.stored = self.kept = self.tick = 0
         self.next_position = self.sinks
 
     def add(self, embeddings: torch.Tensor, offsets: torch.Tensor, num_positions: int, stamp: int) -> None:
         """Keep one frame; it waits for its prefill unless more than `batch` tokens do.
 
-        embeddings [1, b, D] in raster order; offsets [b] ascending on the CPU, places inside the frame, which takes
-        `num_positions` positions. The oldest frames are evicted when tokens or positions run out. Raises `ValueError`
-        for a frame larger than the whole window.
+        embeddings [1, b, D] in raster order; offsets [b] ascending, or [axes, b], on the CPU: each token's position
+        inside the frame, which takes `num_positions` positions. The oldest frames are evicted when tokens or positions
+        run out. Raises `ValueError` for a frame larger than the whole window.
         """
-        count = len(offsets)
+        count = offsets.shape[-1]
         if count > self.capacity or num_positions > self.position_limit - self.sinks:
             raise ValueError(
                 f'a frame of {count} tokens does not fit a window of {self.capacity}: raise memory.max_tokens '
@@ -120,6 +121,7 @@ class Window:
             )
         if self.waiting and self.tokens_waiting + count > self.spare:
             self.prefill()
+        self._pass_time(stamp if count else None)
         while self.tokens + count > self.capacity or self.end + num_positions > self.position_limit:
             self.frames.popleft()
         number, start = self.kept, self.next_position
@@ -127,7 +129,8 @@ class Window:
         self.next_position += num_positions
         self.kept += count
         if count:
-            self.waiting.append(Chunk(embeddings, start + offsets, self._oldest, number, self._rope_offset, stamp))
+            positions = self.decoder.stand(offsets, start, start - self.sinks)
+            self.waiting.append(Chunk(embeddings, positions, self._oldest, number, self.rope_offset, stamp))
         if self.tokens_waiting > self.batch:
             self.prefill()
 
@@ -139,17 +142,30 @@ class Window:
             num_positions = min(last.num_positions + num_positions, IDLE_FRAMES * num_positions)
         self.add(self.keys.new_empty(1, 0, 0), torch.empty(0, dtype=torch.long), num_positions, stamp)
 
-    def question(self, embeddings: torch.Tensor, position: int, until: int, shared: bool = False) -> Chunk:
-        """What is to be read behind the window, [1, t, D] from `position` on; it sees the kept tokens < `until`."""
-        positions = torch.arange(position, position + embeddings.shape[1])
-        return Chunk(embeddings, positions, self._oldest, until, self._rope_offset, shared=shared)
+    def _pass_time(self, stamp: int | None) -> None:
+        """Where time moves the frames on, the one of `stamp` stands at its own: so many positions behind the first."""
+        if stamp is not None and self.decoder.places:
+            self.began = stamp if self.kept == 0 else self.began
+            tick = int(self.decoder.places.per_second * ((stamp - self.began) / 1e9))
+            self.next_position += max(0, min(tick - self.tick, PAUSE))
+            self.tick = tick
 
-    def place(self, newest: torch.Tensor | None) -> tuple[int, int]:
-        """Where a question is read, behind `newest`, [1, n, D]; the number of the first token that it does not see."""
-        if newest is None:
-            return self.next_position, self.kept
-        frame = self.frames[-1]  # after static frames its picture stands where that ends
-        return max(frame.start, self.next_position - newest.shape[1]), frame.first
+    def question(self, embeddings: torch.Tensor, positions: torch.Tensor, until: int, shared: bool = False) -> Chunk:
+        """What is to be read behind the window, [1, t, D] at `positions`; it sees the kept tokens < `until`."""
+        return Chunk(embeddings, positions, self._oldest, until, self.rope_offset, shared=shared)
+
+    def place(self, newest: torch.Tensor | None) -> tuple[torch.Tensor, int, int]:
+        """Positions of `newest`, [1, n, D]; where a question behind it begins; the first token that neither sees."""
+        count, places = 0 if newest is None else newest.shape[1], self.decoder.places
+        offsets, num_positions = places.whole(count) if places and count else (torch.arange(count), count)
+        start, until = self.next_position, self.kept
+        if count:
+            frame = self.frames[-1]  # after static frames its picture stands where that ends
+            start, until = max(frame.start, start - num_positions), frame.first
+        behind = start + num_positions
+        if places and places.per_second:  # behind the largest position on any axis
+            behind = max(behind + 1, self.rope_offset + self.sinks + places.extent)
+        return self.decoder.stand(offsets, start, start - self.sinks), behind, until
 
     def open(self, asked: torch.Tensor, newest: torch.Tensor | None = None) -> QueryContext:
         """See `Memory.open`."""
@@ -159,15 +175,13 @@ class Window:
         self, asked: torch.Tensor, parents: Sequence[int], newest: torch.Tensor | None = None
     ) -> torch.Tensor:
         """See `Memory.read_tree`."""
-        position, until = self.place(newest)
-        first = [] if newest is None else [self.question(newest, position, until, shared=True)]
-        position += 0 if newest is None else newest.shape[1]
+        at, behind, until = self.place(newest)
+        first = [] if newest is None else [self.question(newest, at, until, shared=True)]
         sees = torch.eye(len(parents), dtype=torch.bool)
         for number, parent in enumerate(parents):
             sees[number] |= sees[parent] if parent >= 0 else False
-        depths = sees.sum(1) - 1
-        tree = Chunk(asked, position + depths, self._oldest, until, self._rope_offset, sees=sees)
-        read = self.prefill(*first, tree)
+        positions = self.decoder.stand(sees.sum(1) - 1, behind, self.rope_offset)
+        read = self.prefill(*first, Chunk(asked, positions, self._oldest, until, self.rope_offset, sees=sees))
         assert read is not None  # something was asked
         return read.hidden[:, -len(parents) :]
 
@@ -187,7 +201,7 @@ class Window:
         sinks = self._sinks_at(rope_offsets)
         numbers = [*range(first, shared.start), *range(shared.stop, self.stored)]
         mask = self.decoder.mask(self._tail_mask(chunks, rope_offsets, numbers), self.keys.dtype)
-        positions = upload(torch.cat([c.positions for c in chunks]), self.keys.device)
+        positions = upload(torch.cat([c.positions for c in chunks], -1), self.keys.device)
         cos_sin = self.decoder.rotation(positions)
         read: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
 
@@ -217,7 +231,7 @@ class Window:
         """Write the sinks and what is kept of tokens with numbers < `until` to the front of other slots -> how many."""
         kept = self._slots(self._oldest, max(self._oldest, until))
         length: int = self.sinks + kept.stop - kept.start
-        for target, sinks, held in zip((keys, values), self._sinks_at([self._rope_offset]), (self.keys, self.values)):
+        for target, sinks, held in zip((keys, values), self._sinks_at([self.rope_offset]), (self.keys, self.values)):
             target[:, :, :, : self.sinks] = sinks
             target[:, :, :, self.sinks : length] = held[:, :, :, kept]
         return length
@@ -228,7 +242,7 @@ class Window:
         return self.frames[0].first if self.frames else self.kept
 
     @property
-    def _rope_offset(self) -> int:
+    def rope_offset(self) -> int:
         """How far the sinks move on so that they stand right before the oldest frame."""
         return (self.frames[0].start if self.frames else self.next_position) - self.sinks
 
@@ -244,7 +258,7 @@ class Window:
 
     def _tail_mask(self, chunks: list[Chunk], rope_offsets: list[int], numbers: list[int]) -> torch.Tensor:
         """Which keys behind no shared piece each new token sees, bool [t, S]: sinks by offset, `numbers`, new ones."""
-        counts = torch.tensor([len(c.positions) for c in chunks])
+        counts = torch.tensor([c.embeddings.shape[1] for c in chunks])
         owner = torch.arange(len(chunks)).repeat_interleave(counts)  # [t]
         rope_offset, oldest, until = (
             torch.tensor([getattr(c, name) for c in chunks])[owner, None] for name in ('rope_offset', 'oldest', 'until')
@@ -261,9 +275,10 @@ class Window:
 
     def _sinks_at(self, rope_offsets: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values of the sinks, moved on by each of r `rope_offsets`, [layers, 1, G, r * sinks, head]."""
-        turns = upload(torch.tensor(rope_offsets).repeat_interleave(self.sink_keys.shape[3]), self.keys.device)
-        times = (1, 1, 1, len(rope_offsets), 1)
-        return (rotate(self.sink_keys.repeat(times), *self.decoder.rotation(turns)), self.sink_values.repeat(times))
+        turns = torch.tensor(rope_offsets).repeat_interleave(self.sink_keys.shape[3])
+        cos_sin = self.decoder.rotation(upload(self.decoder.stand(turns, 0, turns), self.keys.device))
+        keys, values = (each.repeat(1, 1, 1, len(rope_offsets), 1) for each in (self.sink_keys, self.sink_values))
+        return rotate(keys, *cos_sin), values
 
     def _make_room(self, oldest: int, count: int) -> None:
         """Forget what is older than the token numbered `oldest`, if there is no room for `count` more behind it."""

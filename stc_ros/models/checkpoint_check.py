@@ -26,6 +26,7 @@ MADE_UP = 10**9  # weights, 4 GB: no more are made up only to find that they wer
 
 def parse_config(name: str, content: dict, kind: Kind) -> PreTrainedConfig:
     """config.json's `content` -> configuration. Raises `ModelError` for what would not run as it was trained."""
+    content = kind.nest(content)
     _check_parts(name, content, kind)
     for part in (content, content['text_config'], content['vision_config']):
         if method := part.get('quantization_config') or part.get('compression_config'):
@@ -146,6 +147,8 @@ def _check_sizes(config: PreTrainedConfig) -> None:
         ),
     ):
         for name in names.split():
+            if name == 'image_size' and not hasattr(sizes, name):  # frames of any size
+                continue
             size = getattr(sizes, name)
             size = one_side(size) if sizes.model_type == 'internvl_vision' else size
             if type(size) is not int or size < 1:
@@ -160,7 +163,7 @@ def _check_sizes(config: PreTrainedConfig) -> None:
             f'num_attention_heads {text.num_attention_heads} cannot share num_key_value_heads '
             f'{text.num_key_value_heads}'
         )
-    if one_side(vision.image_size) < one_side(vision.patch_size):
+    if hasattr(vision, 'image_size') and one_side(vision.image_size) < one_side(vision.patch_size):
         raise ValueError(f'image_size {vision.image_size} is less than patch_size {vision.patch_size}')
     if not hasattr(config, 'vision_feature_select_strategy'):
         return

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stc_ros.models.attention import Piece, attend
+from stc_ros.models.places import Places
 from stc_ros.transfer import upload
 
 Write = Callable[[int, torch.Tensor, torch.Tensor], list[Piece]]
@@ -77,7 +78,9 @@ class Decoder:
     """A causal language model and its head.
 
     `body` is a Qwen2 model without head (layers, norm, embed_tokens, rotary_emb, config), `head` maps hidden states
-    [.., D] to logits [.., V]. `max_positions` is the range in which it was trained.
+    [.., D] to logits [.., V]. `max_positions` is the range in which it was trained. `places`: where a frame's tokens
+    stand on several axes. `added`: to how many layers' outputs something is added at visual tokens (deepstack, arXiv
+    2406.04334); embeddings are then [.., (1 + added) * D], what is added behind what is read.
     """
 
     def __init__(self, body: Any, head: nn.Module):
@@ -97,6 +100,8 @@ class Decoder:
         rope = rope if isinstance(rope, dict) else vars(rope)
         sections = torch.tensor(rope.get('mrope_section') or [len(self.frequencies)])  # frequencies of each axis
         self.axis_of = torch.arange(len(sections)).repeat_interleave(sections).to(self.device)  # int64 [head / 2]
+        self.places: Places | None = None
+        self.added = 0
 
     @property
     def spare_tokens(self) -> int:
@@ -108,8 +113,18 @@ class Decoder:
         return 256 if self.device.type != 'cpu' else min(256, int(4e9 / self.weights))
 
     def embed(self, ids: list[int]) -> torch.Tensor:
-        """Token ids -> [1, t, D]."""
-        return self.embed_weight(upload(torch.tensor([ids]), self.device))
+        """Token ids -> [1, t, D]; nothing is added to them in the layers."""
+        x = self.embed_weight(upload(torch.tensor([ids]), self.device))
+        return F.pad(x, (0, self.added * x.shape[-1])) if self.added else x
+
+    def stand(self, offsets: torch.Tensor, position: int, moved: int | torch.Tensor) -> torch.Tensor:
+        """Positions of tokens at `offsets`, [t] or [axes, t], from `position` on -> [t], or [axes, t] with `places`.
+
+        moved: how far `position` is ahead of those axes that do not move on with frames. All of it on the CPU.
+        """
+        if self.places is None:
+            return position + offsets
+        return position + offsets.expand(len(self.places.resting), -1) - moved * self.places.resting
 
     def rotation(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Positions [t], however large, or [axes, t] -> cosines and sines, float32 [t, head].
@@ -128,7 +143,7 @@ class Decoder:
         return added.repeat(self.heads // self.key_heads, 1)
 
     def run(self, x: torch.Tensor, positions: torch.Tensor, write: Write, hooks: Sequence[Hook] = ()) -> torch.Tensor:
-        """Run embeddings x [1, t, D] at `positions`, [t] or [axes, t] -> hidden states [1, t, D].
+        """Run embeddings x [1, t, (1 + added) * D] at `positions`, [t] or [axes, t] -> hidden states [1, t, D].
 
         write(layer, keys, values): given the new tokens' keys, not yet rotated, and values, [1, G, t, head] each;
         returns the `Piece`s to attend to, the new ones among them. What is causal is its business, and goes by the
@@ -136,6 +151,7 @@ class Decoder:
         number of a layer and its output [1, t, D].
         """
         cos_sin = self.rotation(positions)
+        x, *added = x.chunk(1 + self.added, -1)
         for number, layer in enumerate(self.blocks):
             h = normed(x, layer.norm1)
             query, keys, values = (
@@ -146,6 +162,7 @@ class Decoder:
             x = x + layer.out(self.attend(rotate(query, *cos_sin), write(number, keys, values)))
             h = normed(x, layer.norm2)
             x = x + layer.down(F.silu(layer.gate(h)) * layer.up(h))
+            x = x + added[number] if number < self.added else x
             for hook in hooks:
                 hook(number, x)
         return normed(x, self.norm)

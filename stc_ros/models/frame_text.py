@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 TIME = '{time}'  # in `before`: minutes and seconds since the stream began, MM:SS
+SECONDS = '{seconds}'  # the same as seconds with one decimal
 HOUR = 3600  # times go round, so that a stream of days shows none that training never did
 
 
@@ -23,9 +24,10 @@ class FrameText:
             return [], []
         whole = int(seconds) % HOUR
         before = self.before.replace(TIME, f'{whole // 60:02d}:{whole % 60:02d}')
+        before = before.replace(SECONDS, f'{seconds % HOUR:.1f}')
         return self.encode(before), self.encode(self.behind)
 
     @property
     def most(self) -> int:
         """Tokens that it takes, about."""
-        return sum(map(len, self.ids(0.0)))
+        return max(sum(map(len, self.ids(seconds))) for seconds in (0.0, HOUR - 1.0))

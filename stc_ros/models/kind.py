@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 NEVER = re.compile(r'(?!)')
 
@@ -20,6 +22,10 @@ class Kind:
     towers: tuple[str, ...]  # model_type of vision_config
     texts: tuple[str, ...]  # model_type of text_config
     parts: dict[str, str]  # how the names of weights begin -> what they are part of
+    nest: Callable[[dict], dict] = dict  # config.json's content -> with the text_config and vision_config of now
+    pixels: Callable[..., Any] | None = (
+        None  # (config, processor's configuration or None, stc.json's content) -> `Pixels`
+    )
     unread: re.Pattern = NEVER  # weights that are never read; group 1: of a layer by that number, which may be run
 
     @property

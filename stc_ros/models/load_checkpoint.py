@@ -58,8 +58,14 @@ def describe(source: str, folder: Path, kind: Kind, adapt=lambda processor: None
     processor, file = read_processor(folder)
     if processor is not None:
         adapt(processor)
-    pixels = choose_pixels(f'{source}: {file}', config, processor)
-    return Described(content, config, processor, pixels, stc_json.check(source, stc_json.read_stc_json(folder)))
+    own = stc_json.check(source, stc_json.read_stc_json(folder))
+    try:
+        pixels = kind.pixels(config, processor, own) if kind.pixels else None
+    except ValueError as error:
+        raise ModelError(f'{source}: {file or "its processor"}: {error}') from None
+    if pixels is None:
+        pixels = choose_pixels(f'{source}: {file}', config, processor)
+    return Described(content, config, processor, pixels, own)
 
 
 def load_checkpoint(

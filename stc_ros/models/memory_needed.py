@@ -139,15 +139,17 @@ def what_would_fit(
     return None
 
 
-def reckon_sizes(config, grid: int, visual_tokens: int, projector: int) -> Sizes:
+def reckon_sizes(config, grid: int | tuple[int, int], visual_tokens: int, projector: int) -> Sizes:
     """`Sizes` of a model whose tower and language model are of the usual kind, up to a percent.
 
-    config: transformers', or what has its attributes. grid: patches of a row. projector: weights of it.
+    config: transformers', or what has its attributes. grid: patches of a row, or rows and columns. projector: weights
+    of it, and of what else is not usual in the tower.
     """
     text, vision = config.text_config, config.vision_config
     wide, inner, depth = vision.hidden_size, vision.intermediate_size, vision.num_hidden_layers
     layer = getattr(config, 'vision_feature_layer', -1)
-    tokens = grid * grid + (vision.model_type in WITH_CLASS_TOKEN)
+    rows, cols = (grid, grid) if isinstance(grid, int) else grid
+    tokens = rows * cols + (vision.model_type in WITH_CLASS_TOKEN)
     patch = vision.patch_size[0] if isinstance(vision.patch_size, (list, tuple)) else vision.patch_size
     tower = wide * (3 * patch**2 + tokens) + depth * (4 * wide * wide + 2 * wide * inner + 9 * wide + inner)
     width, heads, groups = text.hidden_size, text.num_attention_heads, text.num_key_value_heads
@@ -167,6 +169,6 @@ def reckon_sizes(config, grid: int, visual_tokens: int, projector: int) -> Sizes
         vision_inner=inner,
         vision_layers=depth + 1 + layer if layer < 0 else layer,
         vision_tokens=tokens,
-        pixels=(grid * patch) ** 2,
+        pixels=rows * cols * patch**2,
         visual_tokens=visual_tokens,
     )

@@ -27,6 +27,8 @@ def check(name: str, own: dict) -> dict:
     event: regular expression of a clause that one narration reports, the next not.
     questions: list of questions for a demonstration.
     chat: the chat format, see `stc_ros.models.chat_template.chat_format`.
+    frame_size: [height, width] in pixels that frames are resized to, for families that take any (Qwen-VL).
+    frame_text: {"before": text, "behind": text} around each frame, with {time} as MM:SS or {seconds} as 1.5.
     max_positions: most positions, from the first to the last token of all that it reads, question and answer
         included; so far as it was trained, where that is less than config.json's max_position_embeddings.
 
@@ -67,6 +69,18 @@ def _is_chat(value) -> bool:
     )
 
 
+def _is_frame_text(value) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {'before', 'behind'}
+        and all(isinstance(v, str) and len(v) <= LONGEST for v in value.values())
+    )
+
+
+def _is_size(value) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(v) is int and 0 < v <= 4096 for v in value)
+
+
 MADE = {'frames': sorted, 'questions': list}
 RULES = {
     'narration': (f'a text of at most {LONGEST} characters', _is_text),
@@ -79,5 +93,7 @@ RULES = {
     ),
     'questions': ('a list of texts', lambda v: _is_list(v, _is_text)),
     'chat': ('"template", or an object of the two texts prefix and suffix', _is_chat),
+    'frame_size': ('a list of height and width, whole numbers from 1 to 4096', _is_size),
+    'frame_text': ('an object of the two texts before and behind', _is_frame_text),
     'max_positions': ('a whole number above 0', _is_count),
 }

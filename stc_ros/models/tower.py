@@ -13,11 +13,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from stc_ros.models.compiled import Compiler
+from stc_ros.models.decoder import rotate
 
 
 @dataclass(slots=True)
 class Block:
-    """One encoder layer's parts. `x + attention(norm1 x)`, then `x + mlp(norm2 x)`; no mask, no rotation."""
+    """One encoder layer's parts. `x + attention(norm1 x)`, then `x + mlp(norm2 x)`.
+
+    Keys are rotated where they are attended to and nowhere else: how they move from frame to frame, and how alike they
+    are, would else hang on where they stand.
+    """
 
     norm1: nn.Module
     q: nn.Module
@@ -27,6 +32,8 @@ class Block:
     norm2: nn.Module
     mlp: nn.Module
     heads: int
+    turn: tuple[torch.Tensor, torch.Tensor] | None = None  # float32 [T, head]: cosines and sines of each token's place
+    window: torch.Tensor | None = None  # int64 [T]: each token attends to those of its own window only
 
     @classmethod
     def of(cls, layer: nn.Module) -> Block:
@@ -36,11 +43,27 @@ class Block:
             layer.layer_norm1, a.q_proj, a.k_proj, a.v_proj, a.out_proj, layer.layer_norm2, layer.mlp, a.num_heads
         )
 
-    def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        """query [F, k, d], key and value [F, T, d] -> what the attention adds to the residual, [F, k, d]."""
+    def attend(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """query [F, k, d], key and value [F, T, d] -> what the attention adds to the residual, [F, k, d].
+
+        rows: which of the T tokens the queries are of, [k] or [F, k]; None: all.
+        """
         q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (query, key, value))
-        mixed = F.scaled_dot_product_attention(q, k, v)  # [F, heads, k, d / heads]
+        q, k, mask = self.turned(q, rows), self.turned(k), None
+        if self.window is not None:
+            mine = self.window if rows is None else self.window[rows]
+            mask = (mine[..., None] == self.window).unsqueeze(-3)  # [(F,) 1, k, T]
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # [F, heads, k, d / heads]
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def turned(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Queries or keys [.., heads, k, head] of `rows` (see `attend`), rotated, where this tower rotates."""
+        if self.turn is None:
+            return x
+        cos, sin = self.turn if rows is None else (t[rows].unsqueeze(-3) for t in self.turn)
+        return rotate(x, cos, sin)
 
 
 class Scaled(nn.Module):
@@ -67,6 +90,7 @@ class Tower:
     compiler: Compiler | None = None  # runs the blocks' functions, when they are to be compiled
     after: nn.Module | None = None  # DINOv2's features are those behind its last norm
     pooled: torch.Tensor | None = None  # float32 [n, P], on the CPU: 1 for a visual token's good parts
+    taps: tuple[int, ...] = ()  # numbers of blocks whose outputs are read, too, ascending (deepstack, arXiv 2406.04334)
 
     @property
     def width(self) -> int:
@@ -80,6 +104,10 @@ class Tower:
     def runs(self, function: Callable) -> Callable:
         """What to call for `function`, which computes one block: itself, or a compiled one."""
         return function if self.compiler is None else self.compiler.of(function)
+
+    def read(self, taken: list[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        """Outputs [.., d] of the blocks `taps`, and of the last -> features [.., D], D = (1 + taps) * d."""
+        return torch.cat((*taken, x), -1) if taken else x
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
         """[F, 3, h, w] -> [F, T, d]."""

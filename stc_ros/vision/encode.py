@@ -13,9 +13,10 @@ from stc_ros.vision.cachers.base import Cacher, Encoded
 class FrameFeatures:
     """A frame as a pruner sees it: a value, whose parts are computed when they are asked for, once.
 
-    hidden: [n, D'], before the projector's last layer. tokens: [n, D], what the language model would read.
-    From the tower's last layer: keys, [n, head], their mean over the heads; saliency, float32 [n], the attention that a
-    token receives, mean over heads and queries. Both are pooled as the tokens are. static_frames: how many frames in a
+    hidden: [n, D'], before the projector's last layer. tokens: [n, D], what the language model would read, with what is
+    added in its layers (deepstack). From the tower's last layer: keys, [n, head], their mean over the heads, without
+    rotation; saliency, float32 [n], the attention that a token receives, mean over heads and queries. Both are pooled
+    as the tokens are. static_frames: how many frames in a
     row, up to this one, have shown nothing new by their pixels; None when the cacher does not compare them.
     """
 
@@ -41,7 +42,7 @@ class FrameFeatures:
 
     @cached_property
     def saliency(self) -> torch.Tensor:
-        query, key = self._attended
+        query, key = (self.model.tower.blocks[-1].turned(x) for x in self._attended)
         received = (query.float() @ key.float().transpose(1, 2) / key.shape[-1] ** 0.5).softmax(-1).mean((0, 1))
         return self._pool_patches(received[:, None])[:, 0]
 

@@ -1,11 +1,18 @@
 """Small checkpoints of each family with random weights, as transformers saves them."""
 
+import json
+from functools import partial
+
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     InternVLConfig,
     InternVLForConditionalGeneration,
     PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
     SmolVLMConfig,
     SmolVLMForConditionalGeneration,
 )
@@ -13,7 +20,22 @@ from transformers import (
 from stc_ros.models.random import WORDS, random_tokenizer, random_weights
 
 MARKS = ('<img>', '</img>', '<end_of_utterance>', '<fake_token_around_image>', '<global-img>')
-MORE = [*WORDS, *MARKS, 'Frame', 'from', '00', '01', ':', 'User', 'Assistant', '\n']
+MARKS += ('<|vision_start|>', '<|vision_end|>')
+MORE = [
+    *WORDS,
+    *MARKS,
+    'Frame',
+    'from',
+    '00',
+    '01',
+    ':',
+    'User',
+    'Assistant',
+    '\n',
+    *(f'<{i}.0' for i in range(9)),
+    'seconds>',
+]
+VIDEO = WORDS.index('<video>')
 IMAGE, END = WORDS.index('<image>'), WORDS.index('<|im_end|>')
 TEXT = {
     'vocab_size': len(MORE),
@@ -72,6 +94,40 @@ def smolvlm():
     return spread(SmolVLMForConditionalGeneration(config))
 
 
+def qwen(kind='qwen2_5_vl', num_hidden_layers=3, deepstack=(0, 2), **vision):
+    """Of 8 x 12 patches a frame, 4 x 6 visual tokens; where there are windows, of 4 x 4 patches."""
+    config, model = {
+        'qwen2_5_vl': (Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration),
+        'qwen3_vl': (Qwen3VLConfig, Qwen3VLForConditionalGeneration),
+    }[kind]
+    rope = {**TEXT['rope_parameters'], 'mrope_section': [2, 3, 3] if kind == 'qwen2_5_vl' else [4, 2, 2]}
+    return spread(
+        model(
+            config(
+                text_config={
+                    **TEXT,
+                    'hidden_size': 64,
+                    'head_dim': 16,
+                    'num_hidden_layers': num_hidden_layers,
+                    'rope_parameters': rope,
+                },
+                vision_config={
+                    'depth': 4,
+                    'hidden_size': 32,
+                    'intermediate_size': 48,
+                    'num_heads': 2,
+                    'patch_size': 4,
+                    'out_hidden_size': 64,
+                    **({'deepstack_visual_indexes': deepstack} if kind == 'qwen3_vl' else {}),
+                    **vision,
+                },
+                image_token_id=IMAGE,
+                video_token_id=VIDEO,
+            )
+        )
+    )
+
+
 MAKE = {
     'llava_onevision': lambda: random_weights('toy', seed=4),
     'internvl': internvl,
@@ -79,12 +135,20 @@ MAKE = {
         'qwen3', use_qk_norm=True, norm_type='rms_norm', use_mean_pooling=False
     ),
     'smolvlm': smolvlm,
+    'qwen2_5_vl': partial(qwen, fullatt_block_indexes=[1, 3], window_size=16, tokens_per_second=1),
+    'qwen3_vl': partial(qwen, 'qwen3_vl', num_position_embeddings=36),
 }
 
 
-def save(name, folder):
+def save(name, folder, **changes):
     """A checkpoint in `folder` -> transformers' own model."""
-    weights = MAKE[name]()
+    weights = MAKE[name](**changes)
     weights.save_pretrained(folder)
+    if name.startswith('qwen'):
+        processor = {'patch_size': 4, 'temporal_patch_size': 2, 'merge_size': 2, 'size': {}}
+        processor['size'] = {'shortest_edge': 64, 'longest_edge': 1 << 20}
+        processor |= {'image_mean': [0.4, 0.5, 0.6], 'image_std': [0.3, 0.25, 0.2]}
+        (folder / 'video_preprocessor_config.json').write_text(json.dumps(processor))
+        (folder / 'stc.json').write_text(json.dumps({'frame_size': [32, 48]}))
     (random_tokenizer() if name == 'llava_onevision' else tokenizer()).save_pretrained(folder)
     return weights

@@ -30,7 +30,7 @@ OF_ITS_OWN = {
     'threshold': {
         'report.py:of': (1, 'the same'),
         'vision/cachers/layerwise.py:rows_of': (3, 'how many keys differ, anew in each of the 3 layers'),
-        'vision/cachers/layerwise.py:<lambda>': (18, 'the rows that are real, in each layer'),
+        'vision/cachers/layerwise.py:flat': (18, 'the rows that are real, in each layer'),
     },
 }
 OPERATORS = 500  # a frame's at most, toy model of 3 + 3 layers, with its prefill

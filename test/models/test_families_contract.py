@@ -43,7 +43,8 @@ def test_a_frame_becomes_as_many_tokens_as_it_says(model):
     pixels = torch.rand(1, 3, model.pixels.height, model.pixels.width)
     x = model.tower.embed(pixels)
     assert x.shape[:2] == (1, model.tower.tokens)
-    features = model.tower.finish(torch.rand_like(x))
+    taken = [torch.rand_like(x) for _ in model.tower.taps]
+    features = model.tower.finish(model.tower.read(taken, torch.rand_like(x)))
     late = model.project_out(model.project_in(features))  # the pruners project only what is kept
     tokens = model.project(features) if model.project else late
     assert tokens.shape == (1, model.visual_tokens, model.newline.shape[-1])

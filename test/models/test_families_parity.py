@@ -10,6 +10,7 @@ import torch
 from memories import kept
 
 from stc_ros.models import load_model
+from stc_ros.models.qwen_vision import squares
 from stc_ros.parameters import cachers, pruners
 from stc_ros.settings import Settings
 from stc_ros.stream import open_stream
@@ -40,9 +41,31 @@ def pixels_of(model, frame):
 
 
 def their_features(theirs, pixels):
+    if theirs.config.model_type.startswith('qwen'):
+        grid = torch.tensor([[1, pixels.shape[2] // 4, pixels.shape[3] // 4]] * len(pixels))
+        found = theirs.model.get_video_features(squares(pixels, 4, 2, 2), grid)
+        deep = [torch.cat(list(each)) for each in getattr(found, 'deepstack_features', None) or ()]
+        return torch.cat([torch.cat(list(found.pooler_output)), *deep], -1).unflatten(0, (len(pixels), -1))
     if theirs.config.model_type == 'smolvlm':
         return theirs.model.get_image_features(pixels[None]).pooler_output[0].view(len(pixels), -1, 48)
     return theirs.model.get_image_features(pixels).pooler_output
+
+
+def mark_of(model):
+    return random_families.VIDEO if model.decoder.places else random_families.IMAGE
+
+
+def shown_to(theirs, pixels, ids):
+    """What transformers' model is given beside ids."""
+    kind = theirs.config.model_type
+    if not kind.startswith('qwen'):
+        return {'pixel_values': pixels[None] if kind == 'smolvlm' else pixels}
+    grid = [pixels.shape[2] // 4, pixels.shape[3] // 4]
+    return {
+        'pixel_values_videos': squares(pixels, 4, 2, 2),
+        'video_grid_thw': torch.tensor([[len(pixels), *grid]]),
+        'mm_token_type_ids': (ids == random_families.VIDEO) * 2,
+    }
 
 
 def prompt(model, question=QUESTION, frames=FRAMES):
@@ -50,7 +73,7 @@ def prompt(model, question=QUESTION, frames=FRAMES):
     ids = model.chat.prefix()
     for i in range(frames):
         before, behind = model.frame_text.ids(i * STEP / 1e9)
-        ids += [*before, *[random_families.IMAGE] * model.visual_tokens, *behind]
+        ids += [*before, *[mark_of(model)] * model.visual_tokens, *behind]
     return torch.tensor([[*ids, *model.chat.suffix(question)]])
 
 
@@ -78,7 +101,7 @@ def test_frame_by_frame_it_answers_as_transformers_generate(pair, frames):
     text = ''.join(answer)
     ids = prompt(model)
     pixels = torch.cat([pixels_of(model, frame) for frame in frames])
-    shown = {'pixel_values': pixels[None] if theirs.config.model_type == 'smolvlm' else pixels}
+    shown = shown_to(theirs, pixels, ids)
     made = theirs.generate(
         ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=40, pad_token_id=0, **shown
     )[0, ids.shape[1] :]

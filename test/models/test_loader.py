@@ -79,7 +79,7 @@ CASES = {  # what is done to a good checkpoint: words of the cause, words of the
     'adapter': (text('adapter_config.json', {'peft_type': 'LORA'}), 'adapter', 'merge'),
     **{
         kind: (of(edit, model_type=kind), f"model_type '{kind}'", SUCH)
-        for kind in ('llava', 'llava_next', 'llava_next_video', 'qwen2_5_vl', 'video_llava', 'llava_onevision1_5')
+        for kind in ('llava', 'llava_next', 'llava_next_video', 'qwen2_vl', 'video_llava', 'llava_onevision1_5')
     },
     'text only': (text_only, "model_type 'qwen2'", SUCH),
     'no model_type': (of(edit, model_type=None), 'names no model_type', SUCH),

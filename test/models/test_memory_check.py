@@ -110,8 +110,8 @@ def test_the_command_says_why_one_is_refused(folder, capsys):
     assert 'refused' not in examine(str(folder), settings)
     (folder / 'model.safetensors').unlink()
     assert 'holds no model.safetensors' in examine(str(folder), settings)['refused']
-    edit(folder, model_type='qwen2_5_vl')
-    assert "'qwen2_5_vl'" in examine(str(folder), settings)['refused']
+    edit(folder, model_type='qwen2_vl')
+    assert "'qwen2_vl'" in examine(str(folder), settings)['refused']
     assert 'no model folder' in examine(str(folder / 'nowhere'), settings)['refused']
 
 

@@ -21,7 +21,7 @@ class Encoded:
     The next frame may overwrite it.
     """
 
-    features: torch.Tensor  # [1, T, d], the last block's output
+    features: torch.Tensor  # [1, T, D], the last block's output, and before it those of the tower's `taps`
     entry: torch.Tensor  # [1, T, d], the last block's input
     recomputed: torch.Tensor  # float32 [P]: share of the layers in which each patch was recomputed
     static_frames: int | None = None  # in a row, up to this one, that show nothing new; None: nobody looked
@@ -58,4 +58,4 @@ class Cacher(Protocol):
 def most_bytes(tower: Tower, pixels: int, itemsize: int) -> int:
     """`Cacher.bytes` at most, whichever it is: four things of each token in every layer, both ends, and a picture."""
     width = tower.width
-    return (4 * len(tower.blocks) + 2) * tower.tokens * width * itemsize + 3 * pixels
+    return (4 * len(tower.blocks) + 2 + len(tower.taps)) * tower.tokens * width * itemsize + 3 * pixels

@@ -106,24 +106,29 @@ def run_layers(
     The F frames of a call share one reference and one mode: a refresh when `refresh` is asked, when there is no
     reference of this shape, dtype and device, or when `cache_interval` calls have passed since the last; else a
     selective pass. Returns the last block's output [F, T, d] and, as float32 [F, T], the share of the layers in which
-    each token was recomputed.
+    each token was recomputed. Before that output come those of the tower's `taps`.
     """
+    taken: list[torch.Tensor] = []
     if refresh or state.frames_since_refresh >= cache_interval or not state.fits(x):
         state.frames_since_refresh = 1
         references, run = [], tower.runs(compute)
-        for block in tower.blocks:
+        for number, block in enumerate(tower.blocks):
             state.entry = x
             x, reference = run(block, x)
             references.append(reference)
+            if number in tower.taps:
+                taken.append(x)
         state.references = references
-        return x, torch.ones(x.shape[:2], device=x.device)
+        return tower.read(taken, x), torch.ones(x.shape[:2], device=x.device)
     state.frames_since_refresh += 1
     recomputed, known = torch.zeros(x.shape[:2], device=x.device), count(x.shape[1], tower.class_tokens)
-    for block, reference in zip(tower.blocks, state.references):
+    for number, (block, reference) in enumerate(zip(tower.blocks, state.references)):
         state.entry = x
         x, chosen = compute_changed(block, x, reference, choose, known)
         recomputed += chosen
-    return x, recomputed / len(tower.blocks)
+        if number in tower.taps:
+            taken.append(x)
+    return tower.read(taken, x), recomputed / len(tower.blocks)
 
 
 def compute(block: Block, x: torch.Tensor) -> tuple[torch.Tensor, Reference]:
@@ -161,7 +166,7 @@ def compute_changed(
     value = reference.value.expand_as(x).clone()
     value[put] = flat(block.v(picked))
     middle = x + reference.attention
-    middle[put] = x[put] + flat(block.attend(block.q(picked), key, value))
+    middle[put] = x[put] + flat(block.attend(block.q(picked), key, value, index))
     out = middle + reference.mlp
     fresh = middle[put]
     out[put] = fresh + block.mlp(block.norm2(fresh))

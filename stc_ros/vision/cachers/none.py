@@ -25,11 +25,13 @@ class NoCacher:
     def encode(
         self, tower: Tower, image: torch.Tensor, embed: Embed, cache_similarity: float, refresh: bool = False
     ) -> Encoded:
-        x, run = embed(), tower.runs(compute)
-        for block in tower.blocks:
+        x, run, taken = embed(), tower.runs(compute), []
+        for number, block in enumerate(tower.blocks):
             entry = x
             x, _ = run(block, x)
-        return Encoded(x, entry, torch.ones(tower.grid[0] * tower.grid[1]))
+            if number in tower.taps:
+                taken.append(x)
+        return Encoded(tower.read(taken, x), entry, torch.ones(tower.grid[0] * tower.grid[1]))
 
     def reset(self) -> None:
         pass

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from stc_ros.models.tower import Block, Tower
 from stc_ros.transfer import upload
@@ -22,7 +21,7 @@ class LayerCache:
 
     held: torch.Tensor  # [layers, T, 2 d]: keys and values
     entry: torch.Tensor  # [1, T, d]: the last block's input
-    features: torch.Tensor  # [1, T, d]: the last block's output
+    features: torch.Tensor  # [1, T, D]: the last block's output, and before it those of the tower's `taps`
 
     @property
     def bytes(self) -> int:
@@ -31,12 +30,14 @@ class LayerCache:
 
 def compute_all(tower: Tower, x: torch.Tensor) -> LayerCache:
     """The plain tower on x [1, T, d], every key and value kept."""
-    held, run = [], tower.runs(run_block)
-    for block in tower.blocks:
+    held, taken, run = [], [], tower.runs(run_block)
+    for number, block in enumerate(tower.blocks):
         entry = x
         x, both = run(block, x, None, None, None)
         held.append(both)
-    return LayerCache(torch.stack(held), entry, x)
+        if number in tower.taps:
+            taken.append(x)
+    return LayerCache(torch.stack(held), entry, tower.read(taken, x))
 
 
 def compute_rows(
@@ -54,15 +55,18 @@ def compute_rows(
     if at is not None and len(at) >= FEWEST:
         at = upload(at[:: -(-len(at) // ENOUGH)] + first, x.device)  # to follow more costs more than it tells
         samples = weigh(state.features[0], tower.grid, first, rows, at)
-    x, run = x[:, rows], tower.runs(run_block)
-    for block, held in zip(tower.blocks, state.held):
+    x, run, taken = x[:, rows], tower.runs(run_block), []
+    for number, (block, held) in enumerate(zip(tower.blocks, state.held)):
         entry = x
         x, _ = run(block, x, held, rows, samples)
-    found = None
+        if number in tower.taps:
+            taken.append(x)
+    x, found = tower.read(taken, x), None
     if samples is not None:
         were = state.features[0, samples.rows]
         follow(state.entry[0], entry[0], samples)
-        found = were, follow(state.features[0], x[0], samples), x[0, samples.at]
+        parts = 1 + len(tower.taps)
+        found = were, follow(state.features[0], x[0], samples, parts), x[0, samples.at]
     state.entry.index_copy_(1, rows, entry)
     state.features.index_copy_(1, rows, x)
     return found
@@ -83,9 +87,6 @@ def run_block(
         if samples is not None:
             follow(held, fresh, samples, parts=2)
         held.index_copy_(0, rows, fresh)
-    query, keys, values = (
-        t.unflatten(-1, (block.heads, -1)).transpose(0, 1) for t in (block.q(h)[0], *held.chunk(2, -1))
-    )  # [heads, k or T, head]
-    mixed = F.scaled_dot_product_attention(query[None], keys[None], values[None])
-    x = x + block.out(mixed.transpose(1, 2).flatten(2))
+    keys, values = held[None].chunk(2, -1)
+    x = x + block.attend(block.q(h), keys, values, rows)
     return x + block.mlp(block.norm2(x)), held
