@@ -9,7 +9,6 @@ from rclpy.action import CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile
-from rclpy.service_introspection import ServiceIntrospectionState
 from rclpy.task import Future
 
 from stc_ros.action import AskStream
@@ -19,6 +18,7 @@ from stc_ros.parameters import StreamParameters
 from stc_ros.ros.ask_cameras import Gathering, combine, label
 from stc_ros.ros.ask_service import Origin, OriginActionServer, OriginService
 from stc_ros.ros.camera_names import LONGEST_NAME
+from stc_ros.ros.humble import introspect
 from stc_ros.ros.messages import fill_answer
 from stc_ros.srv import Ask
 
@@ -57,10 +57,10 @@ class AskServer:
             feedback_pub_qos_profile=EVERY_PIECE,
         )
         if node.settings['query.introspection']:
-            for each in (self._service, self._action):
-                if hasattr(each, 'configure_introspection'):  # an action's is younger than Jazzy
-                    depth = QoSProfile(depth=SERVICE_DEPTH)
-                    each.configure_introspection(node.get_clock(), depth, ServiceIntrospectionState.CONTENTS)
+            deep = QoSProfile(depth=SERVICE_DEPTH)
+            able = [introspect(each, node.get_clock(), deep) for each in (self._service, self._action)]
+            if not any(able):
+                node.get_logger().warning('query.introspection has no effect: ROS before Iron cannot')
 
     def destroy(self) -> None:
         self._action.destroy()

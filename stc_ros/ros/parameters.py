@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter
 from stc_ros.parameter_spec import ParameterSpec, SettingError, nearest
 from stc_ros.parameters import METHODS, SHORT, in_use, parameters
 from stc_ros.ros.camera_names import ONLY, TEXT, is_of_each, read_names
+from stc_ros.ros.humble import on_parameters
 from stc_ros.settings import Settings
 
 WRAP = 72  # columns of a description in rqt, which does not wrap it
@@ -54,9 +55,7 @@ class Parameters:
         about = ParameterDescriptor(description=textwrap.fill(TEXT, WRAP), dynamic_typing=True)
         self.named = read_names(node.declare_parameter(CAMERAS, '', about).value)
         self.cameras = {name: self._declare_camera(name) for name in self.named} or {ONLY: self.settings}
-        node.add_pre_set_parameters_callback(self._plain_values)
-        node.add_on_set_parameters_callback(self._check)
-        node.add_post_set_parameters_callback(self._take)
+        on_parameters(node, self._plain_values, self._check, self._take)
 
     def _methods_given(self, prefix: str, common: Mapping | None = None) -> dict:
         """The methods that are given under a prefix: they decide which parameters there are."""
