@@ -23,10 +23,7 @@ MAIN = ('Object', 'Action', 'Event')
 DIMENSIONS = {'Reasoning': ('SR', 'FP'), 'Understanding': ('IA', 'PU', 'GU'), 'Perception': ('TP', 'VP', 'SP')}
 DIMENSION_OF = {kind: dimension for dimension, kinds in DIMENSIONS.items() for kind in kinds}
 _ID = re.compile(r'q-group-([a-z0-9]+)-([012])(?:-[^-]+)*', re.IGNORECASE)
-CHOICE = (
-    'Question: {}\nOptions:\n{}\n'
-    "Answer with the option's letter from the given choices directly and only give the best option."
-)
+CHOICE = '{}\n{}\nWhich one is right? Reply with its letter only.'  # our words: its own come without a licence
 
 
 @datasets.register(
