@@ -21,7 +21,7 @@ class OneModel:
         """record: takes rows, and knows of parts that are to come. Raises `RuntimeError` where there is no room."""
         self.name, self.record, self.shown, self.device, self.until = name, record, shown, device, until
         size, fps = record.chosen.size, record.chosen.fps
-        self.plan = Plan(fps=fps) if size == 'full' else Plan(frames=12, fill=3, asks=2, fps=fps)
+        self.plan = Plan(fps=fps) if size == 'full' else Plan(frames=8, fill=2, asks=2, fps=fps)
         self.watched: dict[str, Watched] = {}
         self.best_plain = ''
         dtype = torch.bfloat16 if device.type == 'cuda' else torch.float32

@@ -30,9 +30,9 @@ KIND = 20  # frames from which on a p99 is taken of them
 
 
 def release(device: torch.device) -> None:
-    """Give back what nobody holds any more."""
-    gc.collect()
+    """Give back what nobody holds any more of a GPU's memory."""
     if device.type == 'cuda':
+        gc.collect()
         torch.cuda.empty_cache()
 
 
