@@ -45,7 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--minutes', type=float, default=8.0, help='after which it ends, whatever is done (8)')
     parser.add_argument('--fps', type=float, default=10.0, help='frames a second of a camera (10)')
     parser.add_argument('--start', type=float, default=0.0, help='seconds of the video to leave out (0)')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='where rows go (benchmarks/results/gpu-DEVICE.json)')
+    parser.add_argument(
+        '--json', type=Path, metavar='FILE', help='where rows go (full size: benchmarks/results/gpu-DEVICE.json)'
+    )
     chosen = parser.parse_args(arguments)
     if chosen.video and not Path(chosen.video).is_file():
         parser.error(f'there is no video {chosen.video}')
@@ -87,9 +89,8 @@ def run(chosen: argparse.Namespace) -> int:
     set_clock(chosen)
     chosen.frames = PICTURES[chosen.size]
     device = torch.device(chosen.device)
-    gpu = torch.cuda.get_device_name(device) if device.type == 'cuda' else 'cpu'
-    if chosen.json is None and device.type == 'cuda':
-        chosen.json = RESULTS / f'gpu-{re.sub("[^a-z0-9]+", "-", gpu.lower()).strip("-")}.json'
+    if chosen.json is None and chosen.size == 'full':
+        chosen.json = results_file(torch.cuda.get_device_name(device))
     models = ['llava', 'qwen3_vl'] if chosen.model == 'both' else [chosen.model]
     record = Record(chosen, models, device.type == 'cuda')
     soft, hard = (BEGAN + 60 * chosen.minutes * share for share in (SOFT, HARD))
@@ -111,6 +112,11 @@ def run(chosen: argparse.Namespace) -> int:
         del one  # or two models would be on the GPU
     timer.cancel()
     return record.end()
+
+
+def results_file(gpu: str) -> Path:
+    """Where the rows of a GPU of that name lie."""
+    return RESULTS / f'gpu-{re.sub("[^a-z0-9]+", "-", gpu.lower()).strip("-")}.json'
 
 
 class Record:

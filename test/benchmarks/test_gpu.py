@@ -184,6 +184,10 @@ def test_a_camera_goes_there_and_back_without_a_cut():
     assert [stamp for _, stamp in shown[:3]] == [0, 100_000_000, 200_000_000]
 
 
+def test_a_file_of_rows_is_named_after_its_gpu():
+    assert gpu.results_file('NVIDIA GeForce RTX 4090 (24 GB)').name == 'gpu-nvidia-geforce-rtx-4090-24-gb.json'
+
+
 def record_of(names=('llava',)):
     chosen = Namespace(size='toy', fps=10.0, json=None, video=None, profile='static', threads=1, cpu_time=False)
     return gpu.Record(chosen, list(names), gpu=True)
