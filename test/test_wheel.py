@@ -65,7 +65,7 @@ def test_its_metadata_come_from_the_manifest_and_the_requirements(wheel):
     lines = (ROOT / 'requirements' / 'core.txt').read_text().splitlines()
     needed = [each for each in about.get_all('Requires-Dist') if 'extra ==' not in each]
     assert len(needed) == sum(bool(line.split('#')[0].strip()) for line in lines)
-    extras = {'ros', 'evaluation', 'tune', 'ray', 'datasets', 'training', 'mcp', 'all'}
+    extras = {'ros', 'evaluation', 'tune', 'ray', 'datasets', 'training', 'quantised', 'mcp', 'all'}
     assert set(about.get_all('Provides-Extra')) == extras
 
 

@@ -249,7 +249,7 @@ def watches(tmp_path, monkeypatch):
     """A file of watches; what is judged likely is a frame's brightness above 12."""
     monkeypatch.setattr(judging, 'read_condition', lambda model, text: text)
     monkeypatch.setattr(
-        judging, 'judge', lambda stream, texts: [9.0 if 12 < stream.levels[-1] < 100 else -9.0] * len(texts)
+        judging, 'judge', lambda stream, texts, *_: [9.0 if 12 < stream.levels[-1] < 100 else -9.0] * len(texts)
     )
     file = tmp_path / 'w.yaml'
     file.write_text('watches:\n  - {name: bright, condition: bright, looks: 2, time_limit: 3}\n')

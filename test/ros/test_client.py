@@ -90,12 +90,12 @@ def test_retry_waits_for_what_passes_and_for_nothing_else(node, client):
     assert not errors
     node.reply = lambda request: {'error': 'BUSY'}
     with pytest.raises(planner.Busy, match='query.max_queue'):
-        client.ask('a ?', timeout=1.0, retry=True)
+        client.ask('a ?', timeout=3.0, retry=True)
     few = len(node.asked)
     node.reply = lambda request: {'error': 'MODEL_FAILURE'}
     with pytest.raises(planner.ModelFailure):
         client.ask('a ?', timeout=5, retry=True)
-    assert few < 4 + 14 and len(node.asked) == few + 1, 'it paces itself'
+    assert few < 4 + 42 and len(node.asked) == few + 1, 'it paces itself'
 
 
 def test_without_a_node_it_says_what_to_do(ros, client):

@@ -98,7 +98,8 @@ def choose_differences(features: torch.Tensor, share: float, whole: torch.Tensor
             if static > SETTLE and skipped + 1 < stride:
                 skipped += 1
                 continue
-            skipped, seen = 0, SimpleNamespace(hidden=frame, read=frame.__getitem__, static_frames=static)
+            skipped = 0
+            seen = SimpleNamespace(features=frame, hidden=frame, read=frame.__getitem__, static_frames=static)
             kept[t, pruner.select(seen, 1 - share).index] = True
     keep[torch.arange(b)[:, None], whole] = True
     keep, sent = keep.flatten(1), keep.sum((1, 2))
