@@ -46,7 +46,8 @@ def main() -> None:
     files = {p.stem: json.loads(p.read_text()) for p in sorted(chosen.results.glob('*.json'))}
     features = {name: files.pop(name) for name in [n for n in files if 'features' in n]}
     traces = {name: files.pop(name) for name in [n for n in files if n.startswith('trace-')]}
-    files.pop('decisions', None)
+    elsewhere = ('decisions', 'cameras', 'watches', 'gpu-')  # other pages tell of these
+    files = {name: rows for name, rows in files.items() if not name.startswith(elsewhere)}
     sized, way_in = files.pop('real-size', []), files.pop('input', [])
     measured = chosen.docs / 'quality.json'
     found = json.loads(measured.read_text()) if measured.is_file() else {}
