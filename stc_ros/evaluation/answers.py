@@ -12,6 +12,7 @@ from stc_ros.memory.query_context import QueryContext
 from stc_ros.models.attention import Piece
 from stc_ros.models.decoder import rotate
 from stc_ros.stream import Stream
+from stc_ros.transfer import upload
 
 
 class BatchedQueryContext:
@@ -30,7 +31,7 @@ class BatchedQueryContext:
         self.owners, self.steps = torch.cat((self.owners, owners)), torch.cat((self.steps, steps))
         shared = self.owners == -1
         mask = shared | ((self.owners == owners[:, None]) & (self.steps <= steps[:, None]))  # [t, T + t]
-        positions = self.decoder.stand(steps, self.position, self.moved)
+        positions = upload(self.decoder.stand(steps.cpu(), self.position, self.moved), steps.device)
         cos, sin = self.decoder.rotation(positions)
 
         added = self.decoder.mask(mask, embeddings.dtype)
