@@ -11,19 +11,18 @@ import tempfile
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from stc_ros.models.base import VideoModel
 from stc_ros.models.families import llava_onevision, qwen3_vl
 from stc_ros.models.load_checkpoint import Described, Loaded, describe
 from stc_ros.models.memory_needed import Sizes
-from stc_ros.models.random import WORDS, random_model, random_weights
+from stc_ros.models.random import MARKS, WORDS, made, random_model, random_tokenizer, random_weights
 
 MODELS = {'llava': 'LLaVA-OneVision 7B', 'qwen3_vl': 'Qwen3-VL 8B'}
 LLAVA_SIZES = {'full': '7b', 'toy': 'toy'}
-SPECIAL = ('<|im_start|>', '<|im_end|>', '<image>', '<video>', '<|vision_start|>', '<|vision_end|>')
-QWEN_WORDS = [*WORDS, *SPECIAL[4:]]
+SPECIAL = (*MARKS, '<|vision_start|>', '<|vision_end|>')
+QWEN_WORDS = [*WORDS, *SPECIAL[len(MARKS) :]]
 # vision, text, and [height, width] of a frame where not the family's own; those of 8B are of its published config.json
 QWEN_SIZES = {
     'full': (
@@ -134,20 +133,9 @@ def qwen_described(size: str) -> Described:
 
 def qwen_weights(size: str, device: torch.device | str, dtype: torch.dtype) -> Qwen3VLForConditionalGeneration:
     """transformers' own model, seeded, in eval mode."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        torch.manual_seed(0)
-        with torch.device(device):
-            weights = Qwen3VLForConditionalGeneration(qwen_config(size))
-    finally:
-        torch.set_default_dtype(before)
-    weights.generation_config.eos_token_id = QWEN_WORDS.index('<|im_end|>')
-    return weights.eval()
+    return made(Qwen3VLForConditionalGeneration, qwen_config(size), QWEN_WORDS.index('<|im_end|>'), 0, device, dtype)
 
 
 def qwen_tokenizer() -> PreTrainedTokenizerFast:
     """Words and marks; a frame's time is as many tokens as with the real one."""
-    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(QWEN_WORDS)}, unk_token='<unk>'))
-    core.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(tokenizer_object=core, unk_token='<unk>', additional_special_tokens=list(SPECIAL))
+    return random_tokenizer(QWEN_WORDS, SPECIAL)

@@ -10,13 +10,19 @@ Sources: Qwen2.5-VL, arXiv 2502.13923, §2.1; Qwen3-VL, arXiv 2511.21631, §2.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from stc_ros.models.base import ModelError
+from stc_ros.models.kind import Kind
+from stc_ros.models.load_checkpoint import Loaded, load_checkpoint
+from stc_ros.models.memory_needed import Sizes, reckon_sizes
+from stc_ros.models.packed import pack
 from stc_ros.models.pixels import Pixels
 
 USUAL = (384, 512)  # height and width of a frame, where nobody names others: those of VGA's shape, 200 to 250 tokens
@@ -63,6 +69,36 @@ def frame_pixels(config, processor: dict | None, own: dict, frames: int = 1) -> 
         raise ValueError(f'"frame_size" in stc.json must be multiples of {unit}, not {[height, width]}: write {near}')
     rest = {key: value for key, value in processor.items() if key not in ('size', 'crop_size', 'do_center_crop')}
     return replace(Pixels.from_config(rest, height), width=width)
+
+
+def load_packed(source: str, folder: Path, device: torch.device, dtype: torch.dtype, kind: Kind) -> Loaded:
+    """See `load_checkpoint`; on a CPU with weights laid out as they are multiplied fastest."""
+    loaded = load_checkpoint(source, folder, device, dtype, kind)
+    visual = loaded.weights.model.visual
+    for block in visual.blocks:
+        pack(block.mlp, many_rows=True)
+    for part in (loaded.weights.model.language_model, visual.merger, getattr(visual, 'deepstack_merger_list', None)):
+        if part is not None:
+            pack(part)
+    return loaded
+
+
+def grid_of(config, pixels: Pixels) -> tuple[int, int]:
+    """Rows and columns of a frame's patches."""
+    patch = config.vision_config.patch_size
+    return pixels.height // patch, pixels.width // patch
+
+
+def reckon(config, pixels: Pixels, mergers: int, vectors: int, more: Callable[[int], int]) -> Sizes:
+    """`Sizes` of a model with so many mergers, of two matrices and `vectors` biases and norms each.
+
+    more: given how many patches a frame has, what else its tower has, less what it lacks of a usual one.
+    """
+    vision, grid = config.vision_config, grid_of(config, pixels)
+    joined, patches = vision.hidden_size * vision.spatial_merge_size**2, grid[0] * grid[1]
+    projector = mergers * joined * (joined + config.text_config.hidden_size + vectors)
+    later = 3 * vision.patch_size**2 * vision.hidden_size * (vision.temporal_patch_size - 1)  # frames of a patch
+    return reckon_sizes(config, grid, patches // vision.spatial_merge_size**2, projector + later + more(patches))
 
 
 def fit(sides: tuple[int, int], unit: int, least: float, most: float) -> tuple[int, int]:

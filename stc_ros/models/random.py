@@ -75,6 +75,7 @@ WORDS = (
     '<unk> <|im_start|> <|im_end|> <image> <video> ? . , what is moving the a red blue circle square left right '
     'you are helpful assistant system user'
 ).split()  # noqa: SIM905
+MARKS = ('<|im_start|>', '<|im_end|>', '<image>', '<video>')
 
 
 def random_weights(size: str = 'toy', seed: int = 0, device='cpu', dtype=torch.float32):
@@ -94,27 +95,28 @@ def random_weights(size: str = 'toy', seed: int = 0, device='cpu', dtype=torch.f
         vision_feature_select_strategy='full',
         tie_word_embeddings=False,
     )
+    return made(LlavaOnevisionForConditionalGeneration, config, WORDS.index('<|im_end|>'), seed, device, dtype)
+
+
+def made(kind, config, end: int, seed: int = 0, device='cpu', dtype=torch.float32):
+    """transformers' model of the class `kind`, its weights made where they are to run. end: id that ends an answer."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         torch.manual_seed(seed)
         with torch.device(device):
-            weights = LlavaOnevisionForConditionalGeneration(config)
+            weights = kind(config)
     finally:
         torch.set_default_dtype(before)
-    weights.generation_config.eos_token_id = WORDS.index('<|im_end|>')
+    weights.generation_config.eos_token_id = end
     return weights.eval()
 
 
-def random_tokenizer() -> PreTrainedTokenizerFast:
+def random_tokenizer(words=WORDS, special=MARKS) -> PreTrainedTokenizerFast:
     """A word-level tokenizer over a handful of words."""
-    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token='<unk>'))
+    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token='<unk>'))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        unk_token='<unk>',
-        additional_special_tokens=['<|im_start|>', '<|im_end|>', '<image>', '<video>'],
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=core, unk_token='<unk>', additional_special_tokens=list(special))
 
 
 def random_model(size: str = 'toy', seed: int = 0, device='cpu', dtype=torch.float32, packed=False) -> VideoModel:

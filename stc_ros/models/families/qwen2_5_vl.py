@@ -17,15 +17,17 @@ from stc_ros.models import model_families
 from stc_ros.models.assemble import assemble
 from stc_ros.models.base import ModelError, VideoModel
 from stc_ros.models.kind import Kind
-from stc_ros.models.load_checkpoint import Loaded, describe, load_checkpoint
-from stc_ros.models.memory_needed import Sizes, reckon_sizes
-from stc_ros.models.packed import pack
+from stc_ros.models.load_checkpoint import Loaded, describe
+from stc_ros.models.memory_needed import Sizes
 from stc_ros.models.qwen_vision import (
     CHAT_END,
     Embeddings,
     GridForward,
     frame_pixels,
+    grid_of,
+    load_packed,
     nest,
+    reckon,
     sections_of,
     split,
     turn_of,
@@ -64,26 +66,16 @@ class Qwen25VL:
 
     def load(self, source: str, folder: Path, device: torch.device, dtype: torch.dtype) -> VideoModel:
         """See `load_checkpoint`."""
-        loaded = load_checkpoint(source, folder, device, dtype, KIND)
-        body, visual = loaded.weights.model.language_model, loaded.weights.model.visual
-        pack(body)
-        for block in visual.blocks:
-            pack(block.mlp, many_rows=True)
-        pack(visual.merger)
-        return build(source, loaded)
+        return build(source, load_packed(source, folder, device, dtype, KIND))
 
     def examine(self, source: str, folder: Path) -> Sizes:
         """What it needs, if nothing is found wrong before weights are read. Raises `ModelError`."""
         about = describe(source, folder, KIND)
-        config, vision = about.config, about.config.vision_config
-        check(source, config)
-        grid = about.pixels.height // vision.patch_size, about.pixels.width // vision.patch_size
-        side, wide = vision.spatial_merge_size, vision.hidden_size
-        joined, more = wide * side**2, 3 * vision.patch_size**2 * wide * (vision.temporal_patch_size - 1)
-        gates = vision.num_hidden_layers * wide * vision.intermediate_size
-        projector = joined * (joined + config.text_config.hidden_size + 1)
-        positions = wide * grid[0] * grid[1]  # which it has none of
-        return reckon_sizes(config, grid, grid[0] * grid[1] // side**2, projector + more + gates - positions)
+        check(source, about.config)
+        vision = about.config.vision_config
+        gates = vision.num_hidden_layers * vision.hidden_size * vision.intermediate_size
+        positions = vision.hidden_size  # of each patch, which it has none of
+        return reckon(about.config, about.pixels, 1, 1, lambda patches: gates - positions * patches)
 
 
 def check(name: str, config) -> None:
@@ -99,12 +91,12 @@ def check(name: str, config) -> None:
 
 def build(name: str, loaded: Loaded) -> VideoModel:
     """A `VideoModel` around loaded weights. Raises `ModelError` for what does not fit together."""
-    weights, pixels = loaded.weights, loaded.pixels
+    weights = loaded.weights
     config, body, merger = weights.config, weights.model, weights.model.visual.merger
     check(name, config)
     vision = config.vision_config
     sections = torch.tensor(sections_of(name, config, SECTIONS))
-    tower = build_tower(body.visual, (pixels.height // vision.patch_size, pixels.width // vision.patch_size))
+    tower = build_tower(body.visual, grid_of(config, loaded.pixels))
 
     def project_in(x: torch.Tensor) -> torch.Tensor:
         return merger.mlp[1](merger.mlp[0](merger.ln_q(x.unflatten(-1, (-1, vision.hidden_size))).flatten(-2)))

@@ -19,15 +19,17 @@ from stc_ros.models.assemble import assemble
 from stc_ros.models.base import ModelError, VideoModel
 from stc_ros.models.frame_text import SECONDS
 from stc_ros.models.kind import Kind
-from stc_ros.models.load_checkpoint import Loaded, describe, load_checkpoint
-from stc_ros.models.memory_needed import Sizes, reckon_sizes
-from stc_ros.models.packed import pack
+from stc_ros.models.load_checkpoint import Loaded, describe
+from stc_ros.models.memory_needed import Sizes
 from stc_ros.models.qwen_vision import (
     CHAT_END,
     Embeddings,
     GridForward,
     frame_pixels,
+    grid_of,
+    load_packed,
     nest,
+    reckon,
     sections_of,
     split,
     turn_of,
@@ -63,26 +65,16 @@ class Qwen3VL:
 
     def load(self, source: str, folder: Path, device: torch.device, dtype: torch.dtype) -> VideoModel:
         """See `load_checkpoint`."""
-        loaded = load_checkpoint(source, folder, device, dtype, KIND)
-        body, visual = loaded.weights.model.language_model, loaded.weights.model.visual
-        pack(body)
-        for block in visual.blocks:
-            pack(block.mlp, many_rows=True)
-        for merger in (visual.merger, visual.deepstack_merger_list):
-            pack(merger)
-        return build(source, loaded)
+        return build(source, load_packed(source, folder, device, dtype, KIND))
 
     def examine(self, source: str, folder: Path) -> Sizes:
         """What it needs, if nothing is found wrong before weights are read. Raises `ModelError`."""
         about = describe(source, folder, KIND)
-        config, vision = about.config, about.config.vision_config
-        check(source, config)
-        grid = about.pixels.height // vision.patch_size, about.pixels.width // vision.patch_size
-        side, wide = vision.spatial_merge_size, vision.hidden_size
-        joined, more = wide * side**2, 3 * vision.patch_size**2 * wide * (vision.temporal_patch_size - 1)
-        mergers = (1 + len(vision.deepstack_visual_indexes)) * joined * (joined + config.text_config.hidden_size + 4)
-        positions = wide * (vision.num_position_embeddings - grid[0] * grid[1])
-        return reckon_sizes(config, grid, grid[0] * grid[1] // side**2, mergers + more + positions)
+        check(source, about.config)
+        vision = about.config.vision_config
+        table = vision.num_position_embeddings
+        mergers = 1 + len(vision.deepstack_visual_indexes)
+        return reckon(about.config, about.pixels, mergers, 4, lambda patches: vision.hidden_size * (table - patches))
 
 
 def check(name: str, config) -> None:
@@ -108,11 +100,11 @@ def check(name: str, config) -> None:
 
 def build(name: str, loaded: Loaded) -> VideoModel:
     """A `VideoModel` around loaded weights. Raises `ModelError` for what does not fit together."""
-    weights, pixels = loaded.weights, loaded.pixels
+    weights = loaded.weights
     config, body, visual = weights.config, weights.model, weights.model.visual
     check(name, config)
     vision = config.vision_config
-    tower = build_tower(visual, (pixels.height // vision.patch_size, pixels.width // vision.patch_size))
+    tower = build_tower(visual, grid_of(config, loaded.pixels))
     mergers = [visual.merger, *visual.deepstack_merger_list]  # of the last layer first, as the tokens are read
 
     def project_in(x: torch.Tensor) -> torch.Tensor:
